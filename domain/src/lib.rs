@@ -1,0 +1,36 @@
+//! What the kitchen-safety field talks about, and nothing else.
+//!
+//! Owns: identifiers, units, readings, the addresses devices speak under, identities and scopes,
+//! facilities and points of measurement, rules and rule packs, the judgement that turns readings
+//! into conditions, and cases.
+//!
+//! Must not know: tokio, files, sockets, wire formats, databases, or what time it is. Every function
+//! here is a pure function of its arguments, so the same input gives the same verdict: live, in a
+//! replay after a crash, and in a "what if this limit were lower?" run.
+//!
+//! The other crates meet in these types. Where two of them need the same word, the word lives here.
+
+pub mod address;
+pub mod batch;
+pub mod case;
+pub mod facility;
+pub mod id;
+pub mod identity;
+pub mod metric;
+pub mod reading;
+pub mod rule;
+pub mod scope;
+pub mod status;
+pub mod time;
+
+pub use address::{DeviceTopic, Leaf};
+pub use batch::{Batch, LogEvent};
+pub use case::{Case, CaseChange, CaseState};
+pub use facility::{Facility, FacilityKind, Point, Region, SizeClass};
+pub use id::{CaseId, DeviceId, FacilityId, IdError, IdentityName, Metric, RegionId, RuleId};
+pub use identity::{Access, Identity, SecretHash};
+pub use metric::{MetricInfo, Unit};
+pub use reading::{LogPosition, Quality, Reading, Sample, SeriesId, SeriesKey};
+pub use rule::{Confidence, Rule, RuleKind, Severity};
+pub use scope::Scope;
+pub use time::{Clock, TimeRange, UtcMillis};

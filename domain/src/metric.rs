@@ -1,0 +1,267 @@
+//! Measured quantities and their units. Readings are stored in one canonical unit per metric, whatever
+//! the device sent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Metric;
+
+/// A unit that a device may send or a metric may be stored in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Unit {
+    /// Degrees Celsius.
+    #[serde(rename = "degC")]
+    Celsius,
+    /// Degrees Fahrenheit.
+    #[serde(rename = "degF")]
+    Fahrenheit,
+    /// Kelvin.
+    #[serde(rename = "K")]
+    Kelvin,
+    /// Per cent of the lower explosive limit of the gas (爆炸下限).
+    #[serde(rename = "%LEL")]
+    PercentLel,
+    /// Parts per million by volume.
+    #[serde(rename = "ppm")]
+    Ppm,
+    /// Relative humidity in per cent.
+    #[serde(rename = "%RH")]
+    PercentRh,
+    /// Per cent of whatever the metric is a share of.
+    #[serde(rename = "%")]
+    Percent,
+    /// A ratio from 0 to 1.
+    #[serde(rename = "ratio")]
+    Ratio,
+    /// 0 for no, 1 for yes.
+    #[serde(rename = "bool")]
+    Bool,
+    /// Watts.
+    #[serde(rename = "W")]
+    Watt,
+    /// Kilowatts.
+    #[serde(rename = "kW")]
+    Kilowatt,
+    /// Grams.
+    #[serde(rename = "g")]
+    Gram,
+    /// Kilograms.
+    #[serde(rename = "kg")]
+    Kilogram,
+    /// Micrograms per cubic metre.
+    #[serde(rename = "ug/m3")]
+    MicrogramPerCubicMetre,
+    /// Milligrams per litre.
+    #[serde(rename = "mg/L")]
+    MilligramPerLitre,
+    /// Decibel-milliwatts (radio signal strength).
+    #[serde(rename = "dBm")]
+    DecibelMilliwatt,
+    /// Volts.
+    #[serde(rename = "V")]
+    Volt,
+    /// Seconds.
+    #[serde(rename = "s")]
+    Second,
+    /// A number of things.
+    #[serde(rename = "count")]
+    Count,
+    /// A number without a unit, or with one that the product does not know.
+    #[serde(rename = "1")]
+    One,
+}
+
+impl Unit {
+    /// Every unit, for tables and tests.
+    pub const ALL: [Unit; 20] = [
+        Unit::Celsius,
+        Unit::Fahrenheit,
+        Unit::Kelvin,
+        Unit::PercentLel,
+        Unit::Ppm,
+        Unit::PercentRh,
+        Unit::Percent,
+        Unit::Ratio,
+        Unit::Bool,
+        Unit::Watt,
+        Unit::Kilowatt,
+        Unit::Gram,
+        Unit::Kilogram,
+        Unit::MicrogramPerCubicMetre,
+        Unit::MilligramPerLitre,
+        Unit::DecibelMilliwatt,
+        Unit::Volt,
+        Unit::Second,
+        Unit::Count,
+        Unit::One,
+    ];
+
+    /// The name used in configuration, payloads and the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Unit::Celsius => "degC",
+            Unit::Fahrenheit => "degF",
+            Unit::Kelvin => "K",
+            Unit::PercentLel => "%LEL",
+            Unit::Ppm => "ppm",
+            Unit::PercentRh => "%RH",
+            Unit::Percent => "%",
+            Unit::Ratio => "ratio",
+            Unit::Bool => "bool",
+            Unit::Watt => "W",
+            Unit::Kilowatt => "kW",
+            Unit::Gram => "g",
+            Unit::Kilogram => "kg",
+            Unit::MicrogramPerCubicMetre => "ug/m3",
+            Unit::MilligramPerLitre => "mg/L",
+            Unit::DecibelMilliwatt => "dBm",
+            Unit::Volt => "V",
+            Unit::Second => "s",
+            Unit::Count => "count",
+            Unit::One => "1",
+        }
+    }
+
+    /// The sign shown to people. `°C` is two characters on purpose: some Chinese fonts lack `℃`.
+    #[must_use]
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Unit::Celsius => "°C",
+            Unit::Fahrenheit => "°F",
+            Unit::PercentLel => "%LEL",
+            Unit::PercentRh => "%RH",
+            Unit::MicrogramPerCubicMetre => "µg/m³",
+            Unit::Ratio | Unit::Bool | Unit::Count | Unit::One => "",
+            other => other.code(),
+        }
+    }
+
+    /// The unit of this name: our own code, or SenML's (RFC 8428 section 12.1) where it differs.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Unit> {
+        let senml = match code {
+            "Cel" | "C" | "°C" | "℃" => Unit::Celsius,
+            "F" | "°F" => Unit::Fahrenheit,
+            "%" => Unit::Percent,
+            "/" => Unit::Ratio,
+            "µg/m3" | "µg/m³" => Unit::MicrogramPerCubicMetre,
+            _ => return Unit::ALL.into_iter().find(|u| u.code() == code),
+        };
+        Some(senml)
+    }
+
+    /// `value` in this unit as a value in `to`; `None` when the two do not measure the same thing.
+    #[must_use]
+    pub fn convert(self, value: f64, to: Unit) -> Option<f64> {
+        if self == to {
+            return Some(value);
+        }
+        let converted = match (self, to) {
+            (Unit::Fahrenheit, Unit::Celsius) => (value - 32.0) / 1.8,
+            (Unit::Celsius, Unit::Fahrenheit) => value * 1.8 + 32.0,
+            (Unit::Kelvin, Unit::Celsius) => value - 273.15,
+            (Unit::Celsius, Unit::Kelvin) => value + 273.15,
+            (Unit::Kilowatt, Unit::Watt) | (Unit::Kilogram, Unit::Gram) => value * 1000.0,
+            (Unit::Watt, Unit::Kilowatt) | (Unit::Gram, Unit::Kilogram) => value / 1000.0,
+            (Unit::Ratio, Unit::Percent | Unit::PercentRh | Unit::PercentLel) => value * 100.0,
+            (Unit::Percent, Unit::PercentRh | Unit::PercentLel) => value,
+            (Unit::Percent | Unit::PercentRh | Unit::PercentLel, Unit::Ratio) => value / 100.0,
+            // A device that knows no unit is believed to speak the canonical one.
+            (Unit::One, _) => value,
+            _ => return None,
+        };
+        Some(converted)
+    }
+}
+
+/// What is known of a metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MetricInfo {
+    /// The name in topics, rules and the API.
+    pub name: &'static str,
+    /// The unit in which it is stored and judged.
+    pub unit: Unit,
+    /// Digits after the decimal point when shown.
+    pub decimals: u8,
+    /// Name for people, in Chinese.
+    pub zh: &'static str,
+    /// Name for people, in English.
+    pub en: &'static str,
+}
+
+const fn info(
+    name: &'static str,
+    unit: Unit,
+    decimals: u8,
+    zh: &'static str,
+    en: &'static str,
+) -> MetricInfo {
+    MetricInfo { name, unit, decimals, zh, en }
+}
+
+/// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
+pub const METRICS: [MetricInfo; 18] = [
+    info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
+    info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
+    info("combustible_gas", Unit::PercentLel, 1, "可燃气体", "Combustible gas"),
+    info("co", Unit::Ppm, 0, "一氧化碳", "Carbon monoxide"),
+    info("co2", Unit::Ppm, 0, "二氧化碳", "Carbon dioxide"),
+    info("pm25", Unit::MicrogramPerCubicMetre, 0, "细颗粒物 PM2.5", "PM2.5"),
+    info("smoke_alarm", Unit::Bool, 0, "烟雾报警", "Smoke alarm"),
+    info("water_leak", Unit::Bool, 0, "漏水", "Water leak"),
+    info("door_open", Unit::Bool, 0, "门开启", "Door open"),
+    info("sos", Unit::Bool, 0, "紧急呼叫", "SOS call"),
+    info("battery", Unit::Percent, 0, "电量", "Battery"),
+    info("battery_low", Unit::Bool, 0, "电量低", "Battery low"),
+    info("rodent_trap_trip", Unit::Bool, 0, "捕鼠器触发", "Rodent trap tripped"),
+    info("rinse_temperature", Unit::Celsius, 1, "漂洗温度", "Rinse temperature"),
+    info("cable_temperature", Unit::Celsius, 1, "线缆温度", "Cable temperature"),
+    info("power", Unit::Watt, 0, "功率", "Power"),
+    info("signal", Unit::DecibelMilliwatt, 0, "信号强度", "Signal strength"),
+    info("weight", Unit::Gram, 0, "重量", "Weight"),
+];
+
+impl Metric {
+    /// What is known of this metric, if anything.
+    #[must_use]
+    pub fn info(&self) -> Option<&'static MetricInfo> {
+        METRICS.iter().find(|m| m.name == self.as_str())
+    }
+
+    /// The unit in which this metric is stored; [`Unit::One`] for one the product does not know.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.info().map_or(Unit::One, |m| m.unit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_convert_to_the_canonical_one() {
+        let cases = [
+            (Unit::Fahrenheit, 41.0, Unit::Celsius, Some(5.0)),
+            (Unit::Kelvin, 273.15, Unit::Celsius, Some(0.0)),
+            (Unit::Ratio, 0.1, Unit::PercentLel, Some(10.0)),
+            (Unit::Kilogram, 0.125, Unit::Gram, Some(125.0)),
+            (Unit::One, 7.5, Unit::Celsius, Some(7.5)),
+            (Unit::Ppm, 3.0, Unit::Celsius, None),
+        ];
+        for (from, value, to, want) in cases {
+            let got = from.convert(value, to);
+            let close = got.zip(want).is_some_and(|(g, w)| (g - w).abs() < 1e-9);
+            assert!(close || got == want, "{from:?} {value} -> {to:?} gave {got:?}, not {want:?}");
+        }
+    }
+
+    #[test]
+    fn every_unit_is_found_by_its_code() {
+        for unit in Unit::ALL {
+            assert_eq!(Unit::parse(unit.code()), Some(unit));
+        }
+        assert_eq!(Unit::parse("Cel"), Some(Unit::Celsius));
+        assert_eq!(Unit::parse("furlong"), None);
+    }
+}

@@ -1,0 +1,153 @@
+//! Rules: what is judged, against which limit, for how long, and on whose authority.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Metric, RuleId};
+
+/// How bad a breach is, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Severity {
+    /// Danger to life now: smoke, gas, SOS.
+    P0,
+    /// A hazard that must be dealt with at once.
+    P1,
+    /// A breach that needs an order.
+    P2,
+    /// A defect to put right.
+    P3,
+    /// Advice.
+    P4,
+}
+
+impl Severity {
+    /// Every severity, worst first.
+    pub const ALL: [Severity; 5] = [Severity::P0, Severity::P1, Severity::P2, Severity::P3, Severity::P4];
+
+    /// The name in rule packs, the record store and the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Severity::P0 => "P0",
+            Severity::P1 => "P1",
+            Severity::P2 => "P2",
+            Severity::P3 => "P3",
+            Severity::P4 => "P4",
+        }
+    }
+
+    /// Reads [`Severity::code`] back.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Severity> {
+        Severity::ALL.into_iter().find(|s| s.code() == code)
+    }
+}
+
+/// How well a rule's number is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// The clause itself was read.
+    Verified,
+    /// Read in a source that quotes the clause.
+    Secondary,
+    /// Known from memory; to be checked before it is relied on.
+    Memory,
+    /// Our own engineering judgement: no standard gives the number.
+    Engineering,
+}
+
+/// Which side of the limit is a breach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Comparison {
+    /// Above the limit.
+    #[serde(rename = ">")]
+    Above,
+    /// At or above the limit.
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// Below the limit.
+    #[serde(rename = "<")]
+    Below,
+    /// At or below the limit.
+    #[serde(rename = "<=")]
+    AtMost,
+}
+
+impl Comparison {
+    /// Whether `value` is on this side of `limit`.
+    #[must_use]
+    pub fn holds(self, value: f64, limit: f64) -> bool {
+        match self {
+            Comparison::Above => value > limit,
+            Comparison::AtLeast => value >= limit,
+            Comparison::Below => value < limit,
+            Comparison::AtMost => value <= limit,
+        }
+    }
+}
+
+/// What a rule looks for. Further kinds (dose, stage, cycle, correlation) join this list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RuleKind {
+    /// A value beyond a limit. It clears at its own limit, which lies on the safe side of the first, so
+    /// that a value that hovers does not ring twice.
+    Threshold {
+        /// Which side is a breach.
+        op: Comparison,
+        /// The limit, in the metric's canonical unit.
+        limit: f64,
+        /// Which side is safe again.
+        clear_op: Comparison,
+        /// The limit at which it is safe again.
+        clear_limit: f64,
+    },
+    /// A state that must not be: 1 is a breach, 0 is safe. With a hold time it is "too long" (door open).
+    Boolean,
+    /// Silence: nothing received for this many report intervals of the point.
+    NoData {
+        /// Report intervals without a reading, 2 to 100.
+        intervals: u32,
+    },
+}
+
+/// A rule of a pack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Its identifier.
+    pub id: RuleId,
+    /// The pack it comes from: `cn-canteen`, `fire-gas`, …
+    pub pack: String,
+    /// That pack's version.
+    pub pack_version: String,
+    /// The metric it judges; `None` for any.
+    pub metric: Option<Metric>,
+    /// The point type it judges; `None` for any.
+    pub point_type: Option<String>,
+    /// What it looks for.
+    pub kind: RuleKind,
+    /// How long a breach must last before a case opens, in milliseconds.
+    pub hold_ms: i64,
+    /// How long it must be safe again before the condition clears, in milliseconds.
+    pub clear_hold_ms: i64,
+    /// Whether the case stays open after the condition clears, until somebody closes it.
+    pub latched: bool,
+    /// How bad.
+    pub severity: Severity,
+    /// The clause it rests on.
+    pub clause: String,
+    /// The edition or date of that clause.
+    pub edition: String,
+    /// What was read to learn it.
+    pub source: String,
+    /// How well it is known.
+    pub confidence: Confidence,
+    /// What is wrong, for people, in Chinese.
+    pub title_zh: String,
+    /// What is wrong, for people, in English.
+    pub title_en: String,
+    /// What to do, in Chinese.
+    pub action_zh: String,
+    /// What to do, in English.
+    pub action_en: String,
+}

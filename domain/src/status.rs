@@ -1,0 +1,241 @@
+//! What an integrator asks of a device: did it arrive, and if not, why not?
+
+use crate::{
+    id::{DeviceId, FacilityId, IdentityName},
+    time::UtcMillis,
+};
+
+/// The most of a payload that is ever shown or kept for show, in bytes.
+pub const EXCERPT_BYTES: usize = 256;
+
+/// Cuts `payload` to [`EXCERPT_BYTES`] and makes it printable: control characters and broken UTF-8
+/// become `\u{fffd}`.
+#[must_use]
+pub fn excerpt(payload: &[u8]) -> String {
+    let cut = &payload[..payload.len().min(EXCERPT_BYTES)];
+    String::from_utf8_lossy(cut)
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+/// A device was heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The device.
+    pub device: DeviceId,
+    /// When the log took in its last message.
+    pub received: UtcMillis,
+    /// The topic of that message.
+    pub topic: String,
+    /// The beginning of that message, printable.
+    pub payload: String,
+    /// Messages heard in this batch.
+    pub messages: u32,
+    /// Readings that came of them.
+    pub readings: u32,
+    /// Readings whose time had to be replaced by the moment of receipt.
+    pub doubtful_times: u32,
+}
+
+/// Why a payload was not understood. Each is counted under its [`RejectReason::code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectReason {
+    /// The topic is not one that carries readings.
+    Topic,
+    /// The payload is neither JSON, nor SenML, nor a number.
+    Syntax,
+    /// It is JSON, but not of a form that is known.
+    Shape,
+    /// The value is not a finite number.
+    Value,
+    /// The time is not milliseconds since 1970 and not RFC 3339.
+    Time,
+    /// The unit does not measure what the metric measures.
+    Unit,
+    /// A metric's name is not a valid identifier.
+    Metric,
+    /// The payload is too large or holds too many values.
+    Size,
+    /// The store holds as many series as it may.
+    TooManySeries,
+}
+
+impl RejectReason {
+    /// Every reason, for counters and tables.
+    pub const ALL: [RejectReason; 9] = [
+        RejectReason::Topic,
+        RejectReason::Syntax,
+        RejectReason::Shape,
+        RejectReason::Value,
+        RejectReason::Time,
+        RejectReason::Unit,
+        RejectReason::Metric,
+        RejectReason::Size,
+        RejectReason::TooManySeries,
+    ];
+
+    /// The name in metrics and the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            RejectReason::Topic => "topic",
+            RejectReason::Syntax => "syntax",
+            RejectReason::Shape => "shape",
+            RejectReason::Value => "value",
+            RejectReason::Time => "time",
+            RejectReason::Unit => "unit",
+            RejectReason::Metric => "metric",
+            RejectReason::Size => "size",
+            RejectReason::TooManySeries => "too_many_series",
+        }
+    }
+}
+
+/// A payload that was not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The device.
+    pub device: DeviceId,
+    /// When the log took it in.
+    pub received: UtcMillis,
+    /// The topic.
+    pub topic: String,
+    /// Why, for counting.
+    pub reason: RejectReason,
+    /// Why, in words, with what to do about it.
+    pub detail: String,
+    /// The beginning of the payload, printable.
+    pub excerpt: String,
+}
+
+/// Why the broker turned a client or a message away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RefusalReason {
+    /// No identity of that name, or the wrong secret.
+    BadCredentials,
+    /// The identity's time is over.
+    Expired,
+    /// The identity was revoked.
+    Revoked,
+    /// No user name where one is needed.
+    Anonymous,
+    /// A publish outside the identity's own topics.
+    PublishDenied,
+    /// A subscription outside what the identity may read.
+    SubscribeDenied,
+    /// A will outside the identity's own topics.
+    WillDenied,
+    /// A client identifier that another identity holds.
+    ClientIdTaken,
+    /// More connections than allowed, for this identity or in all.
+    TooManyConnections,
+    /// More messages per second than allowed.
+    TooFast,
+    /// A packet larger than allowed.
+    PacketTooLarge,
+    /// Not MQTT, or MQTT that breaks the standard.
+    Protocol,
+    /// Nothing was said in time.
+    Timeout,
+}
+
+impl RefusalReason {
+    /// Every reason, for counters and tables.
+    pub const ALL: [RefusalReason; 13] = [
+        RefusalReason::BadCredentials,
+        RefusalReason::Expired,
+        RefusalReason::Revoked,
+        RefusalReason::Anonymous,
+        RefusalReason::PublishDenied,
+        RefusalReason::SubscribeDenied,
+        RefusalReason::WillDenied,
+        RefusalReason::ClientIdTaken,
+        RefusalReason::TooManyConnections,
+        RefusalReason::TooFast,
+        RefusalReason::PacketTooLarge,
+        RefusalReason::Protocol,
+        RefusalReason::Timeout,
+    ];
+
+    /// The name in metrics and the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            RefusalReason::BadCredentials => "bad_credentials",
+            RefusalReason::Expired => "expired",
+            RefusalReason::Revoked => "revoked",
+            RefusalReason::Anonymous => "anonymous",
+            RefusalReason::PublishDenied => "publish_denied",
+            RefusalReason::SubscribeDenied => "subscribe_denied",
+            RefusalReason::WillDenied => "will_denied",
+            RefusalReason::ClientIdTaken => "client_id_taken",
+            RefusalReason::TooManyConnections => "too_many_connections",
+            RefusalReason::TooFast => "too_fast",
+            RefusalReason::PacketTooLarge => "packet_too_large",
+            RefusalReason::Protocol => "protocol",
+            RefusalReason::Timeout => "timeout",
+        }
+    }
+}
+
+/// The broker turned a client or a message away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who it said it was; `None` before it said so, or when the name is not a valid one.
+    pub identity: Option<IdentityName>,
+    /// When.
+    pub at: UtcMillis,
+    /// Why, for counting.
+    pub reason: RefusalReason,
+    /// Why, in words: the topic or filter, bounded; never a secret.
+    pub detail: String,
+}
+
+/// Figures of a running system, gathered for `/api/v1/stats`, `/readyz` and `/metrics`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SystemStats {
+    /// Records the log has accepted since start.
+    pub records_accepted: u64,
+    /// Readings stored and queryable since start.
+    pub readings_stored: u64,
+    /// Payloads rejected since start, per reason.
+    pub rejects: Vec<(&'static str, u64)>,
+    /// Clients and messages turned away since start, per reason.
+    pub refusals: Vec<(&'static str, u64)>,
+    /// Bytes in the log that ingest has not yet read.
+    pub lag_bytes: u64,
+    /// Age of the oldest record ingest has not yet read, in milliseconds.
+    pub lag_ms: i64,
+    /// MQTT connections now.
+    pub connections: u64,
+    /// Series known.
+    pub series: u64,
+    /// Bytes the log occupies.
+    pub journal_bytes: u64,
+    /// The most bytes the log may occupy.
+    pub journal_capacity_bytes: u64,
+    /// Journal syncs since start.
+    pub journal_syncs: u64,
+    /// Free share of the data disk, 0 to 1.
+    pub disk_free_ratio: f64,
+    /// Why the log takes nothing in; `None` when it does.
+    pub journal_fault: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_bounded_and_printable() {
+        assert_eq!(excerpt(b"{\"v\":4.1}"), "{\"v\":4.1}");
+        assert_eq!(excerpt(b"a\x00\x1b[31mb"), "a\u{fffd}\u{fffd}[31mb");
+        assert_eq!(excerpt(&[b'x'; 5000]).len(), EXCERPT_BYTES);
+        assert!(excerpt(&[0xff; 4]).starts_with('\u{fffd}'));
+    }
+}
