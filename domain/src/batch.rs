@@ -132,9 +132,18 @@ mod tests {
         let batch = Batch {
             readings: vec![reading(1), reading(2)],
             ticks: vec![
-                Tick { before: 0, at: UtcMillis(0) },
-                Tick { before: 1, at: UtcMillis(1) },
-                Tick { before: 2, at: UtcMillis(3) },
+                Tick {
+                    before: 0,
+                    at: UtcMillis(0),
+                },
+                Tick {
+                    before: 1,
+                    at: UtcMillis(1),
+                },
+                Tick {
+                    before: 2,
+                    at: UtcMillis(3),
+                },
             ],
             ..Batch::default()
         };
@@ -148,7 +157,10 @@ mod tests {
             upto: LogPosition(400),
             readings: vec![reading(1), reading(2), reading(3), reading(4)],
             positions: [100, 200, 200, 300].map(LogPosition).to_vec(),
-            ticks: vec![Tick { before: 3, at: UtcMillis(9) }],
+            ticks: vec![Tick {
+                before: 3,
+                at: UtcMillis(9),
+            }],
             ..Batch::default()
         };
         let cases: [(u64, &[i64]); 6] = [

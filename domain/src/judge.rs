@@ -162,7 +162,8 @@ struct Watched {
 impl Watched {
     /// The listening time from which on it counts as silent if nothing is heard until then.
     fn silent_at(&self) -> Option<i64> {
-        self.heard.map(|heard| heard.saturating_add(self.silent_after_ms + 1))
+        self.heard
+            .map(|heard| heard.saturating_add(self.silent_after_ms + 1))
     }
 }
 
@@ -180,6 +181,12 @@ impl Judge {
     #[must_use]
     pub fn point(&self, key: &SeriesKey) -> Option<PointIndex> {
         self.index.get(key).copied()
+    }
+
+    /// How many points are registered.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points.len()
     }
 
     /// The rules, as given.
@@ -222,7 +229,9 @@ impl Judge {
         self.tick(reading.received, out);
         let now = self.time.now();
         let log_time = self.time.log_time().unwrap_or(reading.received);
-        let Some(watched) = self.points.get_mut(point.0 as usize) else { return };
+        let Some(watched) = self.points.get_mut(point.0 as usize) else {
+            return;
+        };
         watched.heard = Some(now);
         watched.heard_at = log_time;
         let was_silent = std::mem::take(&mut watched.silent);
@@ -246,7 +255,11 @@ impl Judge {
     #[must_use]
     pub fn board(&self) -> Board {
         Board {
-            points: self.points.iter().map(|p| (p.key.clone(), self.point_state(p))).collect(),
+            points: self
+                .points
+                .iter()
+                .map(|p| (p.key.clone(), self.point_state(p)))
+                .collect(),
             as_of: self.time.log_time().unwrap_or_default(),
         }
     }
@@ -261,7 +274,11 @@ impl Judge {
             let verdict = limits.verdict(reading.value);
             let step = condition.on_value(spec, verdict, reading.at);
             if let Some(due) = condition.phase.due(spec) {
-                self.timers.set(&mut condition.timer, due.0.saturating_add(offset), Target::Condition(number));
+                self.timers.set(
+                    &mut condition.timer,
+                    due.0.saturating_add(offset),
+                    Target::Condition(number),
+                );
             }
             if let Some(step) = step {
                 self.note(number, step, out);
@@ -277,7 +294,9 @@ impl Judge {
         watched.calm_since = now;
         for number in watched.first..watched.end {
             let condition = &mut self.conditions[number as usize];
-            let Test::Silence { .. } = self.specs[condition.rule as usize].test else { continue };
+            let Test::Silence { .. } = self.specs[condition.rule as usize].test else {
+                continue;
+            };
             if let Some(step) = condition.end_silence(now) {
                 self.note(number, step, out);
             }
@@ -316,10 +335,13 @@ impl Judge {
                     return;
                 }
                 condition.timer = None;
-                let Some(actual) = self.deadline(number) else { return };
+                let Some(actual) = self.deadline(number) else {
+                    return;
+                };
                 if actual > self.time.now() {
                     let condition = &mut self.conditions[number as usize];
-                    self.timers.set(&mut condition.timer, actual, Target::Condition(number));
+                    self.timers
+                        .set(&mut condition.timer, actual, Target::Condition(number));
                     return;
                 }
                 self.fire_condition(number, actual, out);
@@ -339,7 +361,11 @@ impl Judge {
             }
         };
         if let Some(due) = condition.phase.due(spec) {
-            self.timers.set(&mut condition.timer, due.0 + watched.offset_ms, Target::Condition(number));
+            self.timers.set(
+                &mut condition.timer,
+                due.0 + watched.offset_ms,
+                Target::Condition(number),
+            );
         }
         if let Some(step) = step {
             self.note(number, step, out);
@@ -352,7 +378,10 @@ impl Judge {
         let spec = &self.specs[condition.rule as usize];
         let watched = &self.points[condition.point as usize];
         match spec.test {
-            Test::Value(_) => condition.phase.due(spec).map(|due| due.0.saturating_add(watched.offset_ms)),
+            Test::Value(_) => condition
+                .phase
+                .due(spec)
+                .map(|due| due.0.saturating_add(watched.offset_ms)),
             Test::Silence { intervals } => {
                 let allowed = i64::from(intervals) * watched.interval_ms + spec.hold_ms;
                 let heard = watched.heard.filter(|_| condition.phase == Phase::Normal)?;
@@ -407,7 +436,8 @@ impl Judge {
         for number in first..end {
             if let Some(due) = self.deadline(number) {
                 let condition = &mut self.conditions[number as usize];
-                self.timers.set(&mut condition.timer, due, Target::Condition(number));
+                self.timers
+                    .set(&mut condition.timer, due, Target::Condition(number));
             }
         }
     }
@@ -437,7 +467,9 @@ impl Judge {
         let mut silence: Option<&Rule> = None;
         for condition in &self.conditions[watched.first as usize..watched.end as usize] {
             let rule = &self.rules[condition.rule as usize];
-            let Some(since) = condition.phase.since() else { continue };
+            let Some(since) = condition.phase.since() else {
+                continue;
+            };
             let state = condition.phase.state();
             if self.specs[condition.rule as usize].test.limits().is_none() {
                 silence = Some(silence.map_or(rule, |s| if rule.severity < s.severity { rule } else { s }));

@@ -137,7 +137,11 @@ impl Pack {
                 return Err(refuse("another rule of this pack has the same id".to_owned()));
             }
         }
-        let rules = raw.rule.into_iter().map(|r| r.into_inner().into_rule(&raw.pack, &raw.version)).collect();
+        let rules = raw
+            .rule
+            .into_iter()
+            .map(|r| r.into_inner().into_rule(&raw.pack, &raw.version))
+            .collect();
         Ok(Pack {
             rules,
             id: raw.pack,
@@ -153,7 +157,10 @@ impl Pack {
     /// Never in a tested build: a test parses them all.
     #[must_use]
     pub fn built_in() -> Vec<Pack> {
-        BUILT_IN.iter().map(|text| Pack::parse(text).expect("the built-in packs are tested")).collect()
+        BUILT_IN
+            .iter()
+            .map(|text| Pack::parse(text).expect("the built-in packs are tested"))
+            .collect()
     }
 }
 
@@ -171,9 +178,12 @@ pub fn active<S: AsRef<str>>(packs: &[S]) -> Result<Vec<Rule>, PackError> {
     let all = Pack::built_in();
     let mut rules = Vec::new();
     for name in packs {
-        let pack = all.iter().find(|p| p.id == name.as_ref()).ok_or_else(|| PackError::Unknown {
-            known: all.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
+        let pack = all
+            .iter()
+            .find(|p| p.id == name.as_ref())
+            .ok_or_else(|| PackError::Unknown {
+                known: all.iter().map(|p| p.id.as_str()).collect::<Vec<_>>().join(", "),
+            })?;
         rules.extend_from_slice(&pack.rules);
     }
     Ok(rules)
@@ -207,10 +217,23 @@ impl RawRule {
 fn syntax_error(text: &str, error: &toml::de::Error) -> PackError {
     let start = error.span().map_or(0, |s| s.start);
     // The parser may quote what it read: keep a little of it.
-    let reason = error.message().chars().filter(|c| !c.is_control()).take(200).collect();
-    PackError::Syntax { line: line_of(text, start), reason }
+    let reason = error
+        .message()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(200)
+        .collect();
+    PackError::Syntax {
+        line: line_of(text, start),
+        reason,
+    }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes().iter().take(offset).filter(|b| **b == b'\n').count()
+    1 + text
+        .as_bytes()
+        .iter()
+        .take(offset)
+        .filter(|b| **b == b'\n')
+        .count()
 }

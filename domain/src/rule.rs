@@ -24,7 +24,13 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, worst first.
-    pub const ALL: [Severity; 5] = [Severity::P0, Severity::P1, Severity::P2, Severity::P3, Severity::P4];
+    pub const ALL: [Severity; 5] = [
+        Severity::P0,
+        Severity::P1,
+        Severity::P2,
+        Severity::P3,
+        Severity::P4,
+    ];
 
     /// The name in rule packs, the record store and the API.
     #[must_use]

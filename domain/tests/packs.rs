@@ -36,10 +36,19 @@ action_en = "shut the door"
 fn a_rule_is_read_with_everything_it_rests_on() {
     let pack = Pack::parse(GOOD).unwrap();
     let rule = &pack.rules[0];
-    assert_eq!((pack.id.as_str(), pack.version.as_str(), pack.rules.len()), ("p", "1", 1));
+    assert_eq!(
+        (pack.id.as_str(), pack.version.as_str(), pack.rules.len()),
+        ("p", "1", 1)
+    );
     assert_eq!((rule.hold_ms, rule.clear_hold_ms), (1_800_000, 600_000));
-    assert_eq!((rule.severity, rule.confidence), (Severity::P2, Confidence::Secondary));
-    assert_eq!((rule.clause.as_str(), rule.edition.as_str(), rule.source.as_str()), ("c", "2018", "s"));
+    assert_eq!(
+        (rule.severity, rule.confidence),
+        (Severity::P2, Confidence::Secondary)
+    );
+    assert_eq!(
+        (rule.clause.as_str(), rule.edition.as_str(), rule.source.as_str()),
+        ("c", "2018", "s")
+    );
     assert_eq!((rule.pack.as_str(), rule.pack_version.as_str()), ("p", "1"));
 }
 
@@ -58,7 +67,12 @@ fn check_refused(old: &str, new: &str, line: usize, word: &str) {
 
 #[test]
 fn a_rule_without_its_authority_is_refused() {
-    for field in ["clause = \"c\"", "edition = \"2018\"", "source = \"s\"", "confidence = \"secondary\""] {
+    for field in [
+        "clause = \"c\"",
+        "edition = \"2018\"",
+        "source = \"s\"",
+        "confidence = \"secondary\"",
+    ] {
         let name = field.split(' ').next().unwrap();
         check_refused(&format!("{field}\n"), "", 6, name);
         if name != "confidence" {
@@ -74,21 +88,41 @@ fn a_rule_that_cannot_be_is_refused() {
     let judge = "{ kind = \"threshold\", op = \">\", limit = 8.0, clear_op = \"<=\", clear_limit = 7.0 }";
     let rows = [
         ("latched = false", "latched = false\nlatch = true", 15, "latch"),
-        ("version = \"1\"", "version = \"1\"\nverison = \"2\"", 3, "verison"),
+        (
+            "version = \"1\"",
+            "version = \"1\"\nverison = \"2\"",
+            3,
+            "verison",
+        ),
         ("hold_s = 1800", "hold_s = -1", 12, "-1"),
         ("hold_s = 1800", "hold_s = 604801", 6, "604800"),
         ("id = \"R-1\"", "id = \"R 1\"", 7, "not allowed"),
         ("severity = \"P2\"", "severity = \"P9\"", 15, "P9"),
-        ("metric = \"temperature\"", "metric = \"warmth\"", 6, "does not know"),
+        (
+            "metric = \"temperature\"",
+            "metric = \"warmth\"",
+            6,
+            "does not know",
+        ),
         ("metric = \"temperature\"\n", "", 6, "`metric` is missing"),
         ("unit = \"degC\"", "unit = \"ppm\"", 6, "degC"),
         ("unit = \"degC\"\n", "", 6, "degC"),
         ("limit = 8.0", "limit = inf", 6, "finite"),
         ("clear_limit = 7.0", "clear_limit = 9.0", 6, "safe side"),
         ("clear_op = \"<=\"", "clear_op = \">=\"", 6, "clear_op"),
-        ("op = \">\", limit = 8.0, clear_op = \"<=\", clear_limit = 7.0", "op = \">\", limit = 8.0", 11, "clear_op"),
+        (
+            "op = \">\", limit = 8.0, clear_op = \"<=\", clear_limit = 7.0",
+            "op = \">\", limit = 8.0",
+            11,
+            "clear_op",
+        ),
         ("clear_limit = 7.0", "clear_limit = 7.0, soon = 1", 11, "soon"),
-        ("op = \">\", limit = 8.0, clear_op = \"<=\", clear_limit = 7.0", "op = \">=\", limit = 8.0, clear_op = \"<=\", clear_limit = 8.0", 6, "safe side"),
+        (
+            "op = \">\", limit = 8.0, clear_op = \"<=\", clear_limit = 7.0",
+            "op = \">=\", limit = 8.0, clear_op = \"<=\", clear_limit = 8.0",
+            6,
+            "safe side",
+        ),
         (judge, "{ kind = \"dose\" }", 11, "dose"),
         (judge, "{ kind = \"boolean\" }", 6, "true or false"),
         (judge, "{ kind = \"no_data\", intervals = 1 }", 6, "2 to 100"),
@@ -103,8 +137,14 @@ fn a_rule_that_cannot_be_is_refused() {
 fn two_rules_of_one_name_are_refused_and_errors_stay_short() {
     let twice = format!("{GOOD}\n{}", &GOOD[GOOD.find("[[rule]]").unwrap()..]);
     let error = Pack::parse(&twice).unwrap_err();
-    assert!(matches!(&error, PackError::Rule { line: 25, reason, .. } if reason.contains("same id")), "{error}");
-    let hostile = GOOD.replace("severity = \"P2\"", &format!("severity = \"{}\"", "x".repeat(100_000)));
+    assert!(
+        matches!(&error, PackError::Rule { line: 25, reason, .. } if reason.contains("same id")),
+        "{error}"
+    );
+    let hostile = GOOD.replace(
+        "severity = \"P2\"",
+        &format!("severity = \"{}\"", "x".repeat(100_000)),
+    );
     assert!(Pack::parse(&hostile).unwrap_err().to_string().len() < 300);
 }
 
@@ -112,7 +152,17 @@ fn two_rules_of_one_name_are_refused_and_errors_stay_short() {
 fn the_built_in_packs_parse_and_their_rules_are_unique() {
     let packs = Pack::built_in();
     let names: Vec<&str> = packs.iter().map(|p| p.id.as_str()).collect();
-    assert_eq!(names, ["cn-canteen", "fire-gas", "environment", "system", "us-foodcode", "uk-eu"]);
+    assert_eq!(
+        names,
+        [
+            "cn-canteen",
+            "fire-gas",
+            "environment",
+            "system",
+            "us-foodcode",
+            "uk-eu"
+        ]
+    );
     let counts: Vec<usize> = packs.iter().map(|p| p.rules.len()).collect();
     assert_eq!(counts, [7, 11, 7, 3, 3, 2]);
     let ids: BTreeSet<_> = pack::built_in().into_iter().map(|r| r.id).collect();
@@ -128,7 +178,12 @@ fn gas_smoke_and_sos_are_latched_and_doors_have_a_time() {
         let metric = rule.metric.as_ref().map_or("", Metric::as_str);
         let silence = matches!(rule.kind, RuleKind::NoData { .. });
         let danger = matches!(metric, "combustible_gas" | "co" | "smoke_alarm" | "sos");
-        assert_eq!(rule.latched, danger && !silence || rule.id.as_str() == "FG-HEAT-01", "{}", rule.id);
+        assert_eq!(
+            rule.latched,
+            danger && !silence || rule.id.as_str() == "FG-HEAT-01",
+            "{}",
+            rule.id
+        );
         if metric == "door_open" {
             assert_eq!(rule.kind, RuleKind::Boolean);
             assert!(rule.hold_ms >= 60_000, "{}", rule.id);

@@ -83,9 +83,17 @@ pub(super) struct Condition {
 impl Spec {
     pub(super) fn of(rule: &Rule) -> Spec {
         let test = match rule.kind {
-            RuleKind::Threshold { op, limit, clear_op, clear_limit } => {
-                Test::Value(Limits { op, limit, clear_op, clear_limit })
-            }
+            RuleKind::Threshold {
+                op,
+                limit,
+                clear_op,
+                clear_limit,
+            } => Test::Value(Limits {
+                op,
+                limit,
+                clear_op,
+                clear_limit,
+            }),
             // The limit shown is 1, "yes"; half-way values cannot come from a true or false.
             RuleKind::Boolean => Test::Value(Limits {
                 op: Comparison::AtLeast,
@@ -95,7 +103,11 @@ impl Spec {
             }),
             RuleKind::NoData { intervals } => Test::Silence { intervals },
         };
-        Spec { test, hold_ms: rule.hold_ms.max(0), clear_hold_ms: rule.clear_hold_ms.max(0) }
+        Spec {
+            test,
+            hold_ms: rule.hold_ms.max(0),
+            clear_hold_ms: rule.clear_hold_ms.max(0),
+        }
     }
 }
 
@@ -141,7 +153,10 @@ impl Phase {
     pub(super) fn due(self, spec: &Spec) -> Option<UtcMillis> {
         match self {
             Phase::Pending { since } => Some(since + spec.hold_ms),
-            Phase::Active { safe_since: Some(safe), .. } => Some(safe + spec.clear_hold_ms),
+            Phase::Active {
+                safe_since: Some(safe),
+                ..
+            } => Some(safe + spec.clear_hold_ms),
             Phase::Normal | Phase::Active { safe_since: None, .. } => None,
         }
     }
@@ -149,7 +164,13 @@ impl Phase {
 
 impl Condition {
     pub(super) fn new(rule: u32, point: u32) -> Condition {
-        Condition { rule, point, phase: Phase::Normal, last_since: NEVER, timer: None }
+        Condition {
+            rule,
+            point,
+            phase: Phase::Normal,
+            last_since: NEVER,
+            timer: None,
+        }
     }
 
     /// A value was measured at `at`, no earlier than any judged before.
@@ -170,7 +191,10 @@ impl Condition {
             }
             (Phase::Active { since, safe_since }, Verdict::Safe) => {
                 let safe = safe_since.unwrap_or(at);
-                self.phase = Phase::Active { since, safe_since: Some(safe) };
+                self.phase = Phase::Active {
+                    since,
+                    safe_since: Some(safe),
+                };
                 (at >= safe + spec.clear_hold_ms).then(|| self.clear(since, safe + spec.clear_hold_ms))
             }
         }
@@ -180,9 +204,10 @@ impl Condition {
     pub(super) fn on_hold_over(&mut self, spec: &Spec) -> Option<Step> {
         match self.phase {
             Phase::Pending { since } => Some(self.activate(spec, since)),
-            Phase::Active { since, safe_since: Some(safe) } => {
-                Some(self.clear(since, safe + spec.clear_hold_ms))
-            }
+            Phase::Active {
+                since,
+                safe_since: Some(safe),
+            } => Some(self.clear(since, safe + spec.clear_hold_ms)),
             Phase::Normal | Phase::Active { safe_since: None, .. } => None,
         }
     }
@@ -193,7 +218,10 @@ impl Condition {
             return None;
         }
         let since = self.name_breach(heard);
-        let phase = Phase::Active { since, safe_since: None };
+        let phase = Phase::Active {
+            since,
+            safe_since: None,
+        };
         Some(self.step(phase, ConditionState::Active, since, at))
     }
 
@@ -223,7 +251,10 @@ impl Condition {
     }
 
     fn activate(&mut self, spec: &Spec, since: UtcMillis) -> Step {
-        let phase = Phase::Active { since, safe_since: None };
+        let phase = Phase::Active {
+            since,
+            safe_since: None,
+        };
         self.step(phase, ConditionState::Active, since, since + spec.hold_ms)
     }
 

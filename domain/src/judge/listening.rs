@@ -41,7 +41,8 @@ impl Listening {
 
     /// Listening time, in milliseconds.
     pub(super) fn now(&self) -> i64 {
-        self.log_time.map_or(i64::MIN, |t| t.0.saturating_sub(self.deaf_ms))
+        self.log_time
+            .map_or(i64::MIN, |t| t.0.saturating_sub(self.deaf_ms))
     }
 
     /// The log time of a moment in listening time that lies after the last gap.

@@ -8,13 +8,7 @@ use super::{
     Condition, ConditionState, Judge, Listening, Phase, PointIndex, SILENT_INTERVALS, Spec, Test, Timers,
     Transition, Watched,
 };
-use crate::{
-    facility::Point,
-    id::RuleId,
-    reading::SeriesKey,
-    rule::Rule,
-    time::UtcMillis,
-};
+use crate::{facility::Point, id::RuleId, reading::SeriesKey, rule::Rule, time::UtcMillis};
 
 /// The form of [`Snapshot`]; one of another form is refused.
 const FORM: u32 = 1;
@@ -145,8 +139,13 @@ impl Judge {
         }
         let number = u32::try_from(self.points.len()).expect("points are numbered in 32 bits");
         let first = self.conditions.len();
-        let applying = self.rules.iter().zip(0..).filter(|(rule, _)| rule.applies_to(point));
-        self.conditions.extend(applying.map(|(_, rule)| Condition::new(rule, number)));
+        let applying = self
+            .rules
+            .iter()
+            .zip(0..)
+            .filter(|(rule, _)| rule.applies_to(point));
+        self.conditions
+            .extend(applying.map(|(_, rule)| Condition::new(rule, number)));
         let intervals = self.conditions[first..]
             .iter()
             .filter_map(|c| match self.specs[c.rule as usize].test {
@@ -208,7 +207,9 @@ impl Judge {
             watched.calm_since = heard.calm_since;
         }
         for ConditionMemory(rule, phase, last_since) in conditions {
-            let Some(id) = snapshot.rules.get(*rule as usize) else { continue };
+            let Some(id) = snapshot.rules.get(*rule as usize) else {
+                continue;
+            };
             match point.and_then(|p| self.condition_of(p, id)) {
                 Some(condition) => {
                     condition.phase = *phase;
@@ -230,7 +231,9 @@ impl Judge {
 
 /// The end of an Active condition whose rule or point is gone.
 fn retire(rule: &RuleId, point: &SeriesKey, phase: Phase, now: Option<UtcMillis>) -> Option<Transition> {
-    let Phase::Active { since, .. } = phase else { return None };
+    let Phase::Active { since, .. } = phase else {
+        return None;
+    };
     Some(Transition {
         rule: rule.clone(),
         point: point.clone(),

@@ -15,7 +15,12 @@ pub(super) fn rule(rule: &RawRule) -> Result<(), String> {
         return Err(format!("hold times are 0 to {MAX_HOLD_S} seconds"));
     }
     match rule.judge {
-        RuleKind::Threshold { op, limit, clear_op, clear_limit } => {
+        RuleKind::Threshold {
+            op,
+            limit,
+            clear_op,
+            clear_limit,
+        } => {
             let unit = metric_unit(rule)?;
             if rule.unit != Some(unit) {
                 return Err(format!("`unit` must be the metric's own, \"{}\"", unit.code()));
@@ -50,7 +55,9 @@ fn texts(rule: &RawRule) -> Result<(), String> {
     ];
     for (name, text) in texts {
         if text.trim().is_empty() {
-            return Err(format!("`{name}` is empty; a rule without it cannot be explained"));
+            return Err(format!(
+                "`{name}` is empty; a rule without it cannot be explained"
+            ));
         }
         if text.len() > MAX_TEXT_BYTES {
             return Err(format!("`{name}` is longer than {MAX_TEXT_BYTES} bytes"));
@@ -63,8 +70,13 @@ fn texts(rule: &RawRule) -> Result<(), String> {
 }
 
 fn metric_unit(rule: &RawRule) -> Result<Unit, String> {
-    let metric = rule.metric.as_ref().ok_or("`metric` is missing; only silence is judged of any metric")?;
-    let info = metric.info().ok_or("the product does not know this `metric`, so it knows no unit for it")?;
+    let metric = rule
+        .metric
+        .as_ref()
+        .ok_or("`metric` is missing; only silence is judged of any metric")?;
+    let info = metric
+        .info()
+        .ok_or("the product does not know this `metric`, so it knows no unit for it")?;
     Ok(info.unit)
 }
 
@@ -77,7 +89,11 @@ fn limits(breach: (Comparison, f64), safe: (Comparison, f64)) -> Result<(), Stri
     if above(breach.0) == above(safe.0) {
         return Err("`clear_op` must point away from `op`".to_owned());
     }
-    let crossed = if above(breach.0) { safe.1 > breach.1 } else { safe.1 < breach.1 };
+    let crossed = if above(breach.0) {
+        safe.1 > breach.1
+    } else {
+        safe.1 < breach.1
+    };
     let both = breach.0.holds(breach.1, breach.1) && safe.0.holds(breach.1, safe.1);
     if crossed || both {
         return Err("`clear_limit` must lie on the safe side of `limit`".to_owned());
