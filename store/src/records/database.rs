@@ -3,7 +3,10 @@
 //! Everything that knows which database it is stands here. The queries beside this file are SQL that
 //! SQLite and PostgreSQL share.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     Sqlite, SqlitePool,
@@ -20,6 +23,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a call waits for a connection of ours: one that waited out [`BUSY_TIMEOUT`] and some more.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Between two attempts to connect to a file that another process is setting up.
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Reads run beside each other and beside the writer.
 const READERS: u32 = 4;
@@ -76,7 +82,7 @@ impl Database {
             path: path.to_owned(),
             source,
         };
-        create_private(path).map_err(|e| failed(e.into()))?;
+        let fresh = !path.exists();
         let options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(true)
@@ -88,11 +94,16 @@ impl Database {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool()
-            .max_connections(1)
-            .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+        let write = options
+            .clone()
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal);
+        let writer = connect_patiently(pool().max_connections(1), &write)
             .await
             .map_err(|e| failed(e.into()))?;
+        if fresh {
+            make_private(path).map_err(|e| failed(e.into()))?;
+        }
         migrate(&writer).await?;
         let readers = pool()
             .max_connections(READERS)
@@ -141,12 +152,35 @@ async fn migrate(writer: &SqlitePool) -> Result<(), RecordError> {
     commit(transaction).await
 }
 
-/// The file holds the hashes of secrets: nobody but its owner may read it. SQLite gives the files
-/// beside it (`-wal`, `-shm`) the same rights.
-fn create_private(path: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+/// Connects, and waits while another process is turning the same new file to write-ahead logging: for
+/// that one step SQLite does not wait by itself.
+async fn connect_patiently(
+    pool: SqlitePoolOptions,
+    options: &SqliteConnectOptions,
+) -> Result<SqlitePool, sqlx::Error> {
+    let begun = Instant::now();
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if Fault::of(&error) == Fault::Busy && begun.elapsed() < BUSY_TIMEOUT => {
+                tokio::time::sleep(CONNECT_PAUSE).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The file holds the hashes of secrets: nobody but its owner may read it. Done by name, and before
+/// anything is written: opening and closing the file beside SQLite would drop SQLite's locks on it.
+fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        match std::fs::set_permissions(&name, mode) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _done_or_absent => {}
+        }
+    }
+    Ok(())
 }
