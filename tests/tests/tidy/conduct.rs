@@ -161,9 +161,12 @@ fn is_assertion(call: &str) -> bool {
     is_macro && starts.iter().any(|s| call.starts_with(s))
 }
 
-/// A function whose name promises that it asserts.
+/// A function whose name promises that it fails when something does not hold, or not in time.
 fn is_promise(call: &str) -> bool {
-    ["check", "assert", "expect_"].iter().any(|s| call.starts_with(s))
+    call == "until"
+        || ["check", "assert", "expect_", "until_"]
+            .iter()
+            .any(|s| call.starts_with(s))
 }
 
 #[cfg(test)]
@@ -238,6 +241,7 @@ mod tests {
             "prop_assert!(x);",
             "panic!()",
             "elsewhere::check_all(x);",
+            "until(\"ready\", || x()).await?;",
             "app.expect_page(\"/\");",
         ];
         for body in bodies {
