@@ -66,6 +66,8 @@ mod recovery;
 mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use crate::{

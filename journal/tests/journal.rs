@@ -1,4 +1,5 @@
 //! The journal through its public face.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     path::Path,
@@ -215,7 +216,7 @@ fn options_out_of_range_are_refused() {
         (
             Options {
                 queue_bytes: 100,
-                ..good.clone()
+                ..good
             },
             "queue_bytes",
         ),
