@@ -161,7 +161,6 @@ impl Device {
         }
         *signed_in = true;
         let (acks, acked) = watch::channel(0_u64);
-        let status = self.status.clone();
         let ending = tokio::select! {
             error = listen(&mut events, &acks) => return Err(error),
             ending = self.speak(&client, acked, stop) => ending,
@@ -170,7 +169,7 @@ impl Device {
             // Dropping the connection without DISCONNECT is what a power cut looks like.
             Some(Ending::PowerLost(until)) => Ok(Ending::PowerLost(until)),
             Some(Ending::Stopped) => {
-                goodbye(client, events, &status).await;
+                sign_out(&client, events).await;
                 Ok(Ending::Stopped)
             }
             None => Err(ConnectionError::RequestsDone),
@@ -187,6 +186,7 @@ impl Device {
         let mut wire = Wire {
             client,
             acked,
+            sent: 0,
             counted: 0,
         };
         wire.send(&self.status, true, b"online".to_vec()).await?;
@@ -194,9 +194,17 @@ impl Device {
         for message in again {
             wire.send(&message.topic, false, message.payload).await?;
         }
-        stop.run_until_cancelled(self.tell(&mut wire))
-            .await
-            .unwrap_or(Some(Ending::Stopped))
+        if let Some(ending) = stop.run_until_cancelled(self.tell(&mut wire)).await {
+            return ending;
+        }
+        let status = &self.status;
+        if timeout(GOODBYE_DEADLINE, wire.farewell(status)).await.is_err() {
+            tracing::debug!(
+                status.topic = status,
+                "The broker did not take a device's goodbye in time."
+            );
+        }
+        Some(Ending::Stopped)
     }
 
     /// The past first, whole and acknowledged, then the present: judgement takes each series in order of
@@ -270,16 +278,28 @@ struct Wire<'a> {
     client: &'a AsyncClient,
     /// Acknowledgements since sign-in. The first is that of the status.
     acked: watch::Receiver<u64>,
-    /// How many of them have been taken off the list.
+    /// Publishes since sign-in.
+    sent: u64,
+    /// How many acknowledgements have been taken off the list.
     counted: u64,
 }
 
 impl Wire<'_> {
-    async fn send(&self, topic: &str, retain: bool, payload: Vec<u8>) -> Option<()> {
+    async fn send(&mut self, topic: &str, retain: bool, payload: Vec<u8>) -> Option<()> {
         self.client
             .publish(topic, QoS::AtLeastOnce, retain, payload)
             .await
-            .ok()
+            .ok()?;
+        self.sent += 1;
+        Some(())
+    }
+
+    /// Says that the device goes off line and waits until that, and everything before it, is acknowledged.
+    /// A connection closed with acknowledgements unread would be reset and lose what is on its way.
+    async fn farewell(&mut self, status: &str) -> Option<()> {
+        self.send(status, true, b"offline".to_vec()).await?;
+        let sent = self.sent;
+        self.acked.wait_for(|acked| *acked >= sent).await.ok().map(|_| ())
     }
 
     /// Takes acknowledged messages off `unacked` and waits until at most `most` are left.
@@ -309,16 +329,8 @@ async fn listen(events: &mut EventLoop, acks: &watch::Sender<u64>) -> Connection
     }
 }
 
-/// Says that the device goes off line, and signs out. What the broker does not take in time is left to the
-/// will.
-async fn goodbye(client: AsyncClient, mut events: EventLoop, status: &str) {
-    let farewell = async {
-        client
-            .publish(status, QoS::AtLeastOnce, true, "offline")
-            .await
-            .ok()?;
-        client.disconnect().await.ok()
-    };
+/// Signs out, so that the broker does not tell of the will.
+async fn sign_out(client: &AsyncClient, mut events: EventLoop) {
     let drive = async {
         while let Ok(event) = events.poll().await {
             if event == Event::Outgoing(Outgoing::Disconnect) {
@@ -326,11 +338,8 @@ async fn goodbye(client: AsyncClient, mut events: EventLoop, status: &str) {
             }
         }
     };
-    let both = async { tokio::join!(farewell, drive) };
-    if timeout(GOODBYE_DEADLINE, both).await.is_err() {
-        tracing::debug!(
-            status.topic = status,
-            "The broker did not take a device's goodbye in time."
-        );
+    let both = async { tokio::join!(client.disconnect(), drive).0 };
+    if !matches!(timeout(GOODBYE_DEADLINE, both).await, Ok(Ok(()))) {
+        tracing::debug!("The broker did not let a device sign out in time.");
     }
 }
