@@ -68,9 +68,27 @@ pub(crate) struct Device {
     pub(crate) status: String,
     /// `None` only while one part of the speech is turned into the next.
     pub(crate) speech: Option<Speech>,
-    pub(crate) unacked: VecDeque<SimMessage>,
+    pub(crate) outbox: Outbox,
     pub(crate) dice: Dice,
     pub(crate) line: Arc<Line>,
+}
+
+/// What was sent and not yet acknowledged, in order. Outlives connections; at most [`WINDOW`] and one.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: VecDeque<SimMessage>,
+    /// How many acknowledgements of the current connection have been taken into account.
+    counted: u64,
+}
+
+impl Outbox {
+    /// Takes off what `acks` acknowledgements of the current connection confirm. The first of them is for
+    /// the status, which is not kept here.
+    fn confirm(&mut self, acks: u64) {
+        while self.counted < acks.saturating_sub(1) && self.waiting.pop_front().is_some() {
+            self.counted += 1;
+        }
+    }
 }
 
 /// How a session came to its end without an error.
@@ -161,10 +179,15 @@ impl Device {
         }
         *signed_in = true;
         let (acks, acked) = watch::channel(0_u64);
+        self.outbox.counted = 0;
         let ending = tokio::select! {
-            error = listen(&mut events, &acks) => return Err(error),
-            ending = self.speak(&client, acked, stop) => ending,
+            error = listen(&mut events, &acks) => Err(error),
+            ending = self.speak(&client, acked, stop) => Ok(ending),
         };
+        // What came in with the connection's last words counts too: else a line that breaks again and again
+        // would never get on.
+        self.outbox.confirm(*acks.borrow());
+        let ending = ending?;
         match ending {
             // Dropping the connection without DISCONNECT is what a power cut looks like.
             Some(Ending::PowerLost(until)) => Ok(Ending::PowerLost(until)),
@@ -187,10 +210,9 @@ impl Device {
             client,
             acked,
             sent: 0,
-            counted: 0,
         };
         wire.send(&self.status, true, b"online".to_vec()).await?;
-        let again: Vec<SimMessage> = self.unacked.iter().cloned().collect();
+        let again: Vec<SimMessage> = self.outbox.waiting.iter().cloned().collect();
         for message in again {
             wire.send(&message.topic, false, message.payload).await?;
         }
@@ -217,7 +239,7 @@ impl Device {
                 match history.next() {
                     Some(message) => self.publish(wire, message).await?,
                     None => {
-                        wire.settle(&mut self.unacked, 0).await?;
+                        wire.settle(&mut self.outbox, 0).await?;
                         self.begin_present();
                     }
                 }
@@ -238,7 +260,7 @@ impl Device {
             }
             if wait_ms > 0 {
                 sleep(millis(wait_ms).min(NAP)).await;
-                wire.settle(&mut self.unacked, usize::from(WINDOW)).await?;
+                wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
                 continue;
             }
             let message = live.next_message();
@@ -258,8 +280,8 @@ impl Device {
     /// the connection breaks here.
     async fn publish(&mut self, wire: &mut Wire<'_>, message: SimMessage) -> Option<()> {
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
-        self.unacked.push_back(message);
-        wire.settle(&mut self.unacked, usize::from(WINDOW)).await?;
+        self.outbox.waiting.push_back(message);
+        wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
         wire.send(&topic, false, payload).await
     }
 }
@@ -280,8 +302,6 @@ struct Wire<'a> {
     acked: watch::Receiver<u64>,
     /// Publishes since sign-in.
     sent: u64,
-    /// How many acknowledgements have been taken off the list.
-    counted: u64,
 }
 
 impl Wire<'_> {
@@ -302,15 +322,11 @@ impl Wire<'_> {
         self.acked.wait_for(|acked| *acked >= sent).await.ok().map(|_| ())
     }
 
-    /// Takes acknowledged messages off `unacked` and waits until at most `most` are left.
-    async fn settle(&mut self, unacked: &mut VecDeque<SimMessage>, most: usize) -> Option<()> {
+    /// Takes acknowledged messages out of `outbox` and waits until at most `most` are left.
+    async fn settle(&mut self, outbox: &mut Outbox, most: usize) -> Option<()> {
         loop {
-            // The status, acknowledged first, is not on the list.
-            let acked = self.acked.borrow_and_update().saturating_sub(1);
-            while self.counted < acked && unacked.pop_front().is_some() {
-                self.counted += 1;
-            }
-            if unacked.len() <= most {
+            outbox.confirm(*self.acked.borrow_and_update());
+            if outbox.waiting.len() <= most {
                 return Some(());
             }
             self.acked.changed().await.ok()?;
@@ -320,11 +336,17 @@ impl Wire<'_> {
 
 /// Drives the connection and counts acknowledgements, until it breaks.
 async fn listen(events: &mut EventLoop, acks: &watch::Sender<u64>) -> ConnectionError {
+    let is_ack = |event: &Event| matches!(event, Event::Incoming(Packet::PubAck(_)));
     loop {
         match events.poll().await {
-            Ok(Event::Incoming(Packet::PubAck(_))) => acks.send_modify(|count| *count += 1),
+            Ok(event) if is_ack(&event) => acks.send_modify(|count| *count += 1),
             Ok(_) => {}
-            Err(error) => return error,
+            Err(error) => {
+                // The library reports the break before the acknowledgements that came just ahead of it.
+                let late = events.state.events.iter().filter(|event| is_ack(event)).count();
+                acks.send_modify(|count| *count += late as u64);
+                return error;
+            }
         }
     }
 }
