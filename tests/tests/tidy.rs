@@ -12,6 +12,10 @@ mod fluent;
 mod graph;
 #[path = "tidy/knowledge.rs"]
 mod knowledge;
+#[path = "tidy/manifests.rs"]
+mod manifests;
+#[path = "tidy/mask.rs"]
+mod mask;
 #[path = "tidy/repository.rs"]
 mod repository;
 #[path = "tidy/rust.rs"]
@@ -48,17 +52,17 @@ fn the_architecture_document_shows_the_graph() {
 
 #[test]
 fn there_is_one_binary_and_no_default_member() {
-    check(graph::one_binary);
+    check(manifests::one_binary);
 }
 
 #[test]
 fn every_member_takes_the_workspace_lints() {
-    check(graph::lints);
+    check(manifests::lints);
 }
 
 #[test]
 fn the_lock_file_holds_one_of_each_native_library() {
-    check(graph::lock_file);
+    check(manifests::lock_file);
 }
 
 #[test]
