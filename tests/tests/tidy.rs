@@ -121,6 +121,11 @@ fn every_test_asserts() {
 }
 
 #[test]
+fn the_architecture_document_names_tests_that_exist() {
+    check(conduct::named_tests);
+}
+
+#[test]
 fn both_languages_say_the_same_things() {
     check(fluent::catalogues);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    conduct::DOCUMENT,
     manifests::{dependencies, members, workspace},
     repository::{Finding, Repository, line_of, member},
 };
@@ -52,8 +53,6 @@ pub(crate) const EVERYTHING: [&str; 11] = [
     "store",
     "vision",
 ];
-
-const DOCUMENT: &str = "docs/ARCHITECTURE.md";
 
 /// Every dependency on a crate of ours is one of [`GRAPH`].
 pub(crate) fn edges(repository: &Repository) -> Vec<Finding> {
