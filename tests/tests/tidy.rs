@@ -25,7 +25,12 @@ mod shape;
 #[path = "tidy/words.rs"]
 mod words;
 
+use std::sync::LazyLock;
+
 use repository::{Finding, Repository};
+
+/// Read and scanned once for all rules; nothing changes it.
+static CHECKOUT: LazyLock<Repository> = LazyLock::new(Repository::of_this_checkout);
 
 /// Runs one rule on this checkout; fails with every finding as `file:line`, the rule and the remedy.
 #[track_caller]
