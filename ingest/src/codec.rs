@@ -63,25 +63,20 @@ impl<'s, 'p> State<'s, 'p> {
         if self.out.len() + self.decoded.refused >= self.max_values {
             return self.fail(DecodeError::TooManyValues { max: self.max_values });
         }
-                self.out.push(Value {
-                    metric,
-                    number: Number::Real(v),
-                    unit,
-                    at: None,
-                });
-            }
-            Scalar::Truth(v) => {
-                self.out.push(Value {
-                    metric,
-                    number: Number::Truth(v),
-                    unit,
-                    at: None,
-                });
-            }
+        let number = match scalar {
+            Scalar::Real(v) => Number::Real(*v),
+            Scalar::Truth(v) => Number::Truth(*v),
             Scalar::Text(_) | Scalar::Null | Scalar::Nested => {
-                self.decoded.refuse(1, DecodeError::NotANumber)
+                self.decoded.refuse(1, DecodeError::NotANumber);
+                return Ok(());
             }
-        }
+        };
+        self.out.push(Value {
+            metric,
+            number,
+            unit,
+            at: None,
+        });
         Ok(())
     }
 }
