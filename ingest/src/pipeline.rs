@@ -179,6 +179,9 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
             // A later version's record: it is no message and no tick, so it means nothing here.
             Kind(_) => {}
         }
+        // Whoever has seen a part of this run takes up where it stopped.
+        let place = LogPosition(record.position.0);
+        self.batch.positions.resize(self.batch.readings.len(), place);
     }
 
     fn message(&mut self, message: Message<'c>) {
