@@ -135,81 +135,73 @@ fn a_batch_keeps_the_order_of_the_log() {
     assert_eq!(told, want);
 }
 
+/// One message of device `f/d`: the leaf below `up/`, the payload; the value, the milliseconds after the
+/// beginning, the quality.
+type Measured<'a> = (&'a str, String, f64, i64, Quality);
+
+fn check_measured(decoder: &mut Decoder<Arc<Directory>>, rows: &[Measured<'_>]) -> Batch {
+    let topics: Vec<_> = rows.iter().map(|row| format!("sk/v1/f/d/up/{}", row.0)).collect();
+    let messages: Vec<_> = topics
+        .iter()
+        .zip(rows)
+        .map(|(topic, row)| (topic.as_str(), row.1.as_str()))
+        .collect();
+    let batch = run(decoder, &messages);
+    assert_eq!(batch.rejects, []);
+    assert_eq!(batch.readings.len(), rows.len());
+    for (n, (reading, (leaf, body, value, at, quality))) in batch.readings.iter().zip(rows).enumerate() {
+        let got = (reading.value, reading.at.0 - NOW, reading.quality);
+        assert_eq!(got, (*value, *at, *quality), "{leaf} {body}");
+        assert_eq!(reading.received.0, NOW + 1_000 * n as i64);
+    }
+    batch
+}
+
 #[test]
-fn units_and_times_are_set_right() {
+fn units_are_set_right() {
     let (directory, mut decoder) = fresh();
     directory.units.lock().unwrap().extend([
         ("f/d/temperature".to_owned(), Unit::Fahrenheit),
         ("f/d/voltage".to_owned(), Unit::Volt),
     ]);
-    let at = |ms: i64| format!(r#"{{"ts":{ms},"v":41}}"#);
-    let topic = "sk/v1/f/d/up/temperature";
+    let undated = Quality::NoDeviceTime;
     let rows = [
-        (topic, "41".to_owned(), 5.0, NOW, Quality::NoDeviceTime),
+        ("temperature", "41".to_owned(), 5.0, 0, undated),
         (
-            topic,
+            "temperature",
             r#"{"v":5,"u":"Cel"}"#.to_owned(),
             5.0,
-            NOW + 1_000,
-            Quality::NoDeviceTime,
+            1_000,
+            undated,
         ),
-        (topic, at(NOW - 86_400_000), 5.0, NOW - 86_400_000, Quality::Good),
-        (
-            topic,
-            at(NOW + 3_000 + 300_000),
-            5.0,
-            NOW + 303_000,
-            Quality::Good,
-        ),
-        (
-            topic,
-            at(NOW + 4_000 + 300_001),
-            5.0,
-            NOW + 4_000,
-            Quality::ClockAhead,
-        ),
-        (topic, at(1_795_000_000), 5.0, NOW + 5_000, Quality::ClockUnset),
         // Of a metric that is not known, the point's unit is kept.
-        (
-            "sk/v1/f/d/up/voltage",
-            "220".to_owned(),
-            220.0,
-            NOW + 6_000,
-            Quality::NoDeviceTime,
-        ),
-        (
-            "sk/v1/f/d/up/flow",
-            r#"{"v":7,"u":"l/min"}"#.to_owned(),
-            7.0,
-            NOW + 7_000,
-            Quality::NoDeviceTime,
-        ),
-        (
-            "sk/v1/f/d/up/door_open",
-            "true".to_owned(),
-            1.0,
-            NOW + 8_000,
-            Quality::NoDeviceTime,
-        ),
+        ("voltage", "220".to_owned(), 220.0, 2_000, undated),
+        ("flow", r#"{"v":7,"u":"l/min"}"#.to_owned(), 7.0, 3_000, undated),
+        ("door_open", "true".to_owned(), 1.0, 4_000, undated),
     ];
-    let messages: Vec<_> = rows
-        .iter()
-        .map(|(topic, body, ..)| (*topic, body.as_str()))
-        .collect();
-    let batch = run(&mut decoder, &messages);
-    assert_eq!(batch.rejects, []);
-    for (n, (reading, (topic, body, value, at, quality))) in batch.readings.iter().zip(&rows).enumerate() {
-        let got = (reading.value, reading.at.0, reading.quality);
-        assert_eq!(got, (*value, *at, *quality), "{topic} {body}");
-        assert_eq!(reading.received.0, NOW + 1_000 * n as i64);
-    }
-    assert_eq!(batch.readings.len(), rows.len());
-    assert_eq!(batch.sightings.len(), 1);
-    assert_eq!((batch.sightings[0].messages, batch.sightings[0].readings), (9, 9));
+    let batch = check_measured(&mut decoder, &rows);
     assert_eq!(
-        batch.sightings[0].doubtful_times, 2,
+        batch.sightings[0].doubtful_times, 0,
         "a device that gives no time has no doubtful time"
     );
+}
+
+#[test]
+fn times_are_set_right() {
+    let (_, mut decoder) = fresh();
+    let said = |ms: i64| format!(r#"{{"ts":{ms},"v":1}}"#);
+    let rows = [
+        ("co", said(NOW - 86_400_000), 1.0, -86_400_000, Quality::Good),
+        ("co", said(NOW + 1_000 + 300_000), 1.0, 301_000, Quality::Good),
+        ("co", said(NOW + 2_000 + 300_001), 1.0, 2_000, Quality::ClockAhead),
+        // Seconds instead of milliseconds look like 1970.
+        ("co", said(1_795_000_000), 1.0, 3_000, Quality::ClockUnset),
+        ("co", "1".to_owned(), 1.0, 4_000, Quality::NoDeviceTime),
+    ];
+    let batch = check_measured(&mut decoder, &rows);
+    assert_eq!(batch.sightings.len(), 1);
+    let told = &batch.sightings[0];
+    assert_eq!((told.messages, told.readings, told.doubtful_times), (5, 5, 2));
 }
 
 #[test]
@@ -259,6 +251,52 @@ fn each_device_is_told_of_once_with_what_it_said_last() {
     assert_eq!(decoder.foreign(), 4);
 }
 
+/// Leaf, payload, reason, words of the remedy.
+const REFUSED: [(&str, &str, RejectReason, &str); 12] = [
+    (
+        "up/temperature",
+        "4.1 C",
+        RejectReason::Syntax,
+        "{\"ts\":1795000000000,\"v\":4.1}",
+    ),
+    (
+        "up/temperature",
+        r#"{"v":"4.1"}"#,
+        RejectReason::Value,
+        "without quotes",
+    ),
+    ("up/temperature", "NaN", RejectReason::Value, "leave it out"),
+    (
+        "up/temperature",
+        r#"{"v":4,"u":"ppm"}"#,
+        RejectReason::Unit,
+        "kept in degC",
+    ),
+    (
+        "up/temperature",
+        r#"{"v":4,"u":"furlong"}"#,
+        RejectReason::Unit,
+        "\"furlong\"",
+    ),
+    ("up/sos", "2", RejectReason::Value, "send true or 1"),
+    ("up", "4", RejectReason::Shape, "up/<metric>"),
+    (
+        "up",
+        r#"{"ts":"x","values":{"sos":1}}"#,
+        RejectReason::Time,
+        "RFC 3339",
+    ),
+    (
+        "up",
+        r#"{"values":{"a b":1}}"#,
+        RejectReason::Metric,
+        "' ' is not allowed",
+    ),
+    ("up/one_more", "1", RejectReason::TooManySeries, "raise the limit"),
+    ("elsewhere", "1", RejectReason::Topic, "publish to up"),
+    ("status", "asleep", RejectReason::Shape, "online or offline"),
+];
+
 #[test]
 fn a_reject_names_device_topic_reason_and_remedy() {
     let directory = Arc::new(Directory {
@@ -266,91 +304,45 @@ fn a_reject_names_device_topic_reason_and_remedy() {
         ..Directory::default()
     });
     let mut decoder = Decoder::new(Arc::clone(&directory), IngestLimits::default());
-    let long = format!("sk/v1/f/d/up/{}", "x".repeat(65));
-    let endless = format!("sk/v1/f/d/{}", "x".repeat(60_000));
-    let rows = [
-        (
-            "sk/v1/f/d/up/temperature",
-            "4.1 C",
-            RejectReason::Syntax,
-            "{\"ts\":1795000000000,\"v\":4.1}",
-        ),
-        (
-            "sk/v1/f/d/up/temperature",
-            r#"{"v":"4.1"}"#,
-            RejectReason::Value,
-            "without quotes",
-        ),
-        (
-            "sk/v1/f/d/up/temperature",
-            "NaN",
-            RejectReason::Value,
-            "leave it out",
-        ),
-        (
-            "sk/v1/f/d/up/temperature",
-            r#"{"v":4,"u":"ppm"}"#,
-            RejectReason::Unit,
-            "kept in degC",
-        ),
-        (
-            "sk/v1/f/d/up/temperature",
-            r#"{"v":4,"u":"furlong"}"#,
-            RejectReason::Unit,
-            "\"furlong\"",
-        ),
-        ("sk/v1/f/d/up/sos", "2", RejectReason::Value, "send true or 1"),
-        ("sk/v1/f/d/up", "4", RejectReason::Shape, "up/<metric>"),
-        (
-            "sk/v1/f/d/up",
-            r#"{"ts":"x","values":{"sos":1}}"#,
-            RejectReason::Time,
-            "RFC 3339",
-        ),
-        (
-            "sk/v1/f/d/up",
-            r#"{"values":{"a b":1}}"#,
-            RejectReason::Metric,
-            "' ' is not allowed",
-        ),
-        (long.as_str(), "1", RejectReason::Metric, "at most 64"),
-        (
-            "sk/v1/f/d/up/one_more",
-            "1",
-            RejectReason::TooManySeries,
-            "raise the limit",
-        ),
-        ("sk/v1/f/d/elsewhere", "1", RejectReason::Topic, "publish to up"),
-        (endless.as_str(), "1", RejectReason::Topic, "publish to up"),
-        (
-            "sk/v1/f/d/status",
-            "asleep",
-            RejectReason::Shape,
-            "online or offline",
-        ),
-    ];
-    let messages: Vec<_> = rows.iter().map(|(topic, body, ..)| (*topic, *body)).collect();
+    let (long, endless) = (format!("up/{}", "x".repeat(65)), "x".repeat(60_000));
+    let mut rows = REFUSED.to_vec();
+    rows.push((&long, "1", RejectReason::Metric, "at most 64"));
+    rows.push((&endless, "1", RejectReason::Topic, "publish to up"));
+    let topics: Vec<_> = rows.iter().map(|row| format!("sk/v1/f/d/{}", row.0)).collect();
+    let messages: Vec<_> = topics
+        .iter()
+        .zip(&rows)
+        .map(|(topic, row)| (topic.as_str(), row.1))
+        .collect();
     let batch = run(&mut decoder, &messages);
     assert_eq!(batch.readings, []);
     assert_eq!(batch.rejects.len(), rows.len());
-    for (reject, (topic, body, reason, words)) in batch.rejects.iter().zip(rows) {
-        assert_eq!(reject.reason, reason, "{body}: {}", reject.detail);
+    for (reject, ((_, body, reason, words), topic)) in batch.rejects.iter().zip(rows.iter().zip(&topics)) {
+        assert_eq!(reject.reason, *reason, "{body}: {}", reject.detail);
         assert!(reject.detail.contains(words), "{body}: {}", reject.detail);
         assert!(reject.detail.len() < 600, "{}", reject.detail);
         assert!(topic.starts_with(&reject.topic) && reject.topic.len() <= 256);
         assert_eq!((reject.facility.as_str(), reject.device.as_str()), ("f", "d"));
-        assert_eq!(reject.excerpt, body);
+        assert_eq!(reject.excerpt, *body);
     }
-    let known = run(
-        &mut decoder,
-        &[("sk/v1/f/d/up", r#"{"values":{"temperature":1,"new":2,"sos":3}}"#)],
-    );
-    assert_eq!((known.readings.len(), known.rejects.len()), (1, 1));
+}
+
+#[test]
+fn good_values_beside_bad_ones_are_taken_and_counted() {
+    let directory = Arc::new(Directory {
+        room: Some(2),
+        ..Directory::default()
+    });
+    let mut decoder = Decoder::new(directory, IngestLimits::default());
+    let body = r#"{"values":{"temperature":1,"sos":3,"co":null,"co2":4}}"#;
+    let batch = run(&mut decoder, &[("sk/v1/f/d/up", body)]);
+    assert_eq!((batch.readings.len(), batch.rejects.len()), (1, 1));
+    let detail = &batch.rejects[0].detail;
     assert!(
-        known.rejects[0]
-            .detail
-            .starts_with("2 of 3 values are refused, the others are taken")
+        detail.starts_with("3 of 4 values are refused, the others are taken"),
+        "{detail}"
     );
+    assert_eq!(batch.sightings[0].readings, 1);
 }
 
 #[test]
@@ -397,17 +389,47 @@ fn what_is_remembered_is_bounded() {
     assert!(decoder.remembered() <= before);
 }
 
+fn open_journal(dir: &std::path::Path, time: &Arc<AtomicI64>) -> Journal {
+    let source = Arc::clone(time);
+    let options = Options {
+        segment_bytes: 1024 * 1024,
+        capacity_bytes: 16 * 1024 * 1024,
+        ..Options::new(dir.join("journal"))
+    };
+    Journal::open(options, Arc::new(move || source.load(Ordering::Relaxed))).unwrap()
+}
+
+/// Appends `count` readings, 0, 1, 2, …, each with a tick after it, and waits until they are on disk.
+async fn append(journal: &Journal, time: &AtomicI64, count: i64) {
+    let mut writer = journal.writer();
+    let mut last = None;
+    for n in 0..count {
+        time.store(NOW + n, Ordering::Relaxed);
+        let body = format!(r#"{{"ts":{},"v":{n}}}"#, NOW + n);
+        let topic = "sk/v1/f/d/up/temperature";
+        writer
+            .append(&record(0, topic, body.as_bytes()).envelope)
+            .unwrap();
+        last = Some(writer.append(&record(0, "", b"").envelope).unwrap());
+    }
+    while !writer.is_durable(last.unwrap()).unwrap() {
+        writer.progress().await;
+    }
+}
+
+fn read_to_the_end(mut ingest: Ingest<Arc<Directory>>) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    while let Some(batch) = ingest.next(Duration::from_secs(10)).unwrap() {
+        batches.push(batch);
+    }
+    batches
+}
+
 #[tokio::test]
 async fn a_real_log_is_read_to_its_end_and_again_from_a_cursor() {
     let dir = tempfile::tempdir().unwrap();
     let time = Arc::new(AtomicI64::new(NOW));
-    let source = Arc::clone(&time);
-    let options = Options {
-        segment_bytes: 1024 * 1024,
-        capacity_bytes: 16 * 1024 * 1024,
-        ..Options::new(dir.path().join("journal"))
-    };
-    let journal = Journal::open(options, Arc::new(move || source.load(Ordering::Relaxed))).unwrap();
+    let journal = open_journal(dir.path(), &time);
     let directory = Arc::new(Directory::default());
     let limits = IngestLimits {
         batch_bytes: 4 * 1024,
@@ -421,41 +443,9 @@ async fn a_real_log_is_read_to_its_end_and_again_from_a_cursor() {
     let nothing = ingest.next(Duration::from_millis(1)).unwrap().unwrap();
     assert_eq!((nothing.readings.len(), nothing.from), (0, nothing.upto));
 
-    let mut writer = journal.writer();
-    let mut last = None;
-    for n in 0..500_i64 {
-        time.store(NOW + n, Ordering::Relaxed);
-        let body = format!(r#"{{"ts":{},"v":{n}}}"#, NOW + n);
-        let message = Envelope {
-            kind: Kind::MESSAGE,
-            flags: 0,
-            source: "f/d",
-            subject: "sk/v1/f/d/up/temperature",
-            attributes: b"",
-            body: body.as_bytes(),
-        };
-        writer.append(&message).unwrap();
-        let tick = Envelope {
-            kind: Kind::TICK,
-            subject: "",
-            body: b"",
-            ..message
-        };
-        last = Some(writer.append(&tick).unwrap());
-    }
-    while !writer.is_durable(last.unwrap()).unwrap() {
-        writer.progress().await;
-    }
+    append(&journal, &time, 500).await;
     journal.close();
-
-    let read = |mut ingest: Ingest<Arc<Directory>>| {
-        let mut batches = Vec::new();
-        while let Some(batch) = ingest.next(Duration::from_secs(10)).unwrap() {
-            batches.push(batch);
-        }
-        batches
-    };
-    let batches = read(ingest);
+    let batches = read_to_the_end(ingest);
     assert!(batches.len() > 5, "{} batches", batches.len());
     let joined = batches.windows(2).all(|pair| pair[0].upto == pair[1].from);
     assert!(joined, "batches leave no gap");
@@ -466,17 +456,15 @@ async fn a_real_log_is_read_to_its_end_and_again_from_a_cursor() {
         .collect();
     assert_eq!(values, (0..500).map(f64::from).collect::<Vec<_>>());
     assert_eq!(batches.iter().map(|b| b.ticks.len()).sum::<usize>(), 500);
-    let order = batches.iter().flat_map(Batch::events).enumerate();
-    assert!(
-        order
-            .into_iter()
-            .all(|(n, e)| matches!(e, LogEvent::Reading(_)) == (n % 2 == 0))
-    );
+    let mut order = batches.iter().flat_map(Batch::events).enumerate();
+    assert!(order.all(|(n, e)| matches!(e, LogEvent::Reading(_)) == (n % 2 == 0)));
 
-    // A replay from the middle gives the same batches' content from there on.
     let from = batches[2].from;
     let again = Ingest::new(journal.reader(Position(from.0)).unwrap(), directory, limits);
-    let replayed: Vec<_> = read(again).into_iter().flat_map(|b| b.readings).collect();
+    let replayed: Vec<_> = read_to_the_end(again)
+        .into_iter()
+        .flat_map(|b| b.readings)
+        .collect();
     let tail: Vec<_> = batches[2..].iter().flat_map(|b| b.readings.clone()).collect();
     assert_eq!(replayed, tail);
 }
