@@ -263,6 +263,7 @@ fn one_bad_value_does_not_cost_the_good_ones() {
 #[test]
 fn what_is_not_understood_is_refused_whole() {
     let large = format!(r#"{{"v":1,"x":"{}"}}"#, "x".repeat(256 * 1024));
+    let empty = format!("[{}]", vec!["{}"; 5_001].join(","));
     let many = format!("[{}]", vec![r#"{"v":1}"#; 5_001].join(","));
     let cases: &[(&[u8], RejectReason)] = &[
         (b"", RejectReason::Syntax),
@@ -291,6 +292,7 @@ fn what_is_not_understood_is_refused_whole() {
         (b"[{\"n\":\"a\",\"v\":2,\"must_\":1}]", RejectReason::Shape),
         (large.as_bytes(), RejectReason::Size),
         (many.as_bytes(), RejectReason::Size),
+        (empty.as_bytes(), RejectReason::Size),
     ];
     for (payload, want) in cases {
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(60)]);
