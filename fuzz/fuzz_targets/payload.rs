@@ -7,7 +7,11 @@ use ingest::{IngestLimits, decode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|payload: &[u8]| {
-    let limits = IngestLimits { payload_bytes: 4_096, payload_values: 64, ..IngestLimits::default() };
+    let limits = IngestLimits {
+        payload_bytes: 4_096,
+        payload_values: 64,
+        ..IngestLimits::default()
+    };
     let received = UtcMillis(1_795_000_000_000);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let outcome = decode(payload, received, &limits, &mut first);
