@@ -146,7 +146,7 @@ impl From<RecordError> for Failure {
 impl From<SeriesError> for Failure {
     fn from(error: SeriesError) -> Failure {
         match error {
-            SeriesError::TooManyBuckets => Failure::bad_parameter("buckets", "1 to 2000"),
+            SeriesError::TooManyBuckets { .. } => Failure::bad_parameter("buckets", "1 to 2000"),
             other => Failure::unavailable(other),
         }
     }

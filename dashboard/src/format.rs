@@ -82,23 +82,25 @@ impl Locale {
     /// How long ago `at` was, roughly. A moment in the future reads as now: clocks differ.
     pub(crate) fn age(&self, at: UtcMillis) -> String {
         let seconds = (self.now.ms_since(at) / 1000).max(0);
+        let (minutes, hours, days) = ((seconds + 30) / 60, (seconds + 1_800) / 3_600, seconds / 86_400);
         match seconds {
             0..=89 => fl!(self.l, "ago-s", n = seconds),
-            90..=5_399 => fl!(self.l, "ago-m", n = (seconds + 30) / 60),
-            5_400..=172_799 => fl!(self.l, "ago-h", n = (seconds + 1_800) / 3_600),
-            _ => fl!(self.l, "ago-d", n = seconds / 86_400),
+            90..=5_399 => fl!(self.l, "ago-m", n = minutes),
+            5_400..=172_799 => fl!(self.l, "ago-h", n = hours),
+            _ => fl!(self.l, "ago-d", n = days),
         }
     }
 
     /// A length of time in its two largest units.
     pub(crate) fn duration(&self, ms: i64) -> String {
         let minutes = (ms / 60_000).max(0);
-        let (hours, days) = (minutes / 60, minutes / 1_440);
+        let (hours, days, seconds) = (minutes / 60, minutes / 1_440, (ms / 1000).max(0));
+        let (minutes_over, hours_over) = (minutes % 60, hours % 24);
         match minutes {
-            0 => fl!(self.l, "for-s", n = (ms / 1000).max(0)),
+            0 => fl!(self.l, "for-s", n = seconds),
             1..=59 => fl!(self.l, "for-m", n = minutes),
-            60..=1_439 => fl!(self.l, "for-h", h = hours, m = minutes % 60),
-            _ => fl!(self.l, "for-d", d = days, h = hours % 24),
+            60..=1_439 => fl!(self.l, "for-h", h = hours, m = minutes_over),
+            _ => fl!(self.l, "for-d", d = days, h = hours_over),
         }
     }
 
@@ -205,7 +207,10 @@ impl Locale {
                 format!("{} {limit}", comparison_sign(*op))
             }
             RuleKind::Boolean => fl!(self.l, "criterion-boolean"),
-            RuleKind::NoData { intervals } => fl!(self.l, "criterion-silence", n = *intervals),
+            RuleKind::NoData { intervals } => {
+                let intervals = *intervals;
+                fl!(self.l, "criterion-silence", n = intervals)
+            }
         };
         match held {
             Some(time) => fl!(self.l, "criterion-held", what = what, time = time),

@@ -103,7 +103,7 @@ mod tests {
 
     /// The identifiers of a file: what stands before ` = ` at the beginning of a line.
     fn ids(tag: &str) -> BTreeSet<String> {
-        let file = Texts::get(&format!("{tag}/sunshine_dashboard.ftl")).expect("embedded");
+        let file = Texts::get(&format!("{tag}/sunshine-dashboard.ftl")).expect("embedded");
         let text = String::from_utf8(file.data.into_owned()).expect("UTF-8");
         text.lines()
             .filter(|l| l.starts_with(|c: char| c.is_ascii_lowercase()))
