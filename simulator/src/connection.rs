@@ -68,9 +68,27 @@ pub(crate) struct Device {
     pub(crate) status: String,
     /// `None` only while one part of the speech is turned into the next.
     pub(crate) speech: Option<Speech>,
-    pub(crate) unacked: VecDeque<SimMessage>,
+    pub(crate) outbox: Outbox,
     pub(crate) dice: Dice,
     pub(crate) line: Arc<Line>,
+}
+
+/// What was sent and not yet acknowledged, in order. Outlives connections; at most [`WINDOW`] and one.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: VecDeque<SimMessage>,
+    /// How many acknowledgements of the current connection have been taken into account.
+    counted: u64,
+}
+
+impl Outbox {
+    /// Takes off what `acks` acknowledgements of the current connection confirm. The first of them is for
+    /// the status, which is not kept here.
+    fn confirm(&mut self, acks: u64) {
+        while self.counted < acks.saturating_sub(1) && self.waiting.pop_front().is_some() {
+            self.counted += 1;
+        }
+    }
 }
 
 /// How a session came to its end without an error.
@@ -161,16 +179,20 @@ impl Device {
         }
         *signed_in = true;
         let (acks, acked) = watch::channel(0_u64);
-        let status = self.status.clone();
+        self.outbox.counted = 0;
         let ending = tokio::select! {
-            error = listen(&mut events, &acks) => return Err(error),
-            ending = self.speak(&client, acked, stop) => ending,
+            error = listen(&mut events, &acks) => Err(error),
+            ending = self.speak(&client, acked, stop) => Ok(ending),
         };
+        // What came in with the connection's last words counts too: else a line that breaks again and again
+        // would never get on.
+        self.outbox.confirm(*acks.borrow());
+        let ending = ending?;
         match ending {
             // Dropping the connection without DISCONNECT is what a power cut looks like.
             Some(Ending::PowerLost(until)) => Ok(Ending::PowerLost(until)),
             Some(Ending::Stopped) => {
-                goodbye(client, events, &status).await;
+                sign_out(&client, events).await;
                 Ok(Ending::Stopped)
             }
             None => Err(ConnectionError::RequestsDone),
@@ -187,16 +209,24 @@ impl Device {
         let mut wire = Wire {
             client,
             acked,
-            counted: 0,
+            sent: 0,
         };
         wire.send(&self.status, true, b"online".to_vec()).await?;
-        let again: Vec<SimMessage> = self.unacked.iter().cloned().collect();
+        let again: Vec<SimMessage> = self.outbox.waiting.iter().cloned().collect();
         for message in again {
             wire.send(&message.topic, false, message.payload).await?;
         }
-        stop.run_until_cancelled(self.tell(&mut wire))
-            .await
-            .unwrap_or(Some(Ending::Stopped))
+        if let Some(ending) = stop.run_until_cancelled(self.tell(&mut wire)).await {
+            return ending;
+        }
+        let status = &self.status;
+        if timeout(GOODBYE_DEADLINE, wire.farewell(status)).await.is_err() {
+            tracing::debug!(
+                status.topic = status,
+                "The broker did not take a device's goodbye in time."
+            );
+        }
+        Some(Ending::Stopped)
     }
 
     /// The past first, whole and acknowledged, then the present: judgement takes each series in order of
@@ -209,7 +239,7 @@ impl Device {
                 match history.next() {
                     Some(message) => self.publish(wire, message).await?,
                     None => {
-                        wire.settle(&mut self.unacked, 0).await?;
+                        wire.settle(&mut self.outbox, 0).await?;
                         self.begin_present();
                     }
                 }
@@ -230,7 +260,7 @@ impl Device {
             }
             if wait_ms > 0 {
                 sleep(millis(wait_ms).min(NAP)).await;
-                wire.settle(&mut self.unacked, usize::from(WINDOW)).await?;
+                wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
                 continue;
             }
             let message = live.next_message();
@@ -250,8 +280,8 @@ impl Device {
     /// the connection breaks here.
     async fn publish(&mut self, wire: &mut Wire<'_>, message: SimMessage) -> Option<()> {
         let (topic, payload) = (message.topic.clone(), message.payload.clone());
-        self.unacked.push_back(message);
-        wire.settle(&mut self.unacked, usize::from(WINDOW)).await?;
+        self.outbox.waiting.push_back(message);
+        wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
         wire.send(&topic, false, payload).await
     }
 }
@@ -270,27 +300,33 @@ struct Wire<'a> {
     client: &'a AsyncClient,
     /// Acknowledgements since sign-in. The first is that of the status.
     acked: watch::Receiver<u64>,
-    /// How many of them have been taken off the list.
-    counted: u64,
+    /// Publishes since sign-in.
+    sent: u64,
 }
 
 impl Wire<'_> {
-    async fn send(&self, topic: &str, retain: bool, payload: Vec<u8>) -> Option<()> {
+    async fn send(&mut self, topic: &str, retain: bool, payload: Vec<u8>) -> Option<()> {
         self.client
             .publish(topic, QoS::AtLeastOnce, retain, payload)
             .await
-            .ok()
+            .ok()?;
+        self.sent += 1;
+        Some(())
     }
 
-    /// Takes acknowledged messages off `unacked` and waits until at most `most` are left.
-    async fn settle(&mut self, unacked: &mut VecDeque<SimMessage>, most: usize) -> Option<()> {
+    /// Says that the device goes off line and waits until that, and everything before it, is acknowledged.
+    /// A connection closed with acknowledgements unread would be reset and lose what is on its way.
+    async fn farewell(&mut self, status: &str) -> Option<()> {
+        self.send(status, true, b"offline".to_vec()).await?;
+        let sent = self.sent;
+        self.acked.wait_for(|acked| *acked >= sent).await.ok().map(|_| ())
+    }
+
+    /// Takes acknowledged messages out of `outbox` and waits until at most `most` are left.
+    async fn settle(&mut self, outbox: &mut Outbox, most: usize) -> Option<()> {
         loop {
-            // The status, acknowledged first, is not on the list.
-            let acked = self.acked.borrow_and_update().saturating_sub(1);
-            while self.counted < acked && unacked.pop_front().is_some() {
-                self.counted += 1;
-            }
-            if unacked.len() <= most {
+            outbox.confirm(*self.acked.borrow_and_update());
+            if outbox.waiting.len() <= most {
                 return Some(());
             }
             self.acked.changed().await.ok()?;
@@ -300,25 +336,23 @@ impl Wire<'_> {
 
 /// Drives the connection and counts acknowledgements, until it breaks.
 async fn listen(events: &mut EventLoop, acks: &watch::Sender<u64>) -> ConnectionError {
+    let is_ack = |event: &Event| matches!(event, Event::Incoming(Packet::PubAck(_)));
     loop {
         match events.poll().await {
-            Ok(Event::Incoming(Packet::PubAck(_))) => acks.send_modify(|count| *count += 1),
+            Ok(event) if is_ack(&event) => acks.send_modify(|count| *count += 1),
             Ok(_) => {}
-            Err(error) => return error,
+            Err(error) => {
+                // The library reports the break before the acknowledgements that came just ahead of it.
+                let late = events.state.events.iter().filter(|event| is_ack(event)).count();
+                acks.send_modify(|count| *count += late as u64);
+                return error;
+            }
         }
     }
 }
 
-/// Says that the device goes off line, and signs out. What the broker does not take in time is left to the
-/// will.
-async fn goodbye(client: AsyncClient, mut events: EventLoop, status: &str) {
-    let farewell = async {
-        client
-            .publish(status, QoS::AtLeastOnce, true, "offline")
-            .await
-            .ok()?;
-        client.disconnect().await.ok()
-    };
+/// Signs out, so that the broker does not tell of the will.
+async fn sign_out(client: &AsyncClient, mut events: EventLoop) {
     let drive = async {
         while let Ok(event) = events.poll().await {
             if event == Event::Outgoing(Outgoing::Disconnect) {
@@ -326,11 +360,8 @@ async fn goodbye(client: AsyncClient, mut events: EventLoop, status: &str) {
             }
         }
     };
-    let both = async { tokio::join!(farewell, drive) };
-    if timeout(GOODBYE_DEADLINE, both).await.is_err() {
-        tracing::debug!(
-            status.topic = status,
-            "The broker did not take a device's goodbye in time."
-        );
+    let both = async { tokio::join!(client.disconnect(), drive).0 };
+    if !matches!(timeout(GOODBYE_DEADLINE, both).await, Ok(Ok(()))) {
+        tracing::debug!("The broker did not let a device sign out in time.");
     }
 }

@@ -176,3 +176,159 @@ impl PointModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::{
+        district,
+        equipment::PointKind,
+        rhythm::{DAY, HOUR, MINUTE},
+    };
+
+    const START: UtcMillis = UtcMillis(1_795_250_000_000);
+
+    /// A limit of the rule packs: what breaks it, and for how long it must be broken.
+    type Limit = (PointKind, fn(f64) -> bool, i64);
+
+    const LIMITS: [Limit; 17] = [
+        (PointKind::Fridge, |v| v > 8.0, 30 * MINUTE),
+        (PointKind::Fridge, |v| v < 0.0, 30 * MINUTE),
+        (PointKind::Freezer, |v| v > -12.0, HOUR),
+        (PointKind::Freezer, |v| v > -18.0, 4 * HOUR),
+        (PointKind::SampleFridge, |v| v > 8.0, 15 * MINUTE),
+        (PointKind::SampleFridge, |v| v < 0.0, 30 * MINUTE),
+        (PointKind::HotHolding, |v| v < 60.0, 30 * MINUTE),
+        (PointKind::HotHolding, |v| v < 62.0, 0),
+        (PointKind::SpecialRoom, |v| v > 25.0, 15 * MINUTE),
+        (PointKind::Gas, |v| v >= 10.0, 0),
+        (PointKind::CarbonMonoxide, |v| v >= 50.0, 0),
+        (PointKind::Smoke, |v| v >= 0.5, 0),
+        (PointKind::Leak, |v| v >= 0.5, 0),
+        (PointKind::Sos, |v| v >= 0.5, 0),
+        (PointKind::ColdRoomDoor, |v| v >= 0.5, 300_000),
+        (PointKind::Rinse, |v| v < 85.0, 0),
+        (PointKind::DryStore, |v| v > 70.0, 2 * HOUR),
+    ];
+
+    /// Asks every point once a minute, and at every change of a switch, over `days`; hands each value on in
+    /// the canonical unit.
+    fn walk(seed: u64, facilities: usize, days: i64, mut see: impl FnMut(usize, PointKind, UtcMillis, f64)) {
+        let scenario = Scenario {
+            facilities,
+            incidents: false,
+            ..Scenario::new(seed, START)
+        };
+        let made = district(seed, facilities);
+        let script = Arc::new(Script::new(&scenario, &made));
+        for (index, device) in made.devices.iter().enumerate() {
+            let mut model = DeviceModel::new(&scenario, &made, &script, index);
+            let mut at = START;
+            while at < START + days * DAY {
+                for (n, written) in model.measure(at).iter().enumerate() {
+                    let canonical = domain::Metric::new(written.metric).unwrap().unit();
+                    let value = written.unit.convert(written.value, canonical).unwrap();
+                    see(device.points.start + n, device.spec.points[n], at, value);
+                }
+                assert_eq!(model.silent_until(at), None);
+                assert!(!model.is_garbled(at) && !model.clock_is_ahead(at));
+                at = model.next_moment(at, MINUTE, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_week_without_incidents_breaks_no_rule() {
+        for (seed, facilities) in [(1, 6), (2, 3), (77, 3)] {
+            let mut broken_since: HashMap<(usize, usize), UtcMillis> = HashMap::new();
+            let mut seen = 0_u32;
+            walk(seed, facilities, 7, |point, kind, at, value| {
+                seen += 1;
+                for (n, (of, breaks, hold_ms)) in LIMITS.iter().enumerate() {
+                    if *of != kind {
+                        continue;
+                    }
+                    if !breaks(value) {
+                        broken_since.remove(&(point, n));
+                        continue;
+                    }
+                    let since = *broken_since.entry((point, n)).or_insert(at);
+                    assert!(
+                        at.ms_since(since) < *hold_ms,
+                        "seed {seed}: {kind:?} says {value} at {at}"
+                    );
+                }
+            });
+            assert!(seen > 300_000, "{seen}");
+        }
+    }
+
+    #[test]
+    fn values_live_in_a_believable_world() {
+        let mut sums: HashMap<PointKind, (f64, u32, f64, f64)> = HashMap::new();
+        let mut stuck: HashMap<usize, (f64, UtcMillis)> = HashMap::new();
+        walk(5, 3, 3, |point, kind, at, value| {
+            let sum = sums.entry(kind).or_insert((0.0, 0, f64::MAX, f64::MIN));
+            *sum = (sum.0 + value, sum.1 + 1, sum.2.min(value), sum.3.max(value));
+            let (last, since) = stuck.entry(point).or_insert((value, at));
+            if (*last - value).abs() > 1e-9 {
+                (*last, *since) = (value, at);
+            }
+            let still = kind.is_switch() || at.ms_since(*since) < 2 * HOUR;
+            assert!(still, "{kind:?} has been stuck at {value} for two hours");
+        });
+        let mean = |kind: PointKind| sums[&kind].0 / f64::from(sums[&kind].1);
+        assert!(
+            (3.0..6.0).contains(&mean(PointKind::Fridge)),
+            "{}",
+            mean(PointKind::Fridge)
+        );
+        assert!(
+            (-22.5..=-20.0).contains(&mean(PointKind::Freezer)),
+            "{}",
+            mean(PointKind::Freezer)
+        );
+        let (_, _, low, high) = sums[&PointKind::Fridge];
+        assert!(high - low > 2.0, "a fridge that nobody opens: {low} to {high}");
+        assert!(
+            (0.002..0.05).contains(&mean(PointKind::ColdRoomDoor)),
+            "{}",
+            mean(PointKind::ColdRoomDoor)
+        );
+        assert!(sums[&PointKind::Gas].3 > 2.0, "the stoves are never lit");
+        assert!(sums[&PointKind::Gas].2 >= 0.0 && sums[&PointKind::CarbonMonoxide].2 >= 0.0);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// At any moment of any seed, in trouble or not, every sensor stays within what it can measure.
+        #[test]
+        fn no_sensor_leaves_its_range(seed: u64, offset_ms in -3 * DAY..30 * DAY) {
+            let scenario = Scenario { facilities: 1, ..Scenario::new(seed, START) };
+            let made = district(seed, 1);
+            let script = Arc::new(Script::new(&scenario, &made));
+            for (index, device) in made.devices.iter().enumerate() {
+                let mut model = DeviceModel::new(&scenario, &made, &script, index);
+                let kinds = device.spec.points;
+                for (kind, written) in kinds.iter().zip(model.measure(START + offset_ms)) {
+                    let (low, high) = match kind {
+                        PointKind::Fridge | PointKind::SampleFridge => (0.5, 13.0),
+                        PointKind::Freezer => (-25.0, -12.5),
+                        PointKind::HotHolding => (47.0, 80.0),
+                        PointKind::SpecialRoom => (19.0, 28.0),
+                        PointKind::Gas => (0.0, 19.0),
+                        PointKind::CarbonMonoxide => (0.0, 25.0),
+                        PointKind::Rinse => (85.0, 91.0),
+                        PointKind::DryStore => (40.0, 80.0),
+                        _ => (0.0, 1.0),
+                    };
+                    let value = written.value;
+                    proptest::prop_assert!((low..=high).contains(&value), "{kind:?} says {value}");
+                }
+            }
+        }
+    }
+}

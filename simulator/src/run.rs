@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    connection::{Device, Line, Speech},
+    connection::{Device, Line, Outbox, Speech},
     district::District,
     history::History,
     model::DeviceModel,
@@ -114,7 +114,7 @@ impl Simulator {
             secret,
             status,
             speech: Some(speech),
-            unacked: VecDeque::new(),
+            outbox: Outbox::default(),
             dice,
             line,
         })

@@ -6,7 +6,10 @@ use crate::stage::{DAY, DOOR, FRIDGE, GAS, MIN, S, Stage, reading, tick, with_ti
 
 /// A fridge's values each minute from `from` on, received `lag` later.
 fn fridge(from: i64, lag: i64, values: &[f64]) -> Vec<LogEvent> {
-    (0..).zip(values).map(|(n, v)| reading(FRIDGE, from + n * MIN, from + n * MIN + lag, *v)).collect()
+    (0..)
+        .zip(values)
+        .map(|(n, v)| reading(FRIDGE, from + n * MIN, from + n * MIN + lag, *v))
+        .collect()
 }
 
 #[test]
@@ -15,14 +18,25 @@ fn a_backlog_raises_the_past_cases_it_contains_and_no_others() {
     // twenty minutes on the second, fine now.
     let now = 2 * DAY;
     let values: Vec<f64> = (0..2 * 24 * 60)
-        .map(|n| if (600..660).contains(&n) || (2000..2020).contains(&n) { 9.0 } else { 4.0 })
+        .map(|n| {
+            if (600..660).contains(&n) || (2000..2020).contains(&n) {
+                9.0
+            } else {
+                4.0
+            }
+        })
         .collect();
-    let readings: Vec<_> =
-        (0..).zip(&values).map(|(n, v)| reading(FRIDGE, n * MIN, now + n, *v)).collect();
+    let readings: Vec<_> = (0..)
+        .zip(&values)
+        .map(|(n, v)| reading(FRIDGE, n * MIN, now + n, *v))
+        .collect();
     let mut stage = Stage::new();
     stage.play(&with_ticks(&readings, now, now + MIN, S));
     let since = 600 * MIN;
-    assert_eq!(stage.cases("warm"), [(true, since, since + 30 * MIN), (false, since, 670 * MIN)]);
+    assert_eq!(
+        stage.cases("warm"),
+        [(true, since, since + 30 * MIN), (false, since, 670 * MIN)]
+    );
     assert_eq!(stage.state(FRIDGE), ConditionState::Normal);
     assert_eq!(stage.judge.late_readings(), 0);
 }
@@ -35,16 +49,27 @@ fn a_backlog_that_ends_in_breach_does_not_ring_for_the_moment_of_receipt() {
     stage.play(&with_ticks(&readings, DAY, DAY + 30 * MIN - S, S));
     assert_eq!(stage.cases("warm"), []);
     stage.play(&[tick(DAY + 30 * MIN)]);
-    assert_eq!(stage.cases("warm"), [(true, 0, 30 * MIN)], "since + hold + lag has come");
+    assert_eq!(
+        stage.cases("warm"),
+        [(true, 0, 30 * MIN)],
+        "since + hold + lag has come"
+    );
 }
 
 #[test]
 fn a_device_whose_clock_lags_is_judged_by_its_own_time() {
     let lag = 7 * MIN;
     let mut stage = Stage::new();
-    let open = [reading(DOOR, 0, lag, 1.0), reading(DOOR, 5 * MIN - S, lag + 5 * MIN - S, 0.0)];
+    let open = [
+        reading(DOOR, 0, lag, 1.0),
+        reading(DOOR, 5 * MIN - S, lag + 5 * MIN - S, 0.0),
+    ];
     stage.play(&with_ticks(&open, lag, lag + 20 * MIN, S));
-    assert_eq!(stage.cases("door"), [], "it was shut a second before its five minutes were over");
+    assert_eq!(
+        stage.cases("door"),
+        [],
+        "it was shut a second before its five minutes were over"
+    );
 }
 
 #[test]
@@ -54,7 +79,11 @@ fn an_older_reading_proves_life_and_is_not_judged() {
     readings.push(reading(FRIDGE, MIN, 4 * MIN, -5.0));
     stage.play(&with_ticks(&readings, 0, 7 * MIN, S));
     assert_eq!((stage.cases("frost"), stage.judge.late_readings()), (vec![], 1));
-    assert_eq!(stage.state(FRIDGE), ConditionState::Normal, "heard at 4 min, so not silent at 7");
+    assert_eq!(
+        stage.state(FRIDGE),
+        ConditionState::Normal,
+        "heard at 4 min, so not silent at 7"
+    );
 }
 
 #[test]
@@ -63,7 +92,10 @@ fn a_correction_at_the_same_moment_is_judged_and_a_new_breach_has_a_new_name() {
     for value in [-1.0, 3.0, -1.0] {
         stage.play(&[reading(FRIDGE, MIN, MIN, value)]);
     }
-    assert_eq!(stage.cases("frost"), [(true, MIN, MIN), (false, MIN, MIN), (true, MIN + 1, MIN + 1)]);
+    assert_eq!(
+        stage.cases("frost"),
+        [(true, MIN, MIN), (false, MIN, MIN), (true, MIN + 1, MIN + 1)]
+    );
 }
 
 #[test]
@@ -77,7 +109,11 @@ fn time_that_goes_back_changes_nothing() {
 
 #[test]
 fn a_server_that_was_down_accuses_nobody_of_silence() {
-    let heard = [reading(FRIDGE, 0, 0, 4.0), reading(DOOR, 0, 0, 1.0), reading(GAS, 0, 0, 0.0)];
+    let heard = [
+        reading(FRIDGE, 0, 0, 4.0),
+        reading(DOOR, 0, 0, 1.0),
+        reading(GAS, 0, 0, 0.0),
+    ];
     let mut stage = Stage::new();
     stage.play(&with_ticks(&heard, 0, 60 * S, S));
     // Down for a day. Nobody is silent at once, and the open door has not become "open for five minutes"
@@ -102,7 +138,11 @@ fn a_pause_as_long_as_is_allowed_is_no_gap() {
         stage.play(&[reading(GAS, 0, 0, 0.0)]);
         let ticks: Vec<_> = (1..=10).map(|n| tick(n * step)).collect();
         stage.play(&ticks);
-        let gas_cases = stage.said.iter().filter(|t| t.point.metric.as_str() == "combustible_gas").count();
+        let gas_cases = stage
+            .said
+            .iter()
+            .filter(|t| t.point.metric.as_str() == "combustible_gas")
+            .count();
         assert_eq!(gas_cases, silent, "steps of {step} ms");
     }
 }

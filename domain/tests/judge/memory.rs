@@ -12,15 +12,28 @@ fn conditions_of_a_point_or_rule_that_is_gone_clear() {
     assert_eq!(stage.state(DOOR), ConditionState::Active);
     stage.said.clear();
     stage.judge.set_points(&points()[1..], &mut stage.said);
-    let gone: Vec<_> = stage.said.iter().map(|t| (t.rule.as_str(), t.to, t.at.0)).collect();
+    let gone: Vec<_> = stage
+        .said
+        .iter()
+        .map(|t| (t.rule.as_str(), t.to, t.at.0))
+        .collect();
     let cleared = ConditionState::Cleared;
     assert_eq!(gone, [("frost", cleared, 6 * MIN), ("silent", cleared, 6 * MIN)]);
     assert_eq!(stage.judge.points(), 2);
     let mut out = Vec::new();
     let without_door = rules().into_iter().filter(|r| r.id.as_str() != "door").collect();
     let judge = Judge::restore(&stage.judge.snapshot(), without_door, &points()[1..], &mut out);
-    assert_eq!(out.iter().map(|t| (t.rule.as_str(), t.to)).collect::<Vec<_>>(), [("door", cleared)]);
-    assert!(judge.board().points.values().all(|p| p.state != ConditionState::Active));
+    assert_eq!(
+        out.iter().map(|t| (t.rule.as_str(), t.to)).collect::<Vec<_>>(),
+        [("door", cleared)]
+    );
+    assert!(
+        judge
+            .board()
+            .points
+            .values()
+            .all(|p| p.state != ConditionState::Active)
+    );
 }
 
 #[test]
@@ -49,5 +62,11 @@ fn an_empty_snapshot_is_readable_and_knows_nothing() {
     let mut out = Vec::new();
     let judge = Judge::restore(&snapshot, rules(), &points(), &mut out);
     assert_eq!((out.len(), judge.log_time()), (0, None));
-    assert!(judge.board().points.values().all(|p| p.state == ConditionState::Unknown));
+    assert!(
+        judge
+            .board()
+            .points
+            .values()
+            .all(|p| p.state == ConditionState::Unknown)
+    );
 }

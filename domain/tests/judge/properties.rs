@@ -3,22 +3,34 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use sunshine_domain::{ConditionState, Judge, LogEvent, Transition};
+use sunshine_domain::{Batch, ConditionState, Judge, LogEvent, LogPosition, Transition, batch::Tick};
 
-use crate::stage::{S, Stage, judged, points, reading, received, rules, tick};
+use crate::stage::{S, Stage, points, reading, received, rules, tick};
 
 /// A log with steps of at most 8 s between events, lags, backlogs and equal moments; from time to time
 /// the server is down for a while.
 fn log() -> impl Strategy<Value = Vec<LogEvent>> {
     let step = prop_oneof![30 => 0..8 * S, 1 => 11 * S..600 * S];
-    let value = prop_oneof![Just(9.0), Just(7.5), Just(4.0), Just(-1.0), Just(1.0), Just(0.0), Just(12.0)];
+    let value = prop_oneof![
+        Just(9.0),
+        Just(7.5),
+        Just(4.0),
+        Just(-1.0),
+        Just(1.0),
+        Just(0.0),
+        Just(12.0)
+    ];
     let lag = prop_oneof![5 => Just(0_i64), 3 => 0..3 * S, 1 => -2 * S..900 * S];
     let event = (step, 0_u32..4, lag, value);
     prop::collection::vec(event, 1..400).prop_map(|events| {
         let mut now = 1_000 * S;
         let build = |(step, point, lag, value): (i64, u32, i64, f64)| {
             now += step;
-            if point == 3 { tick(now) } else { reading(point, now - lag, now, value) }
+            if point == 3 {
+                tick(now)
+            } else {
+                reading(point, now - lag, now, value)
+            }
         };
         events.into_iter().map(build).collect()
     })
@@ -41,7 +53,10 @@ fn quick_rules() -> Vec<sunshine_domain::Rule> {
 }
 
 fn quick_stage() -> Stage {
-    Stage { judge: Judge::new(quick_rules(), &points()), said: Vec::new() }
+    Stage {
+        judge: Judge::new(quick_rules(), &points()),
+        said: Vec::new(),
+    }
 }
 
 proptest! {
@@ -113,7 +128,53 @@ proptest! {
     }
 
     #[test]
-    fn the_real_holds_agree_with_replay(log in log()) {
-        prop_assert_eq!(judged(&log), judged(&log));
+    fn batches_and_a_restart_between_them_change_nothing(
+        log in log(), live in 1_usize..50, replay in 1_usize..50, stop in any::<prop::sample::Index>(),
+    ) {
+        // The live run cuts the log one way and dies; the replay cuts it another way and begins earlier
+        // than the snapshot's position.
+        let before = batches(&log, live);
+        let stop = stop.index(before.len());
+        let mut first = quick_stage();
+        let mut position = LogPosition::default();
+        for batch in &before[..stop] {
+            let events: Vec<_> = batch.events_from(position).unwrap().collect();
+            first.play(&events);
+            position = batch.upto;
+        }
+        let judge = Judge::restore(&first.judge.snapshot(), quick_rules(), &points(), &mut Vec::new());
+        let mut second = Stage { judge, said: first.said };
+        for batch in batches(&log, replay).iter().filter(|b| b.upto > position) {
+            let events: Vec<_> = batch.events_from(position).unwrap().collect();
+            second.play(&events);
+        }
+        prop_assert_eq!(second.said, quick(&log));
     }
+}
+
+/// The log in batches of `size` events; every event is one record of 10 bytes.
+fn batches(log: &[LogEvent], size: usize) -> Vec<Batch> {
+    let chunks = log.chunks(size).zip(0_u64..);
+    let batch = |(events, n): (&[LogEvent], u64)| {
+        let from = n * size as u64 * 10;
+        let mut batch = Batch {
+            from: LogPosition(from),
+            ..Batch::default()
+        };
+        batch.upto = LogPosition(from + events.len() as u64 * 10);
+        for (event, at) in events.iter().zip((from..).step_by(10)) {
+            match event {
+                LogEvent::Tick(moment) => batch.ticks.push(Tick {
+                    before: batch.readings.len(),
+                    at: *moment,
+                }),
+                LogEvent::Reading(reading) => {
+                    batch.readings.push(*reading);
+                    batch.positions.push(LogPosition(at));
+                }
+            }
+        }
+        batch
+    };
+    chunks.map(batch).collect()
 }

@@ -1,7 +1,7 @@
 //! A small kitchen to judge, and a log to judge it by.
 
 use sunshine_domain::{
-    Confidence, ConditionState, DeviceId, FacilityId, Judge, LogEvent, Metric, Point, Quality, Reading, Rule,
+    ConditionState, Confidence, DeviceId, FacilityId, Judge, LogEvent, Metric, Point, Quality, Reading, Rule,
     RuleId, RuleKind, SeriesId, SeriesKey, Severity, Transition, Unit, UtcMillis, rule::Comparison,
 };
 
@@ -62,7 +62,12 @@ pub(crate) fn rule(id: &str, metric: Option<&str>, kind: RuleKind, hold_s: i64, 
 }
 
 pub(crate) fn above(limit: f64, clear_limit: f64) -> RuleKind {
-    RuleKind::Threshold { op: Comparison::Above, limit, clear_op: Comparison::AtMost, clear_limit }
+    RuleKind::Threshold {
+        op: Comparison::Above,
+        limit,
+        clear_op: Comparison::AtMost,
+        clear_limit,
+    }
 }
 
 /// Warm above 8 for 30 min, safe at 7 for 10 min; frost at once; door for 5 min; gas for 10 s; silence.
@@ -81,10 +86,19 @@ pub(crate) fn rules() -> Vec<Rule> {
     };
     vec![
         rule("warm", Some("temperature"), above(8.0, 7.0), 1800, 600),
-        Rule { severity: Severity::P3, ..rule("frost", Some("temperature"), frost, 0, 0) },
+        Rule {
+            severity: Severity::P3,
+            ..rule("frost", Some("temperature"), frost, 0, 0)
+        },
         rule("door", Some("door_open"), RuleKind::Boolean, 300, 10),
-        Rule { severity: Severity::P0, ..rule("gas", Some("combustible_gas"), gas, 10, 60) },
-        Rule { severity: Severity::P3, ..rule("silent", None, RuleKind::NoData { intervals: 3 }, 0, 0) },
+        Rule {
+            severity: Severity::P0,
+            ..rule("gas", Some("combustible_gas"), gas, 10, 60)
+        },
+        Rule {
+            severity: Severity::P3,
+            ..rule("silent", None, RuleKind::NoData { intervals: 3 }, 0, 0)
+        },
     ]
 }
 
@@ -112,7 +126,10 @@ pub(crate) fn received(event: &LogEvent) -> i64 {
 
 /// A log made of `readings`, with a tick every `every_ms` from `from` to `to`.
 pub(crate) fn with_ticks(readings: &[LogEvent], from: i64, to: i64, every_ms: i64) -> Vec<LogEvent> {
-    let ticks = (0..).map(|n| from + n * every_ms).take_while(|at| *at <= to).map(tick);
+    let ticks = (0..)
+        .map(|n| from + n * every_ms)
+        .take_while(|at| *at <= to)
+        .map(tick);
     let mut log: Vec<LogEvent> = ticks.chain(readings.iter().copied()).collect();
     log.sort_by_key(received);
     log
@@ -126,7 +143,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Stage {
-        Stage { judge: Judge::new(rules(), &points()), said: Vec::new() }
+        Stage {
+            judge: Judge::new(rules(), &points()),
+            said: Vec::new(),
+        }
     }
 
     pub(crate) fn play(&mut self, log: &[LogEvent]) {
@@ -156,11 +176,4 @@ impl Stage {
         let key = points()[point as usize].key();
         self.judge.board().points[&key].state
     }
-}
-
-/// The transitions of a whole log.
-pub(crate) fn judged(log: &[LogEvent]) -> Vec<Transition> {
-    let mut stage = Stage::new();
-    stage.play(log);
-    stage.said
 }

@@ -1,7 +1,8 @@
 //! What each crate must not know: whose name may appear where, in manifests and in sources.
 
 use crate::{
-    graph::{dependencies, members, workspace},
+    graph::EVERYTHING,
+    manifests::{dependencies, members, workspace},
     repository::{Finding, Repository, line_of, member},
     rust::{NamedPath, RustFile},
 };
@@ -42,20 +43,6 @@ const DENIED: [(&str, &[&str]); 8] = [
         &["axum", "askama", "tower", "tower_http", "memory_serve", "rumqttc"],
     ),
     ("dashboard", &["rumqttc"]),
-];
-
-const OURS: [&str; 11] = [
-    "alerts",
-    "broker",
-    "dashboard",
-    "domain",
-    "ingest",
-    "journal",
-    "models",
-    "server",
-    "simulator",
-    "store",
-    "vision",
 ];
 
 /// Why `name` has no place in the crate `here`; `None` when it has.
@@ -121,7 +108,7 @@ fn foreign_names(path: &NamedPath, own_modules: &[&str]) -> Vec<String> {
     let second = segments.next();
     match (first, second) {
         ("std", Some(second)) => vec![format!("std::{second}")],
-        (ours, Some(second)) if OURS.contains(&ours) => vec![second.to_owned()],
+        (ours, Some(second)) if EVERYTHING.contains(&ours) => vec![second.to_owned()],
         (own, _) if own_modules.contains(&own) => Vec::new(),
         _ => vec![first.to_owned()],
     }
