@@ -50,7 +50,7 @@ pub(crate) async fn register(
             access: Access::Device {
                 facility: device.facility.clone(),
                 device: device.device.clone(),
-                profile: device.profile.clone(),
+                profile: device.profile.to_owned(),
             },
             secret: hash,
             expires_at: None,

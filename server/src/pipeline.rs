@@ -79,7 +79,7 @@ impl Pipeline {
         );
         progress.stored_upto.store(start.0, Ordering::Release);
         let limits = IngestLimits {
-            future_limit_ms: parts.future_limit_s * 1000,
+            future_ms: parts.future_limit_s * 1000,
             ..IngestLimits::default()
         };
         Ok(Pipeline {

@@ -14,9 +14,9 @@ const DAY: i64 = 20_777 * DAY_MS;
 
 fn key(facility: &str, device: &str) -> SeriesKey {
     SeriesKey {
-        facility: FacilityId::new(facility).unwrap(),
-        device: DeviceId::new(device).unwrap(),
-        metric: Metric::new("temperature").unwrap(),
+        facility: FacilityId::new(facility).expect("a valid name"),
+        device: DeviceId::new(device).expect("a valid name"),
+        metric: Metric::new("temperature").expect("a valid name"),
     }
 }
 
@@ -63,7 +63,7 @@ fn all(store: &SeriesStore, series: SeriesId) -> Vec<(i64, f64)> {
                 range(i64::MIN, i64::MAX),
                 usize::MAX,
             )
-            .unwrap(),
+            .expect("the store answers"),
     )
 }
 
@@ -71,7 +71,7 @@ fn all(store: &SeriesStore, series: SeriesId) -> Vec<(i64, f64)> {
 fn append(store: &SeriesStore, at: u64, readings: &[Reading]) {
     store
         .append(readings, LogPosition(at), LogPosition(at + 1))
-        .unwrap();
+        .expect("the store answers");
 }
 
 #[test]

@@ -135,11 +135,9 @@ impl TestApp {
         app.records.put_identities(&identities).await?;
         let now = Clock::system().now();
         let scenario = simulator::Scenario {
-            seed: SEED,
-            start: now,
             history_from: Some(now - 2 * 3_600_000),
             facilities,
-            incidents: true,
+            ..simulator::Scenario::new(SEED, now)
         };
         let simulator =
             simulator::Simulator::new(scenario, district, app.addrs.mqtt, secrets, Clock::system());

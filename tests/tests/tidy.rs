@@ -12,6 +12,10 @@ mod fluent;
 mod graph;
 #[path = "tidy/knowledge.rs"]
 mod knowledge;
+#[path = "tidy/manifests.rs"]
+mod manifests;
+#[path = "tidy/mask.rs"]
+mod mask;
 #[path = "tidy/repository.rs"]
 mod repository;
 #[path = "tidy/rust.rs"]
@@ -21,18 +25,19 @@ mod shape;
 #[path = "tidy/words.rs"]
 mod words;
 
+use std::sync::LazyLock;
+
 use repository::{Finding, Repository};
+
+/// Read and scanned once for all rules; nothing changes it.
+static CHECKOUT: LazyLock<Repository> = LazyLock::new(Repository::of_this_checkout);
 
 /// Runs one rule on this checkout; fails with every finding as `file:line`, the rule and the remedy.
 #[track_caller]
 fn check(rule: fn(&Repository) -> Vec<Finding>) {
-    let repository = Repository::of_this_checkout();
-    assert!(
-        repository.files.len() > 40,
-        "only {} files were found",
-        repository.files.len()
-    );
-    let findings: Vec<String> = rule(&repository).iter().map(ToString::to_string).collect();
+    let read = CHECKOUT.files.len();
+    assert!(read > 40, "only {read} files were found");
+    let findings: Vec<String> = rule(&CHECKOUT).iter().map(ToString::to_string).collect();
     assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
 }
 
@@ -48,17 +53,17 @@ fn the_architecture_document_shows_the_graph() {
 
 #[test]
 fn there_is_one_binary_and_no_default_member() {
-    check(graph::one_binary);
+    check(manifests::one_binary);
 }
 
 #[test]
 fn every_member_takes_the_workspace_lints() {
-    check(graph::lints);
+    check(manifests::lints);
 }
 
 #[test]
 fn the_lock_file_holds_one_of_each_native_library() {
-    check(graph::lock_file);
+    check(manifests::lock_file);
 }
 
 #[test]
@@ -114,6 +119,11 @@ fn lints_are_expected_with_a_reason_never_allowed() {
 #[test]
 fn every_test_asserts() {
     check(conduct::assertions);
+}
+
+#[test]
+fn the_architecture_document_names_tests_that_exist() {
+    check(conduct::named_tests);
 }
 
 #[test]

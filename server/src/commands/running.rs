@@ -61,11 +61,9 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 
         let now = clock.now();
         let scenario = Scenario {
-            seed: args.seed,
-            start: now,
             history_from: Some(crate::demo::history_from(app.series(), &district, now)),
             facilities: usize::from(args.facilities),
-            incidents: true,
+            ..Scenario::new(args.seed, now)
         };
         let broker = app.addrs()?.mqtt;
         let simulator = crate::demo::simulator(scenario, district, broker, secrets);

@@ -50,7 +50,7 @@ impl Catalog {
         let replay_from = connection
             .query_row("SELECT replay_from FROM position", [], |row| row.get::<_, i64>(0))
             .map_err(SeriesError::database(&file))?;
-        let saved = u32::try_from(known.len()).map_err(|_| numbering(&file))?;
+        let saved = u32::try_from(known.len()).expect("every number in the file was read as u32");
         Ok((
             Catalog {
                 file,
@@ -120,8 +120,12 @@ impl Catalog {
     }
 }
 
-fn numbering(file: &Path) -> SeriesError {
-    SeriesError::damaged(file, "its series are not numbered without gaps")
+fn invalid_key(file: &Path, error: IdError) -> SeriesError {
+    SeriesError::Damaged {
+        file: file.to_owned(),
+        what: "a series has a key that is not valid",
+        source: Some(Box::new(error)),
+    }
 }
 
 fn read_series(file: &Path, connection: &Connection) -> Result<Vec<Known>, SeriesError> {
@@ -133,11 +137,13 @@ fn read_series(file: &Path, connection: &Connection) -> Result<Vec<Known>, Serie
     while let Some(row) = rows.next().map_err(&fail)? {
         let id: u32 = row.get(0).map_err(&fail)?;
         if id as usize != known.len() {
-            return Err(numbering(file));
+            return Err(SeriesError::damaged(
+                file,
+                "its series are not numbered without gaps",
+            ));
         }
         let text = |column| row.get::<_, String>(column).map_err(&fail);
-        let key = parse_key(&text(1)?, &text(2)?, &text(3)?)
-            .map_err(|_: IdError| SeriesError::damaged(file, "a series has a key that is not valid"))?;
+        let key = parse_key(&text(1)?, &text(2)?, &text(3)?).map_err(|error| invalid_key(file, error))?;
         let at: Option<i64> = row.get(4).map_err(&fail)?;
         let value: Option<f64> = row.get(5).map_err(&fail)?;
         let last = at.zip(value).map(|(at, value)| Sample {

@@ -159,7 +159,8 @@ mod tests {
 
     #[test]
     fn settling_orders_by_time_and_keeps_the_latest_arrival() {
-        let cases: [(&[(i64, f64)], &[(i64, f64)]); 4] = [
+        type Pairs = [(i64, f64)];
+        let cases: [(&Pairs, &Pairs); 4] = [
             (&[], &[]),
             (&[(1, 1.0), (2, 2.0)], &[(1, 1.0), (2, 2.0)]),
             (&[(2, 2.0), (1, 1.0)], &[(1, 1.0), (2, 2.0)]),

@@ -96,7 +96,7 @@ impl Disk {
     ) -> Result<Vec<(u32, Sample)>, SeriesError> {
         self.step()?;
         self.catalog.save_series(new_keys)?;
-        let (by_week, lasts) = encode_columns(frozen);
+        let Encoded { by_week, lasts } = encode_columns(frozen);
         self.seq += 1;
         for (week, chunks) in by_week {
             let done = self
@@ -213,14 +213,18 @@ impl Disk {
     }
 
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "tests make it fail")]
     fn step(&mut self) -> Result<(), SeriesError> {
         Ok(())
     }
 }
 
+struct Encoded {
+    by_week: BTreeMap<i64, Vec<Chunk>>,
+    lasts: Vec<(u32, Sample)>,
+}
+
 /// Encodes every column and says which sample of each is the newest.
-fn encode_columns(frozen: &Frozen) -> (BTreeMap<i64, Vec<Chunk>>, Vec<(u32, Sample)>) {
+fn encode_columns(frozen: &Frozen) -> Encoded {
     let mut by_week: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
     let mut lasts = Vec::with_capacity(frozen.columns.len());
     let mut chunks = Vec::new();
@@ -233,7 +237,7 @@ fn encode_columns(frozen: &Frozen) -> (BTreeMap<i64, Vec<Chunk>>, Vec<(u32, Samp
             by_week.entry(week_of(chunk.day)).or_default().push(chunk);
         }
     }
-    (by_week, lasts)
+    Encoded { by_week, lasts }
 }
 
 /// All chunks of one series and day as one.

@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn chunks_that_share_a_moment_are_found() {
-        let cases: [(&[(i64, i64)], &[i64], &[bool]); 6] = [
+        type Spans = [(i64, i64)];
+        let cases: [(&Spans, &[i64], &[bool]); 6] = [
             (&[(0, 5), (6, 9)], &[], &[true, true]),
             (&[(0, 5), (5, 9)], &[], &[false, false]),
             (

@@ -8,6 +8,9 @@ use crate::{
     rust::{Function, RustFile, words},
 };
 
+/// The document that says which test guards which promise.
+pub(crate) const DOCUMENT: &str = "docs/ARCHITECTURE.md";
+
 /// Outside tests nothing unwraps: `expect` states the invariant, `?` passes the error on.
 pub(crate) fn unwraps(repository: &Repository) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -94,6 +97,46 @@ pub(crate) fn assertions(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
+/// Every test that the architecture document names exists: a guard that was renamed or deleted is none.
+pub(crate) fn named_tests(repository: &Repository) -> Vec<Finding> {
+    let Some(document) = repository.file(DOCUMENT) else {
+        return Vec::new();
+    };
+    let names: BTreeSet<&str> = repository
+        .rust()
+        .flat_map(|(_, file)| tests(file))
+        .map(|test| test.name.as_str())
+        .collect();
+    let mut findings = Vec::new();
+    for (n, line) in document.text.lines().enumerate() {
+        // Every second piece stands between backticks.
+        for name in line
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| is_test_name(name))
+        {
+            if !names.contains(name) {
+                findings.push(Finding {
+                    path: DOCUMENT.into(),
+                    line: n + 1,
+                    what: format!("there is no test `{name}`"),
+                    remedy: "name the test that guards this now, or write one",
+                });
+            }
+        }
+    }
+    findings
+}
+
+/// Tests are called by whole sentences; nothing else that the document names is as long.
+fn is_test_name(name: &str) -> bool {
+    name.matches('_').count() >= 3
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
 /// The functions that a test attribute stands on, up to those of which a panic is expected.
 fn tests(file: &RustFile) -> Vec<&Function> {
     let mut found: Vec<&Function> = Vec::new();
@@ -161,9 +204,12 @@ fn is_assertion(call: &str) -> bool {
     is_macro && starts.iter().any(|s| call.starts_with(s))
 }
 
-/// A function whose name promises that it asserts.
+/// A function whose name promises that it fails when something does not hold, or not in time.
 fn is_promise(call: &str) -> bool {
-    ["check", "assert", "expect_"].iter().any(|s| call.starts_with(s))
+    matches!(call, "until" | "unwrap_err")
+        || ["check", "assert", "expect_", "until_"]
+            .iter()
+            .any(|s| call.starts_with(s))
 }
 
 #[cfg(test)]
@@ -232,13 +278,25 @@ mod tests {
     }
 
     #[test]
+    fn a_named_test_that_is_not_there_is_found() {
+        let document = "`a_b` `mqtt.a_b_c_d`\n| x | `it_is_so_here`, `it_was_so_there` |";
+        let code = "#[test]\nfn it_is_so_here() { assert!(x) }\nfn it_was_so_there() {}";
+        let files = [(DOCUMENT, document), ("a/src/lib.rs", code)];
+        let found = named_tests(&Repository::example(&files));
+        assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), [2]);
+        assert!(found[0].what.contains("it_was_so_there"), "{}", found[0]);
+    }
+
+    #[test]
     fn a_test_that_can_fail_is_not_found() {
         let bodies = [
             "assert_eq!(x, 1);",
             "prop_assert!(x);",
             "panic!()",
             "elsewhere::check_all(x);",
+            "until(\"ready\", || x()).await?;",
             "app.expect_page(\"/\");",
+            "x().unwrap_err();",
         ];
         for body in bodies {
             let text = format!("#[test]\nfn a() {{ {body} }}\nfn no_test() {{ x() }}");

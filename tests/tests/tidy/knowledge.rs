@@ -1,7 +1,8 @@
 //! What each crate must not know: whose name may appear where, in manifests and in sources.
 
 use crate::{
-    graph::{dependencies, members, workspace},
+    graph::EVERYTHING,
+    manifests::{dependencies, members, workspace},
     repository::{Finding, Repository, line_of, member},
     rust::{NamedPath, RustFile},
 };
@@ -42,20 +43,6 @@ const DENIED: [(&str, &[&str]); 8] = [
         &["axum", "askama", "tower", "tower_http", "memory_serve", "rumqttc"],
     ),
     ("dashboard", &["rumqttc"]),
-];
-
-const OURS: [&str; 11] = [
-    "alerts",
-    "broker",
-    "dashboard",
-    "domain",
-    "ingest",
-    "journal",
-    "models",
-    "server",
-    "simulator",
-    "store",
-    "vision",
 ];
 
 /// Why `name` has no place in the crate `here`; `None` when it has.
@@ -121,22 +108,23 @@ fn foreign_names(path: &NamedPath, own_modules: &[&str]) -> Vec<String> {
     let second = segments.next();
     match (first, second) {
         ("std", Some(second)) => vec![format!("std::{second}")],
-        (ours, Some(second)) if OURS.contains(&ours) => vec![second.to_owned()],
+        (ours, Some(second)) if EVERYTHING.contains(&ours) => vec![second.to_owned()],
         (own, _) if own_modules.contains(&own) => Vec::new(),
         _ => vec![first.to_owned()],
     }
 }
 
-/// Outside `server`, nothing that runs reads the environment. A build script must; what Cargo says at
-/// compile time is no environment.
+/// Outside `server`, nothing reads the environment. A build script must; what Cargo and the crate's own
+/// build script say at compile time is no environment.
 pub(crate) fn environment(repository: &Repository) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, file) in repository.rust() {
         if member(path) == "server" || path.ends_with("/build.rs") {
             continue;
         }
-        let text = repository.file(path).map_or("", |f| f.text.as_str());
-        for at in environment_reads(file, text) {
+        let text_of = |path: &str| repository.file(path).map_or("", |f| f.text.as_str());
+        let build_script = text_of(&format!("{}/build.rs", member(path)));
+        for at in environment_reads(file, text_of(path), build_script) {
             findings.push(Finding {
                 path: path.into(),
                 line: file.line(at),
@@ -148,13 +136,16 @@ pub(crate) fn environment(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
-fn environment_reads(file: &RustFile, text: &str) -> Vec<usize> {
+fn environment_reads(file: &RustFile, text: &str, build_script: &str) -> Vec<usize> {
     let reads = ["env::var", "env::set_var", "env::remove_var"];
     let is_read = |path: &NamedPath| reads.iter().any(|r| path.text.contains(r));
     let mut found: Vec<usize> = file.paths().iter().filter(|p| is_read(p)).map(|p| p.at).collect();
     for (at, call) in file.code.match_indices("env!(") {
-        let argument = text[at + call.len()..].trim_start();
-        if !argument.starts_with("\"CARGO_") {
+        let name = text[at + call.len()..].trim_start().trim_start_matches('"');
+        let name = name.split('"').next().unwrap_or_default();
+        let is_set = build_script.contains(&format!("cargo:rustc-env={name}="))
+            || build_script.contains(&format!("cargo::rustc-env={name}="));
+        if !name.starts_with("CARGO_") && name != "OUT_DIR" && !is_set {
             found.push(at);
         }
     }
@@ -249,5 +240,9 @@ mod tests {
         assert_eq!(check("store/src/lib.rs", "fn f() { option_env!(\"X\") }"), [1]);
         let fine = "fn f() { env!(\"CARGO_MANIFEST_DIR\"); std::env::temp_dir(); /* env::var */ }";
         assert_eq!(check("store/src/lib.rs", fine), []);
+        let set = "fn main() { println!(\"cargo::rustc-env=ASSETS={x}\") }";
+        let both = "fn f() { env!(\"ASSETS\"); env!(\"OUT_DIR\");\n env!(\"ASSETS_2\") }";
+        let files = [("dashboard/build.rs", set), ("dashboard/src/lib.rs", both)];
+        assert_eq!(lines(&environment(&Repository::example(&files))), [2]);
     }
 }

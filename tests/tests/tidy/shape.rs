@@ -9,9 +9,7 @@ const FILE_LINES: usize = 800;
 const FUNCTION_LINES: usize = 70;
 
 /// Names that say nothing about what is inside, so that everything ends up there.
-const EMPTY_NAMES: [&str; 8] = [
-    "utils", "util", "common", "helpers", "helper", "misc", "shared", "stuff",
-];
+const EMPTY_NAMES: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
 
 /// Files and functions have a length at which a stranger can still check them.
 pub(crate) fn lengths(repository: &Repository) -> Vec<Finding> {
