@@ -43,10 +43,10 @@
       for (const answer of answers) {
         const columns = alone ? ["avg", "max", "min"] : ["avg"];
         const rows = columns.map(() => new Array(count).fill(null));
-        answer.start_ms.forEach((start, i) => {
-          const at = Math.min(count - 1, Math.max(0, Math.floor((start - from) / step + 0.5)));
-          columns.forEach((column, c) => { rows[c][at] = answer[column][i]; });
-        });
+        for (const bucket of answer.buckets) {
+          const at = Math.min(count - 1, Math.max(0, Math.floor((bucket.start_ms - from) / step + 0.5)));
+          columns.forEach((column, c) => { rows[c][at] = bucket[column]; });
+        }
         data.push(...rows);
       }
       return data;
