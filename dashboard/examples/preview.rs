@@ -33,7 +33,7 @@ fn value(facility: usize, equipment: usize, at: UtcMillis, now: UtcMillis) -> Op
         0 if facility == WARM && ago_min < 150.0 => 4.6 + (150.0 - ago_min) * 0.045 + cycle * 0.4 + noise,
         1 if facility == 8 && ago_min < 25.0 => 8.9 + cycle * 0.3 + noise,
         0 | 1 => 3.9 + equipment as f64 * 0.6 + (phase % 5.0) * 0.25 + cycle * 0.7 + noise,
-        2 => -18.6 + cycle * 0.9 + noise,
+        2 => -21.0 + cycle * 0.9 + noise,
         3 if facility == GAS && ago_min < 9.0 => 24.0 - ago_min * 0.8 + noise,
         3 => (0.6 + noise).max(0.0),
         4 => 0.0,

@@ -278,3 +278,4 @@ th-payload = Payload
 th-metric = Name
 th-meaning = Meaning
 th-unit = Unit
+facility-about-canteen = { $kind } · { $people } people served

@@ -278,3 +278,4 @@ th-payload = 内容
 th-metric = 名称
 th-meaning = 含义
 th-unit = 单位
+facility-about-canteen = { $kind } · 就餐 { $people } 人
