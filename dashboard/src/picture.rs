@@ -231,7 +231,7 @@ fn heard(state: Shown, latest: Option<Sample>, interval_s: u32, now: UtcMillis) 
     }
 }
 
-/// The limits that rules set at a point, worst first.
+/// The limits that rules set at a point, in the order in which a rising value crosses them; then those below.
 fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
     let point = &entry.point;
     let mut limits: Vec<Limit> = rules
@@ -245,7 +245,11 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
             RuleKind::Boolean | RuleKind::NoData { .. } => None,
         })
         .collect();
-    limits.sort_by(|a, b| a.severity.cmp(&b.severity).then(a.value.total_cmp(&b.value)));
+    let crossed_first = |l: &Limit| if l.breach_above() { (false, l.value) } else { (true, -l.value) };
+    limits.sort_by(|a, b| {
+        let ((below_a, a), (below_b, b)) = (crossed_first(a), crossed_first(b));
+        below_a.cmp(&below_b).then(a.total_cmp(&b))
+    });
     limits
 }
 

@@ -1,5 +1,4 @@
 //! A small district on real stores, with judgement at work: what the tests and the preview look at.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use std::{
     sync::{Arc, Mutex},
