@@ -54,6 +54,8 @@ struct BoardState {
     revision: u64,
     made: Instant,
     cost: Duration,
+    /// When it is to be renewed although no further batch comes.
+    due: Option<Instant>,
 }
 
 impl Engine {
@@ -109,6 +111,7 @@ impl Engine {
                 revision: judge.revision(),
                 made: Instant::now(),
                 cost: Duration::ZERO,
+                due: None,
             },
             shared,
             commands,
@@ -147,6 +150,7 @@ impl Engine {
         self.keep().await;
         loop {
             let retry = self.ledger.retry_at();
+            let board = self.board.due;
             let has_room = self.ledger.has_room();
             if !has_room && batches.is_closed() {
                 break;
@@ -157,7 +161,8 @@ impl Engine {
                     None => break,
                 },
                 Some(command) = self.commands.recv() => self.obey(command).await,
-                () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.keep().await,
+                () = until(retry) => self.keep().await,
+                () = until(board) => self.show_board(true),
             }
         }
         self.finish().await
@@ -244,23 +249,27 @@ impl Engine {
         written
     }
 
+    /// Renews the board now, or notes when it will be due. `moved`: a case was opened or cleared.
     fn show_board(&mut self, moved: bool) {
-        let age = self.board.made.elapsed();
         let changed = self.board.revision != self.judge.revision();
         let wait = match (moved, changed) {
             (true, _) => Duration::ZERO,
             (false, true) => BOARD_INTERVAL,
             (false, false) => BOARD_REFRESH,
         };
-        if age < wait.max(self.board.cost * BOARD_COST_FACTOR) {
+        let due = self.board.made + wait.max(self.board.cost * BOARD_COST_FACTOR);
+        if Instant::now() < due {
+            self.board.due = Some(self.board.due.map_or(due, |earlier| earlier.min(due)));
             return;
         }
         let begun = Instant::now();
         self.shared.board.store(Arc::new(self.judge.board()));
+        let made = Instant::now();
         self.board = BoardState {
             revision: self.judge.revision(),
-            made: Instant::now(),
-            cost: begun.elapsed(),
+            made,
+            cost: made - begun,
+            due: None,
         };
     }
 
@@ -274,5 +283,13 @@ impl Engine {
             points: self.judge.points(),
             ..self.ledger.health()
         }));
+    }
+}
+
+/// Waits for a moment; for ever when there is none.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -43,10 +43,10 @@
       for (const answer of answers) {
         const columns = alone ? ["avg", "max", "min"] : ["avg"];
         const rows = columns.map(() => new Array(count).fill(null));
-        answer.start_ms.forEach((start, i) => {
-          const at = Math.min(count - 1, Math.max(0, Math.floor((start - from) / step + 0.5)));
-          columns.forEach((column, c) => { rows[c][at] = answer[column][i]; });
-        });
+        for (const bucket of answer.buckets) {
+          const at = Math.min(count - 1, Math.max(0, Math.floor((bucket.start_ms - from) / step + 0.5)));
+          columns.forEach((column, c) => { rows[c][at] = bucket[column]; });
+        }
         data.push(...rows);
       }
       return data;
@@ -91,7 +91,7 @@
         cursor: { points: { size: 7 }, drag: { x: true, y: false } },
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
+          { ...axis, size: 30, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
           { ...axis, size: 52, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
         ],
         series,

@@ -137,6 +137,7 @@ impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Failure {
         match error {
             RecordError::NotFound => Failure::not_found("record"),
+            RecordError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
             other => Failure::unavailable(other),
         }
@@ -157,6 +158,8 @@ impl From<AlertError> for Failure {
         match error {
             AlertError::NotFound => Failure::not_found("case"),
             AlertError::Conflict => Failure::new(Kind::Conflict, "the case has changed since you read it"),
+            AlertError::WrongState { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            AlertError::Invalid(_) => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

@@ -220,7 +220,8 @@ fn wanted(entry: &PointEntry, now: &PointNow) -> Option<Wanted> {
 /// Judgement learns of silence by its own rules. Where none watches a point, or judgement itself has
 /// stopped, the age of the last value speaks: what is silent for long is not shown as well.
 fn heard(state: Shown, latest: Option<Sample>, interval_s: u32, now: UtcMillis) -> Shown {
-    if matches!(state, Shown::Active(_) | Shown::Pending) {
+    // A breach that was found stays one until somebody hears otherwise; a mere suspicion does not.
+    if matches!(state, Shown::Active(_)) {
         return state;
     }
     let patience_ms = i64::from(interval_s).saturating_mul(5_000).saturating_add(60_000);
@@ -230,7 +231,7 @@ fn heard(state: Shown, latest: Option<Sample>, interval_s: u32, now: UtcMillis) 
     }
 }
 
-/// The limits that rules set at a point, worst first.
+/// The limits that rules set at a point, in the order in which a rising value crosses them; then those below.
 fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
     let point = &entry.point;
     let mut limits: Vec<Limit> = rules
@@ -244,7 +245,11 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
             RuleKind::Boolean | RuleKind::NoData { .. } => None,
         })
         .collect();
-    limits.sort_by(|a, b| a.severity.cmp(&b.severity).then(a.value.total_cmp(&b.value)));
+    let crossed_first = |l: &Limit| if l.breach_above() { (false, l.value) } else { (true, -l.value) };
+    limits.sort_by(|a, b| {
+        let ((below_a, a), (below_b, b)) = (crossed_first(a), crossed_first(b));
+        below_a.cmp(&below_b).then(a.total_cmp(&b))
+    });
     limits
 }
 
@@ -298,6 +303,7 @@ mod tests {
             (Shown::Normal, sample(361), Shown::Unknown),
             (Shown::Unjudged, sample(361), Shown::Unknown),
             (Shown::Cleared, sample(10), Shown::Cleared),
+            (Shown::Pending, sample(361), Shown::Unknown),
             (Shown::Active(Severity::P1), sample(5000), Shown::Active(Severity::P1)),
         ];
         for (state, latest, want) in cases {

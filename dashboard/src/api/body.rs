@@ -1,6 +1,8 @@
 //! The forms of the answers.
 
-use domain::{Case, Facility, Sample, case::Note};
+use std::collections::BTreeMap;
+
+use domain::{Case, Confidence, Facility, Rule, RuleId, Sample, case::Note};
 use serde::Serialize;
 
 use crate::{
@@ -140,6 +142,13 @@ pub(crate) struct CaseBody {
     severity: &'static str,
     rule: String,
     rule_version: String,
+    title_zh: Option<String>,
+    title_en: Option<String>,
+    /// What the rule rests on; absent when the rule is no longer active.
+    clause: Option<String>,
+    edition: Option<String>,
+    source: Option<String>,
+    confidence: Option<Confidence>,
     facility: String,
     device: String,
     metric: String,
@@ -152,8 +161,9 @@ pub(crate) struct CaseBody {
     closed: Option<NoteBody>,
 }
 
-impl From<&Case> for CaseBody {
-    fn from(case: &Case) -> CaseBody {
+impl CaseBody {
+    pub(crate) fn new(case: &Case, rules: &BTreeMap<RuleId, Rule>) -> CaseBody {
+        let rule = rules.get(&case.rule);
         CaseBody {
             id: case.id.0,
             version: case.version,
@@ -161,6 +171,12 @@ impl From<&Case> for CaseBody {
             severity: case.severity.code(),
             rule: case.rule.to_string(),
             rule_version: case.rule_version.clone(),
+            title_zh: rule.map(|r| r.title_zh.clone()),
+            title_en: rule.map(|r| r.title_en.clone()),
+            clause: rule.map(|r| r.clause.clone()),
+            edition: rule.map(|r| r.edition.clone()),
+            source: rule.map(|r| r.source.clone()),
+            confidence: rule.map(|r| r.confidence),
             facility: case.point.facility.to_string(),
             device: case.point.device.to_string(),
             metric: case.point.metric.to_string(),

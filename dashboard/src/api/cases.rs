@@ -41,5 +41,6 @@ pub(super) async fn list(
     let more = cases.len() > limit as usize;
     cases.truncate(limit as usize);
     let next = cases.last().filter(|_| more).map(|c| c.id.0);
-    Ok(json(Cases { cases: cases.iter().map(CaseBody::from).collect(), next }))
+    let rules = app.stores.alerts.rules();
+    Ok(json(Cases { cases: cases.iter().map(|c| CaseBody::new(c, &rules)).collect(), next }))
 }

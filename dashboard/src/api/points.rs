@@ -9,6 +9,7 @@ use axum::{
 };
 use domain::{Scope, SeriesId, SeriesKey};
 use serde::Serialize;
+use store::Bucket;
 
 use super::{body::SampleBody, json};
 use crate::{
@@ -29,7 +30,24 @@ struct Latest {
     sample: SampleBody,
 }
 
-/// Buckets by columns: `start_ms[i]`, `count[i]`, … belong together. Empty buckets are absent.
+/// One bucket: left-closed, named by its start.
+#[derive(Serialize)]
+struct BucketBody {
+    start_ms: i64,
+    count: u64,
+    min: f64,
+    max: f64,
+    avg: f64,
+    last: f64,
+}
+
+impl From<&Bucket> for BucketBody {
+    fn from(b: &Bucket) -> BucketBody {
+        BucketBody { start_ms: b.start.0, count: b.count, min: b.min, max: b.max, avg: b.avg(), last: b.last }
+    }
+}
+
+/// Empty buckets are absent.
 #[derive(Serialize)]
 struct Window {
     facility: String,
@@ -39,12 +57,7 @@ struct Window {
     from: String,
     to: String,
     bucket_ms: f64,
-    start_ms: Vec<i64>,
-    count: Vec<u64>,
-    min: Vec<f64>,
-    max: Vec<f64>,
-    avg: Vec<f64>,
-    last: Vec<f64>,
+    buckets: Vec<BucketBody>,
 }
 
 type PointPath = Path<(String, String, String)>;
@@ -85,12 +98,7 @@ pub(super) async fn window(
         from: iso(range.from),
         to: iso(range.to),
         bucket_ms: range.length_ms() as f64 / f64::from(count),
-        start_ms: buckets.iter().map(|b| b.start.0).collect(),
-        count: buckets.iter().map(|b| b.count).collect(),
-        min: buckets.iter().map(|b| b.min).collect(),
-        max: buckets.iter().map(|b| b.max).collect(),
-        avg: buckets.iter().map(store::Bucket::avg).collect(),
-        last: buckets.iter().map(|b| b.last).collect(),
+        buckets: buckets.iter().map(BucketBody::from).collect(),
     }))
 }
 

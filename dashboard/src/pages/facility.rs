@@ -179,13 +179,7 @@ pub(crate) async fn show(
         page,
         id: facility.to_string(),
         name,
-        about: fl!(
-            locale.l,
-            "facility-about",
-            kind = locale.kind(about.kind),
-            people = about.people_served,
-            beds = about.beds
-        ),
+        about: describe(&locale, about),
         address: about.address.clone(),
         tone: now.worst.tone(),
         state: locale.state(now.worst),
@@ -200,6 +194,15 @@ pub(crate) async fn show(
         past: CaseList { l: locale.l, cases: past, none: fl!(locale.l, "cases-none-past") },
     };
     view.page.answer(view.render())
+}
+
+fn describe(locale: &Locale, facility: &domain::Facility) -> String {
+    let (kind, people, beds) = (locale.kind(facility.kind), facility.people_served, facility.beds);
+    if beds == 0 {
+        fl!(locale.l, "facility-about-canteen", kind = kind, people = people)
+    } else {
+        fl!(locale.l, "facility-about", kind = kind, people = people, beds = beds)
+    }
 }
 
 async fn cases(

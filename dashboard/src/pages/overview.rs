@@ -89,10 +89,14 @@ fn trend(locale: &crate::format::Locale, all: &[FacilityNow]) -> ChartRequest {
         let (entry, now) = f.headline()?;
         (entry.key.metric.as_str() == "temperature" && now.series.is_some()).then_some((f, entry, now))
     });
-    let chosen: Vec<_> = temperatures.take(TREND_LINES).collect();
+    // One picture has one limit: only points of the first one's type are drawn beside it.
+    let mut temperatures = temperatures.peekable();
+    let kind = temperatures.peek().map(|(_, entry, _)| entry.point.point_type.clone());
+    let same = temperatures.filter(|(_, entry, _)| Some(&entry.point.point_type) == kind.as_ref());
+    let chosen: Vec<_> = same.take(TREND_LINES).collect();
     ChartRequest {
         label: fl!(locale.l, "trend-title"),
-        limits: chosen.first().map(|(_, _, now)| now.limits.clone()).unwrap_or_default(),
+        limits: chosen.first().map(|(_, _, now)| now.limits.iter().take(1).cloned().collect()).unwrap_or_default(),
         lines: chosen
             .iter()
             .map(|(facility, entry, now)| ChartLine {

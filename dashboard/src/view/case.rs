@@ -35,6 +35,8 @@ pub(crate) struct CaseWords {
     pub(crate) since: String,
     pub(crate) lasted: String,
     pub(crate) cleared: bool,
+    /// Whether neither the machine nor people have ended it.
+    pub(crate) ongoing: bool,
     pub(crate) people: u32,
     pub(crate) acknowledged_by: String,
     pub(crate) clause: String,
@@ -77,6 +79,7 @@ impl CaseTeller<'_> {
             since: locale.stamp(case.since).at(),
             lasted: locale.duration(until.ms_since(case.since)),
             cleared: case.cleared_at.is_some(),
+            ongoing: case.cleared_at.is_none() && case.state != CaseState::Closed,
             people: entry.map_or(0, |e| e.facility.people_served),
             acknowledged_by: case.acknowledged.as_ref().map(|n| n.by.clone()).unwrap_or_default(),
             clause: rule.map(|r| r.clause.clone()).unwrap_or_default(),
