@@ -65,7 +65,8 @@ pub enum ConditionState {
     Active,
     /// It was active and is safe again. Only a transition's goal: the condition is Normal at once.
     Cleared,
-    /// Nothing is known: silence, or never heard. Not the same as Normal.
+    /// Nothing is known: silence, or never heard. Not the same as Normal. Shown of points only: no
+    /// transition names it.
     Unknown,
 }
 
@@ -101,7 +102,7 @@ pub struct PointState {
     pub severity: Option<Severity>,
     /// That rule.
     pub rule: Option<RuleId>,
-    /// Since when. For Unknown: when it was last heard, or registered.
+    /// Since when. For Unknown: when it was last heard, or registered; the epoch before the log begins.
     pub since: UtcMillis,
 }
 
@@ -119,6 +120,34 @@ pub struct Board {
 pub struct PointIndex(u32);
 
 /// Rules, points and the state of every condition.
+///
+/// ```
+/// # use sunshine_domain as domain;
+/// # use domain::{DeviceId, FacilityId, Metric, Point, Quality, Reading, SeriesId, Unit};
+/// use domain::{ConditionState, Judge, UtcMillis, pack};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let detector = Point {
+/// #     facility: FacilityId::new("binhe-01")?,
+/// #     device: DeviceId::new("smoke-1")?,
+/// #     metric: Metric::new("smoke_alarm")?,
+/// #     unit: Unit::Bool,
+/// #     point_type: "smoke_detector".to_owned(),
+/// #     place_zh: "备餐间".to_owned(),
+/// #     place_en: "Pantry".to_owned(),
+/// #     report_interval_s: 3600,
+/// # };
+/// # let at = UtcMillis(1_795_243_200_000);
+/// # let smoke =
+/// #     Reading { series: SeriesId(0), at, received: at, value: 1.0, quality: Quality::Good };
+/// let mut judge = Judge::new(pack::active(&["fire-gas"])?, &[detector.clone()]);
+/// let point = judge.point(&detector.key()).expect("it was registered");
+/// let mut transitions = Vec::new();
+/// judge.reading(point, &smoke, &mut transitions);
+/// assert_eq!(transitions[0].rule.as_str(), "FG-SMK-01");
+/// assert_eq!(transitions[0].to, ConditionState::Active);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Judge {
     rules: Vec<Rule>,
