@@ -28,7 +28,7 @@ TOOLS=${TOOLS:-target/release/examples}
 BASE_PORT=${BASE_PORT:-21880}
 OUT=${OUT:-peer-bench.txt}
 SUNSHINE_STORED=${SUNSHINE_STORED:-/readings_stored}
-SUNSHINE_LATEST=${SUNSHINE_LATEST:-/api/v1/facilities/load/latest}
+SUNSHINE_LATEST=${SUNSHINE_LATEST:-/api/v1/points/load/probe/temperature/latest}
 
 MOSQUITTO_PORT=$BASE_PORT
 PAIR_PORT=$((BASE_PORT + 1))
@@ -130,6 +130,11 @@ data_dir = "$DIR/sunshine"
 [mqtt]
 listen = "127.0.0.1:$SUNSHINE_MQTT_PORT"
 anonymous_as = "load"
+connections_per_identity = $((CONNECTIONS + 8))
+publishes_per_second = 1000000
+[[mqtt.service]]
+name = "load"
+publish = ["sk/v1/#"]
 [http]
 listen = "127.0.0.1:$SUNSHINE_HTTP_PORT"
 CONF

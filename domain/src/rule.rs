@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Metric, RuleId};
+use crate::{
+    facility::Point,
+    id::{Metric, RuleId},
+};
 
 /// How bad a breach is, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +24,13 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, worst first.
-    pub const ALL: [Severity; 5] = [Severity::P0, Severity::P1, Severity::P2, Severity::P3, Severity::P4];
+    pub const ALL: [Severity; 5] = [
+        Severity::P0,
+        Severity::P1,
+        Severity::P2,
+        Severity::P3,
+        Severity::P4,
+    ];
 
     /// The name in rule packs, the record store and the API.
     #[must_use]
@@ -150,4 +159,13 @@ pub struct Rule {
     pub action_zh: String,
     /// What to do, in English.
     pub action_en: String,
+}
+
+impl Rule {
+    /// Whether this rule judges `point`: by metric and by point type, as far as the rule names them.
+    #[must_use]
+    pub fn applies_to(&self, point: &Point) -> bool {
+        let metric = self.metric.as_ref().is_none_or(|m| *m == point.metric);
+        metric && self.point_type.as_ref().is_none_or(|t| *t == point.point_type)
+    }
 }
