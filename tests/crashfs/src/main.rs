@@ -68,8 +68,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|_poisoned| "a request has panicked")?
         .end(ending, &arguments.image)?;
     unmount(&arguments.mountpoint)?;
-    session.join()?;
-    Ok(())
+    match session.join() {
+        // The kernel ends the connection at once when no file is open any more.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => Ok(()),
+        ended => Ok(ended?),
+    }
 }
 
 /// Takes the mount away even while files on it are open.
