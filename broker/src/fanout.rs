@@ -170,7 +170,11 @@ impl Fanout {
     /// The whole retained set, its version, and the position it stands for.
     pub(crate) fn retained_all(&self) -> (Vec<Arc<Message>>, u64, u64) {
         let progress = self.progress();
-        (progress.retained.all(), progress.retained.version(), progress.position)
+        (
+            progress.retained.all(),
+            progress.retained.version(),
+            progress.position,
+        )
     }
 
     pub(crate) fn retained_version(&self) -> (u64, u64) {
@@ -420,7 +424,9 @@ impl PublisherLink {
                 if !fanout.reserve(payload.len(), stop) {
                     return Ok(());
                 }
-                fanout.feeds[usize::from(key)].sent.store(record.position.0, Ordering::SeqCst);
+                fanout.feeds[usize::from(key)]
+                    .sent
+                    .store(record.position.0, Ordering::SeqCst);
                 batch.push((self.topics[usize::from(key)].clone(), payload.clone()));
             }
         }
@@ -498,7 +504,9 @@ pub(crate) async fn run_feed(
                 if let Some(message) = message::from_router(payload) {
                     let position = message.position;
                     fanout.deliver(link.key, &Arc::new(message));
-                    fanout.feeds[usize::from(link.key)].done.store(position, Ordering::SeqCst);
+                    fanout.feeds[usize::from(link.key)]
+                        .done
+                        .store(position, Ordering::SeqCst);
                 }
                 fanout.release(bytes);
                 Ok(())
