@@ -320,22 +320,25 @@ fn deal(
     candidates: &[(&Arc<Subscriber>, u8, Option<u32>)],
 ) {
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
-    let order = (0..candidates.len()).map(|i| (turn + i) % candidates.len());
-    let rank = |i: &usize| {
+    let mut order: Vec<usize> = (0..candidates.len())
+        .map(|i| (turn + i) % candidates.len())
+        .collect();
+    order.sort_by_key(|i| {
         let mailbox = &candidates[*i].0.mailbox;
         (!mailbox.is_connected(), !mailbox.has_room(message.cost()))
-    };
-    let Some(chosen) = order.min_by_key(rank) else {
-        return;
-    };
-    let (member, qos, id) = candidates[chosen];
-    member.mailbox.push(Outgoing {
-        message: message.clone(),
-        qos: qos.min(message.qos),
-        retain: false,
-        subscription_ids: id.into_iter().collect(),
-        share: Some(filter.clone()),
     });
+    for (member, qos, id) in order.into_iter().map(|i| candidates[i]) {
+        let taken = member.mailbox.push(Outgoing {
+            message: message.clone(),
+            qos: qos.min(message.qos),
+            retain: false,
+            subscription_ids: id.into_iter().collect(),
+            share: Some(filter.clone()),
+        });
+        if taken {
+            return;
+        }
+    }
 }
 
 /// The in-process links to the router: one that publishes, one per feed that listens.

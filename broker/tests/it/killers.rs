@@ -239,5 +239,8 @@ async fn a_failed_sign_in_is_answered() {
     ))
     .await;
     let said = c.closed().await;
-    assert!(said.iter().all(|f| f.kind() == 2 && f.body[1] >= 0x80), "{said:?}");
+    assert!(
+        said.iter().all(|f| f.kind() == 2 && f.body[1] >= 0x80),
+        "{said:?}"
+    );
 }
