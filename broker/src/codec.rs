@@ -31,6 +31,28 @@ pub(crate) enum Fault {
     Protocol,
 }
 
+/// The packet identifier of a packet that a client may send with one. The protocol crate lets 0 pass, which the
+/// standard forbids and which cannot be answered.
+fn packet_id(packet: &Packet) -> Option<u16> {
+    match packet {
+        Packet::V3_1_1Publish(p) => p.packet_id(),
+        Packet::V5_0Publish(p) => p.packet_id(),
+        Packet::V3_1_1Puback(p) => Some(p.packet_id()),
+        Packet::V5_0Puback(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubrec(p) => Some(p.packet_id()),
+        Packet::V5_0Pubrec(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubrel(p) => Some(p.packet_id()),
+        Packet::V5_0Pubrel(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubcomp(p) => Some(p.packet_id()),
+        Packet::V5_0Pubcomp(p) => Some(p.packet_id()),
+        Packet::V3_1_1Subscribe(p) => Some(p.packet_id()),
+        Packet::V5_0Subscribe(p) => Some(p.packet_id()),
+        Packet::V3_1_1Unsubscribe(p) => Some(p.packet_id()),
+        Packet::V5_0Unsubscribe(p) => Some(p.packet_id()),
+        _ => None,
+    }
+}
+
 /// One connection's protocol state.
 pub(crate) struct Codec {
     core: Connection<role::Server>,
@@ -89,7 +111,13 @@ impl Codec {
         match parsed {
             Ok((events, used)) => {
                 buffer.advance(used);
-                self.apply(events)
+                let packet = self.apply(events)?;
+                if packet_id(&packet) == Some(0) {
+                    self.disconnect(DisconnectReasonCode::ProtocolError);
+                    self.fail(Fault::Protocol);
+                    return None;
+                }
+                Some(packet)
             }
             Err(_) => {
                 tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
@@ -116,8 +144,9 @@ impl Codec {
                         self.out.extend_from_slice(&slice);
                     }
                 }
-                Event::NotifyPacketIdReleased(_) => {
-                    self.unacknowledged = self.unacknowledged.saturating_sub(1)
+                Event::NotifyPacketIdReleased(id) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                    self.released.push(id);
                 }
                 Event::RequestTimerReset {
                     kind: TimerKind::PingreqRecv,

@@ -23,7 +23,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use domain::status::RefusalReason;
+use domain::{IdentityName, status::RefusalReason};
 use journal::{Receipt, Writer};
 use mqtt_protocol_core::mqtt::{packet::Packet, result_code::DisconnectReasonCode};
 use tokio::{
@@ -38,7 +38,7 @@ use crate::{
     hub::Hub,
     identities::Member,
     limits::Bucket,
-    registry::Kick,
+    registry::{Kick, Parked},
     session::{Session, Will},
 };
 
@@ -67,11 +67,44 @@ struct Pending {
     qos: u8,
 }
 
+/// A client identifier that this connection holds. Given back even if the connection's task panics.
+struct Claim {
+    hub: Arc<Hub>,
+    client_id: Arc<str>,
+    serial: u64,
+    name: IdentityName,
+    settled: bool,
+}
+
+impl Claim {
+    /// Gives the identifier back, and parks the session under it.
+    fn settle(mut self, park: Option<Parked>) {
+        self.settled = true;
+        drop(
+            self.hub
+                .registry
+                .release(&self.client_id, self.serial, &self.name, park),
+        );
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.settled {
+            drop(
+                self.hub
+                    .registry
+                    .release(&self.client_id, self.serial, &self.name, None),
+            );
+        }
+    }
+}
+
 /// A signed-in connection.
 struct Connection {
     hub: Arc<Hub>,
     codec: Codec,
-    serial: u64,
+    claim: Claim,
     member: Arc<Member>,
     client_id: Arc<str>,
     session: Box<Session>,

@@ -170,7 +170,11 @@ impl Fanout {
     /// The whole retained set, its version, and the position it stands for.
     pub(crate) fn retained_all(&self) -> (Vec<Arc<Message>>, u64, u64) {
         let progress = self.progress();
-        (progress.retained.all(), progress.retained.version(), progress.position)
+        (
+            progress.retained.all(),
+            progress.retained.version(),
+            progress.position,
+        )
     }
 
     pub(crate) fn retained_version(&self) -> (u64, u64) {
@@ -316,22 +320,25 @@ fn deal(
     candidates: &[(&Arc<Subscriber>, u8, Option<u32>)],
 ) {
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
-    let order = (0..candidates.len()).map(|i| (turn + i) % candidates.len());
-    let rank = |i: &usize| {
+    let mut order: Vec<usize> = (0..candidates.len())
+        .map(|i| (turn + i) % candidates.len())
+        .collect();
+    order.sort_by_key(|i| {
         let mailbox = &candidates[*i].0.mailbox;
         (!mailbox.is_connected(), !mailbox.has_room(message.cost()))
-    };
-    let Some(chosen) = order.min_by_key(rank) else {
-        return;
-    };
-    let (member, qos, id) = candidates[chosen];
-    member.mailbox.push(Outgoing {
-        message: message.clone(),
-        qos: qos.min(message.qos),
-        retain: false,
-        subscription_ids: id.into_iter().collect(),
-        share: Some(filter.clone()),
     });
+    for (member, qos, id) in order.into_iter().map(|i| candidates[i]) {
+        let taken = member.mailbox.push(Outgoing {
+            message: message.clone(),
+            qos: qos.min(message.qos),
+            retain: false,
+            subscription_ids: id.into_iter().collect(),
+            share: Some(filter.clone()),
+        });
+        if taken {
+            return;
+        }
+    }
 }
 
 /// The in-process links to the router: one that publishes, one per feed that listens.
@@ -420,7 +427,9 @@ impl PublisherLink {
                 if !fanout.reserve(payload.len(), stop) {
                     return Ok(());
                 }
-                fanout.feeds[usize::from(key)].sent.store(record.position.0, Ordering::SeqCst);
+                fanout.feeds[usize::from(key)]
+                    .sent
+                    .store(record.position.0, Ordering::SeqCst);
                 batch.push((self.topics[usize::from(key)].clone(), payload.clone()));
             }
         }
@@ -498,7 +507,9 @@ pub(crate) async fn run_feed(
                 if let Some(message) = message::from_router(payload) {
                     let position = message.position;
                     fanout.deliver(link.key, &Arc::new(message));
-                    fanout.feeds[usize::from(link.key)].done.store(position, Ordering::SeqCst);
+                    fanout.feeds[usize::from(link.key)]
+                        .done
+                        .store(position, Ordering::SeqCst);
                 }
                 fanout.release(bytes);
                 Ok(())

@@ -152,7 +152,8 @@ impl Broker {
         let address = listener.local_addr().map_err(bound)?;
         let links = tokio::task::spawn_blocking(fanout::start_router).await;
         let links = links.map_err(|_| BrokerError::Panicked)??;
-        let opened = tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
+        let opened =
+            tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
         let hub = Arc::new(opened.map_err(|_| BrokerError::Panicked)??);
         Ok(Broker {
             hub,
@@ -212,7 +213,9 @@ impl Broker {
         end_connections(&hub, &connections).await;
         inner_stop.cancel();
         tasks.close();
-        if timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
+        let thread_ended =
+            thread_end.is_terminated() || timeout(STOP_PATIENCE, &mut thread_end).await.is_ok();
+        if !thread_ended || timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
             tracing::warn!("The broker's feeds did not end in time.");
         }
         outcome
@@ -246,6 +249,8 @@ fn spawn_thread(
     let (hub, stop) = (hub.clone(), stop.clone());
     let body = move || {
         let outcome = fanout::run_thread(&hub.fanout, &hub.journal, reader, publisher, &stop);
+        // Whoever hears of the end may open the journal again.
+        drop(hub);
         if report.send(outcome).is_err() {
             tracing::debug!("The broker had stopped before its fan-out thread.");
         }

@@ -156,6 +156,8 @@ pub(crate) fn packet(head: u8, body: &[u8]) -> Vec<u8> {
 pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Packets that came while another was waited for.
+    early: std::collections::VecDeque<Frame>,
     pub(crate) v5: bool,
     next_id: u16,
 }
@@ -165,7 +167,13 @@ impl Client {
     pub(crate) async fn dial(address: SocketAddr, v5: bool) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, buffer: vec![], v5, next_id: 0 }
+        Client {
+            stream,
+            buffer: vec![],
+            early: std::collections::VecDeque::new(),
+            v5,
+            next_id: 0,
+        }
     }
 
     /// Connects and signs in; the CONNACK comes along, as the error when it refuses.
@@ -174,7 +182,11 @@ impl Client {
         client.send(&connect.bytes()).await;
         let connack = client.recv().await;
         assert_eq!(connack.kind(), 2, "{connack:?}");
-        if connack.body[1] == 0 { Ok((client, connack)) } else { Err(connack) }
+        if connack.body[1] == 0 {
+            Ok((client, connack))
+        } else {
+            Err(connack)
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
@@ -183,6 +195,27 @@ impl Client {
 
     /// The next packet; `None` when the broker closed.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
+        match self.early.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.read().await,
+        }
+    }
+
+    /// The next packet of `kind`; others are kept for later.
+    async fn next_of(&mut self, kind: u8) -> Frame {
+        if let Some(at) = self.early.iter().position(|f| f.kind() == kind) {
+            return self.early.remove(at).unwrap();
+        }
+        loop {
+            let frame = self.read().await.expect("the broker closed the connection");
+            if frame.kind() == kind {
+                return frame;
+            }
+            self.early.push_back(frame);
+        }
+    }
+
+    async fn read(&mut self) -> Option<Frame> {
         timeout(PATIENCE, async {
             loop {
                 if let Some(frame) = self.parse() {
@@ -211,7 +244,10 @@ impl Client {
         if self.buffer.len() < at + n {
             return None;
         }
-        let frame = Frame { head: self.buffer[0], body: self.buffer[at..at + n].to_vec() };
+        let frame = Frame {
+            head: self.buffer[0],
+            body: self.buffer[at..at + n].to_vec(),
+        };
         self.buffer.drain(..at + n);
         Some(frame)
     }
@@ -229,7 +265,13 @@ impl Client {
         said
     }
 
-    pub(crate) fn publish_bytes(&mut self, topic: &str, payload: &[u8], qos: u8, retain: bool) -> (Vec<u8>, u16) {
+    pub(crate) fn publish_bytes(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: u8,
+        retain: bool,
+    ) -> (Vec<u8>, u16) {
         self.publish_with(topic, payload, qos, retain, &[])
     }
 
@@ -265,13 +307,12 @@ impl Client {
         if qos == 0 {
             return 0;
         }
-        let answer = self.recv().await;
-        assert_eq!((answer.kind(), answer.id()), (if qos == 1 { 4 } else { 5 }, id), "{answer:?}");
+        let answer = self.next_of(if qos == 1 { 4 } else { 5 }).await;
+        assert_eq!(answer.id(), id);
         let code = answer.body.get(2).copied().unwrap_or(0);
         if qos == 2 && code < 0x80 {
             self.send(&packet(0x62, &id.to_be_bytes())).await;
-            let done = self.recv().await;
-            assert_eq!((done.kind(), done.id()), (7, id));
+            assert_eq!(self.next_of(7).await.id(), id);
         }
         code
     }
@@ -332,7 +373,15 @@ impl Client {
             at += n;
         }
         let payload = frame.body[at..].to_vec();
-        Received { topic, payload, qos, retain: frame.head & 1 != 0, dup: frame.head & 8 != 0, id, properties }
+        Received {
+            topic,
+            payload,
+            qos,
+            retain: frame.head & 1 != 0,
+            dup: frame.head & 8 != 0,
+            id,
+            properties,
+        }
     }
 
     /// Receives a message and acknowledges it to the end.
@@ -343,7 +392,7 @@ impl Client {
             (1, Some(id)) => self.send(&packet(0x40, &id.to_be_bytes())).await,
             (2, Some(id)) => {
                 self.send(&packet(0x50, &id.to_be_bytes())).await;
-                let release = self.recv().await;
+                let release = self.next_of(6).await;
                 assert_eq!((release.head, release.id()), (0x62, id));
                 self.send(&packet(0x70, &id.to_be_bytes())).await;
             }

@@ -6,7 +6,9 @@ use crate::{
 };
 
 async fn keep(rig: &Rig, v5: bool, id: &str, user: &str) -> (Client, bool) {
-    let (client, connack) = Client::open(rig.address, Connect::new(v5, id, user).keep()).await.unwrap();
+    let (client, connack) = Client::open(rig.address, Connect::new(v5, id, user).keep())
+        .await
+        .unwrap();
     (client, connack.body[0] == 1)
 }
 
@@ -62,7 +64,10 @@ async fn what_was_not_acknowledged_comes_again() {
         assert!(present);
         let again = back.recv().await;
         let again = back.message(&again);
-        assert_eq!((again.payload, again.dup, again.id), (b"1".to_vec(), true, first.id));
+        assert_eq!(
+            (again.payload, again.dup, again.id),
+            (b"1".to_vec(), true, first.id)
+        );
         let release = back.recv().await;
         assert_eq!((release.kind(), release.id()), (6, second.id.unwrap()));
         drop(rig.client(v5, "c", "all").await);
@@ -162,7 +167,10 @@ async fn retained_messages_survive_a_restart() {
     c.subscribe("r/#", 1).await;
     let mut got = vec![c.heard().await, c.heard().await];
     got.sort();
-    assert_eq!(got, [("r/1".into(), "one".into()), ("r/3".into(), "three".into())]);
+    assert_eq!(
+        got,
+        [("r/1".into(), "one".into()), ("r/3".into(), "three".into())]
+    );
     c.publish("r/end", b"end", 1, false).await;
     assert_eq!(c.heard().await.0, "r/end");
 }
@@ -196,7 +204,10 @@ async fn a_session_and_what_it_missed_survive_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_of_a_removed_identity_does_not_come_back() {
     let rig = Rig::start().await;
-    let list = crate::rig::identities().into_iter().filter(|i| i.name.as_str() != "other").collect();
+    let list = crate::rig::identities()
+        .into_iter()
+        .filter(|i| i.name.as_str() != "other")
+        .collect();
     let (mut c, _) = keep(&rig, true, "c", "other").await;
     c.subscribe("t", 1).await;
     for gone in rig.directory.replace(list) {
