@@ -19,7 +19,7 @@ pub(super) const WEEK_DAYS: i64 = 7;
 
 const LAYOUT: Layout = Layout {
     format: 1,
-    creation: "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL;",
+    creation: "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;",
     schema: "
         CREATE TABLE chunk(
             day INTEGER NOT NULL, s INTEGER NOT NULL, t0 INTEGER NOT NULL, seq INTEGER NOT NULL,
