@@ -43,7 +43,8 @@ fn value(facility: usize, equipment: usize, at: UtcMillis, now: UtcMillis) -> Op
 
 fn moment(stage: &Stage, at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
     let all = (0..stage.facilities).flat_map(|f| (0..EQUIPMENT_COUNT).map(move |e| (f, e)));
-    all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v))).collect()
+    all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v)))
+        .collect()
 }
 
 #[tokio::main]
@@ -56,7 +57,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         stage.take_in(at, &moment(&stage, at, now)).await;
     }
     stage.judged().await;
-    stage.reject(0, "fridge-2", now - 2 * MINUTE, "temp=4,2;<script>alert(1)</script>");
+    stage.reject(
+        0,
+        "fridge-2",
+        now - 2 * MINUTE,
+        "temp=4,2;<script>alert(1)</script>",
+    );
     let dashboard = sunshine_dashboard::build(stage.state.clone())?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
