@@ -1,5 +1,9 @@
 //! Serves the pages over a made-up district, to look at them: `cargo run -p sunshine-dashboard --example preview`.
 //! Nothing is kept; it ends with Ctrl-C.
+#![expect(
+    clippy::unwrap_used,
+    reason = "it shares the tests' fixture; one that fails ends the preview"
+)]
 
 #[path = "../tests/dashboard/stage.rs"]
 mod stage;

@@ -16,7 +16,8 @@ use domain::UtcMillis;
 use stage::Stage;
 use tower::ServiceExt as _;
 
-const NOW: UtcMillis = UtcMillis(stage::START + 3_600_000);
+/// 2026-11-21 07:40 UTC.
+const NOW: UtcMillis = UtcMillis(1_795_246_800_000);
 
 /// An answer, read to its end.
 struct Answer {

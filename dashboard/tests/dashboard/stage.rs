@@ -17,8 +17,6 @@ use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
 use sunshine_dashboard::{DashboardState, SiteInfo};
 use tokio::{sync::mpsc, task::JoinSet};
 
-/// 2026-11-21 06:40 UTC.
-pub(crate) const START: i64 = 1_795_243_200_000;
 const MINUTE: i64 = 60_000;
 
 /// A measured thing: device, metric, type of point, name in Chinese and English.
