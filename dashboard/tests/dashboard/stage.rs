@@ -64,7 +64,6 @@ pub(crate) struct Stage {
     pub(crate) clock: Clock,
     pub(crate) state: DashboardState,
     pub(crate) stats: Arc<Mutex<SystemStats>>,
-    pub(crate) facilities: usize,
     batches: mpsc::Sender<Arc<Batch>>,
     position: Mutex<LogPosition>,
     engine: JoinSet<()>,
@@ -118,7 +117,7 @@ impl Stage {
             clock,
             state,
             stats,
-            facilities,
+
             batches,
             position,
             engine: task,
