@@ -26,8 +26,6 @@ pub struct Health {
     pub behind_ms: i64,
     /// Case writes that wait for the record store.
     pub pending_writes: usize,
-    /// Case writes that the record store refused for good, because their facility is not registered.
-    pub refused_writes: u64,
     /// Readings that were not judged because a later one of their series had been.
     pub late_readings: u64,
     /// Registered points.

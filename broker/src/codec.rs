@@ -39,6 +39,8 @@ pub(crate) struct Codec {
     pub(crate) out: BytesMut,
     /// When the client must have been heard again.
     pub(crate) silent_until: Option<Instant>,
+    /// Packet identifiers of messages that the client is done with, since this was last emptied.
+    pub(crate) released: Vec<u16>,
     /// QoS 1 and 2 messages sent and not yet done with.
     pub(crate) unacknowledged: usize,
     /// Nothing more is to be read: write what waits, then close.
@@ -61,6 +63,7 @@ impl Codec {
             v5: false,
             out: BytesMut::new(),
             silent_until: None,
+            released: Vec::new(),
             unacknowledged: 0,
             closing: false,
             fault: None,
@@ -175,6 +178,12 @@ impl Codec {
         Some(id)
     }
 
+    /// Returns a packet identifier that was not used after all.
+    pub(crate) fn give_back_packet_id(&mut self, packet_id: u16) {
+        let released = self.core.release_packet_id(packet_id);
+        self.apply(released);
+    }
+
     /// Whether the client has room for another QoS 1 or 2 message.
     pub(crate) fn has_window(&self, max_inflight: usize) -> bool {
         self.unacknowledged < max_inflight && self.core.get_receive_maximum_vacancy_for_send() != Some(0)
@@ -246,16 +255,19 @@ impl Codec {
         self.closing = true;
     }
 
-    /// Goes on where an earlier connection of the session stopped. Before the CONNACK.
-    pub(crate) fn restore(&mut self, stored: Vec<StorePacket>, handled: HashSet<u16>) {
+    /// Goes on where an earlier connection of the session stopped. Before the CONNACK. Packets of the other version
+    /// cannot be sent again: the identifiers that remain are returned.
+    pub(crate) fn restore(&mut self, stored: Vec<StorePacket>, handled: HashSet<u16>) -> Vec<u16> {
         let v5 = self.v5;
         let same = |packet: &StorePacket| {
             v5 == matches!(packet, StorePacket::V5_0Publish(_) | StorePacket::V5_0Pubrel(_))
         };
         let stored: Vec<_> = stored.into_iter().filter(same).collect();
         self.unacknowledged = stored.len();
+        let ids = stored.iter().map(StorePacket::packet_id).collect();
         self.core.restore_packets(stored);
         self.core.restore_qos2_publish_handled(handled);
+        ids
     }
 
     /// What a later connection of the session needs: packets without acknowledgement, QoS 2 identifiers in progress.

@@ -164,6 +164,7 @@ impl Connection {
         loop {
             self.input(&mut io.buffer).await;
             self.acknowledge();
+            self.settle();
             self.fill();
             if self.codec.closing {
                 return End::Closed;

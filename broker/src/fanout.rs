@@ -46,6 +46,9 @@ const CHUNK_BYTES: usize = 256 << 10;
 struct Feed {
     subscribers: RwLock<Arc<Vec<Arc<Subscriber>>>>,
     active: AtomicBool,
+    /// The position of the last record handed to the router for this feed, and of the last one delivered.
+    sent: AtomicU64,
+    done: AtomicU64,
     /// Whose turn it is in shared subscriptions.
     turn: AtomicUsize,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Fanout {
     appending: AtomicU64,
     /// The position after the last retained publish that was appended.
     retained_until: AtomicU64,
+    /// Records before this were handed to the router as far as anybody wants them.
+    dispatched: AtomicU64,
     in_flight: Mutex<usize>,
     room: Condvar,
     pub(crate) retained_refused: AtomicU64,
@@ -74,12 +79,18 @@ pub(crate) struct Fanout {
 
 impl Fanout {
     pub(crate) fn new(retained: Retained, position: u64) -> Fanout {
+        let feed = |_| Feed {
+            done: AtomicU64::new(position),
+            sent: AtomicU64::new(position),
+            ..Feed::default()
+        };
         Fanout {
-            feeds: std::array::from_fn(|_| Feed::default()),
+            feeds: std::array::from_fn(feed),
             progress: Mutex::new(Progress { retained, position }),
             position: watch::channel(position).0,
             appending: AtomicU64::new(0),
             retained_until: AtomicU64::new(0),
+            dispatched: AtomicU64::new(position),
             in_flight: Mutex::new(0),
             room: Condvar::new(),
             retained_refused: AtomicU64::new(0),
@@ -156,10 +167,25 @@ impl Fanout {
         self.progress().retained.select(filter, now_ms)
     }
 
-    /// The whole retained set and the position it stands for.
-    pub(crate) fn retained_all(&self) -> (Vec<Arc<Message>>, u64) {
+    /// The whole retained set, its version, and the position it stands for.
+    pub(crate) fn retained_all(&self) -> (Vec<Arc<Message>>, u64, u64) {
         let progress = self.progress();
-        (progress.retained.all(), progress.position)
+        (progress.retained.all(), progress.retained.version(), progress.position)
+    }
+
+    pub(crate) fn retained_version(&self) -> (u64, u64) {
+        let progress = self.progress();
+        (progress.retained.version(), progress.position)
+    }
+
+    /// Everything before this position is in the mailboxes it belongs in.
+    pub(crate) fn delivered(&self) -> u64 {
+        let dispatched = self.dispatched.load(Ordering::SeqCst);
+        let behind = |feed: &Feed| {
+            let done = feed.done.load(Ordering::SeqCst);
+            (done < feed.sent.load(Ordering::SeqCst)).then_some(done)
+        };
+        self.feeds.iter().filter_map(behind).fold(dispatched, u64::min)
     }
 
     pub(crate) fn purge_retained(&self, now_ms: i64) {
@@ -178,6 +204,7 @@ impl Fanout {
             && !self.feeds.iter().any(|f| f.active.load(Ordering::SeqCst));
         if idle && progress.position < target {
             progress.position = target;
+            self.dispatched.store(target, Ordering::SeqCst);
             drop(progress);
             self.position.send_replace(target);
         }
@@ -393,6 +420,7 @@ impl PublisherLink {
                 if !fanout.reserve(payload.len(), stop) {
                     return Ok(());
                 }
+                fanout.feeds[usize::from(key)].sent.store(record.position.0, Ordering::SeqCst);
                 batch.push((self.topics[usize::from(key)].clone(), payload.clone()));
             }
         }
@@ -416,7 +444,7 @@ impl PublisherLink {
     }
 }
 
-/// The thread: journal to router until `stop`, the journal's close, or an error.
+/// The thread: journal to router until `stop` or an error. The end of the journal is one.
 pub(crate) fn run_thread(
     fanout: &Fanout,
     journal: &journal::Journal,
@@ -430,7 +458,7 @@ pub(crate) fn run_thread(
         let target = journal.durable();
         if reader.position() >= target {
             if !reader.wait(Duration::from_millis(250)) {
-                return Ok(());
+                return Err(BrokerError::JournalEnded);
             }
         } else if fanout.skip_to(target.0) {
             reader.seek(target)?;
@@ -438,6 +466,7 @@ pub(crate) fn run_thread(
             reader.read(&mut chunk, CHUNK_BYTES)?;
             let active = fanout.take_in(&chunk);
             link.dispatch(fanout, &chunk, &active, stop)?;
+            fanout.dispatched.store(chunk.end().0, Ordering::SeqCst);
         }
     }
     Ok(())
@@ -467,7 +496,9 @@ pub(crate) async fn run_feed(
                 let payload = forward.publish.payload;
                 let bytes = payload.len();
                 if let Some(message) = message::from_router(payload) {
+                    let position = message.position;
                     fanout.deliver(link.key, &Arc::new(message));
+                    fanout.feeds[usize::from(link.key)].done.store(position, Ordering::SeqCst);
                 }
                 fanout.release(bytes);
                 Ok(())

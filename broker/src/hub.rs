@@ -13,13 +13,16 @@ use journal::{AppendError, Envelope, Journal, Kind, Receipt, Writer};
 use tokio::time::Instant;
 
 use crate::{
-    BrokerOptions, IdentityDirectory,
+    BrokerError, BrokerOptions, IdentityDirectory,
     fanout::Fanout,
     identities::Member,
+    keeper::{self, Keeper},
     message::{Attributes, flags},
     refusals::Refusals,
     registry::{Due, Registry},
+    retained::{Applied, Retained},
     session::Will,
+    state::{CURSOR, StateDir},
 };
 
 /// How long a will or a command waits for a journal that is busy before it is given up.
@@ -31,6 +34,7 @@ pub(crate) struct Hub {
     pub(crate) journal: Journal,
     pub(crate) clock: Clock,
     pub(crate) fanout: Arc<Fanout>,
+    pub(crate) keeper: Keeper,
     pub(crate) registry: Registry,
     pub(crate) refusals: Refusals,
     pub(crate) serial: AtomicU64,
@@ -42,16 +46,30 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(
+    /// The state of the last run is taken from the options' directory.
+    pub(crate) fn open(
         options: BrokerOptions,
         identities: IdentityDirectory,
         journal: Journal,
         clock: Clock,
-    ) -> Hub {
+    ) -> Result<Hub, BrokerError> {
         let limits = &options.limits;
-        let retained = crate::retained::Retained::new(limits.retained_messages, limits.retained_bytes);
-        Hub {
-            fanout: Arc::new(Fanout::new(retained, journal.durable().0)),
+        let failed = |source| BrokerError::State {
+            dir: options.dir.clone(),
+            source,
+        };
+        let dir = StateDir::open(&options.dir).map_err(failed)?;
+        let mut retained = Retained::new(limits.retained_messages, limits.retained_bytes);
+        for message in dir.load_retained().map_err(failed)? {
+            if retained.apply(message) == Applied::NoRoom {
+                tracing::warn!("A retained message of the last run is forgotten: the limits are lower now.");
+            }
+        }
+        let sessions = dir.load_sessions().map_err(failed)?;
+        let position = journal.cursor(CURSOR)?.0;
+        let hub = Hub {
+            fanout: Arc::new(Fanout::new(retained, position)),
+            keeper: Keeper::new(dir, position),
             registry: Registry::new(limits.connections_per_identity, limits.parked_sessions),
             refusals: Refusals::new(clock.clone()),
             serial: AtomicU64::new(1),
@@ -62,7 +80,9 @@ impl Hub {
             identities,
             journal,
             clock,
-        }
+        };
+        keeper::restore(&hub, sessions);
+        Ok(hub)
     }
 
     pub(crate) fn refuse(&self, member: Option<&Member>, reason: RefusalReason, detail: &str) {
@@ -143,6 +163,9 @@ impl Hub {
             if member.barred(now).is_none() {
                 self.publish_will(&member, &client_id, &will).await;
             }
+        }
+        if !ended.is_empty() {
+            self.keeper.touch();
         }
         drop(ended);
     }

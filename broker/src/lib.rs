@@ -18,6 +18,7 @@ mod fanout;
 mod feed_key;
 mod hub;
 mod identities;
+mod keeper;
 mod limits;
 mod listener;
 mod mailbox;
@@ -28,6 +29,7 @@ mod refusals;
 mod registry;
 mod retained;
 mod session;
+mod state;
 mod subscriber;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -97,6 +99,17 @@ pub enum BrokerError {
     /// The broker's thread ended by a defect.
     #[error("the fan-out thread panicked; restart, the journal holds every acknowledged message")]
     Panicked,
+    /// The broker's own directory cannot be read or written.
+    #[error("cannot keep the broker's state in {dir}: {source}; make the directory writable")]
+    State {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The journal was closed, or has failed, under a running broker.
+    #[error("the journal has ended while the broker was running; see its fault, then restart")]
+    JournalEnded,
     /// The journal cannot be read.
     #[error("cannot read the journal: {0}")]
     Journal(#[from] journal::JournalError),

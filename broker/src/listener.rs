@@ -24,6 +24,7 @@ use crate::{
     connection,
     fanout::{self, FeedLink, Links, PublisherLink},
     hub::Hub,
+    keeper,
     session::Will,
 };
 
@@ -151,7 +152,8 @@ impl Broker {
         let address = listener.local_addr().map_err(bound)?;
         let links = tokio::task::spawn_blocking(fanout::start_router).await;
         let links = links.map_err(|_| BrokerError::Panicked)??;
-        let hub = Arc::new(Hub::new(options, identities, journal, clock));
+        let opened = tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
+        let hub = Arc::new(opened.map_err(|_| BrokerError::Panicked)??);
         Ok(Broker {
             hub,
             listener,
@@ -194,6 +196,7 @@ impl Broker {
         }
         let mut thread_end = spawn_thread(&hub, publisher, &inner_stop)?;
         tasks.spawn(sweep(hub.clone(), inner_stop.clone()));
+        tasks.spawn(keeper::run(hub.clone(), inner_stop.clone()));
         let connections = TaskTracker::new();
         let outcome = tokio::select! {
             () = accept(&hub, &listener, &connections) => Ok(()),
@@ -238,7 +241,7 @@ fn spawn_thread(
     stop: &CancellationToken,
 ) -> Result<oneshot::Receiver<Result<(), BrokerError>>, BrokerError> {
     let (report, ended) = oneshot::channel();
-    let (_, position) = hub.fanout.retained_all();
+    let (_, position) = hub.fanout.retained_version();
     let reader = hub.journal.reader(journal::Position(position))?;
     let (hub, stop) = (hub.clone(), stop.clone());
     let body = move || {
@@ -334,6 +337,7 @@ impl BrokerHandle {
     /// The identity must be out of the directory first, or it signs in again.
     pub fn revoke(&self, identity: &IdentityName) {
         drop(self.hub.registry.revoke(identity));
+        self.hub.keeper.touch();
     }
 
     /// Publishes from inside (commands to devices) with QoS 1, through the journal like everything else. Returns when

@@ -107,7 +107,8 @@ impl Mailbox {
         queue.items.is_empty() || queue.bytes + cost <= self.max_bytes
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
         self.lock().items.is_empty()
     }
 

@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     identities::Member,
     session::{Session, Will},
+    state::SavedSession,
+    subscriber::Subscriber,
 };
 
 /// Why a connection is told to end.
@@ -28,6 +30,8 @@ struct Live {
     serial: u64,
     member: Arc<Member>,
     kick: mpsc::Sender<Kick>,
+    /// The session, once it is there, if it is to outlive the connection, and for how many milliseconds.
+    keeps: Option<(Arc<Subscriber>, i64)>,
 }
 
 /// A session whose client is away.
@@ -111,6 +115,7 @@ impl Registry {
             serial,
             member: member.clone(),
             kick,
+            keeps: None,
         });
         Ok(match state.slots.insert(client_id.to_owned(), live) {
             None => Previous::Nothing,
@@ -220,13 +225,36 @@ impl Registry {
         due
     }
 
-    /// Looks at every parked session.
-    pub(crate) fn each_parked(&self, mut look: impl FnMut(&str, &Parked)) {
-        for (id, slot) in &self.lock().slots {
-            if let Slot::Parked(parked) = slot {
-                look(id, parked);
-            }
+    /// Notes that the session of the connection `serial` is to outlive it by `expiry_ms`.
+    pub(crate) fn attach(&self, client_id: &str, serial: u64, subscriber: &Arc<Subscriber>, expiry_ms: i64) {
+        if let Some(Slot::Live(live)) = self.lock().slots.get_mut(client_id)
+            && live.serial == serial
+        {
+            live.keeps = Some((subscriber.clone(), expiry_ms));
         }
+    }
+
+    /// Every session that outlives its connection, as it is to stand on disk. `delivered` is where one goes on that
+    /// misses nothing.
+    pub(crate) fn saved(&self, delivered: u64, now: UtcMillis) -> Vec<SavedSession> {
+        let state = self.lock();
+        let save = |(client_id, slot): (&String, &Slot)| {
+            let (subscriber, member, expires_at) = match slot {
+                Slot::Live(live) => {
+                    let (subscriber, expiry_ms) = live.keeps.as_ref()?;
+                    (subscriber, &live.member, now.plus_ms(*expiry_ms))
+                }
+                Slot::Parked(parked) => (&parked.session.subscriber, &parked.session.member, parked.expires_at),
+            };
+            Some(SavedSession {
+                client_id: client_id.clone(),
+                identity: member.identity.name.as_str().to_owned(),
+                expires_at,
+                resume: subscriber.oldest().unwrap_or(delivered).min(delivered),
+                subscriptions: subscriber.subscriptions(),
+            })
+        };
+        state.slots.iter().filter_map(save).collect()
     }
 
     /// Live connections and all sessions.

@@ -19,6 +19,8 @@ pub(crate) struct Retained {
     bytes: usize,
     max_messages: usize,
     max_bytes: usize,
+    /// Counts changes.
+    version: u64,
 }
 
 impl Retained {
@@ -28,11 +30,13 @@ impl Retained {
             bytes: 0,
             max_messages,
             max_bytes,
+            version: 0,
         }
     }
 
     /// Takes in a message that was published with the retain flag. An empty one removes its topic.
     pub(crate) fn apply(&mut self, message: Message) -> Applied {
+        self.version += 1;
         if let Some(old) = self.messages.remove(&message.topic) {
             self.bytes -= old.cost();
         }
@@ -80,7 +84,12 @@ impl Retained {
         self.messages.values().cloned().collect()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.messages.len()
     }
 }

@@ -6,8 +6,8 @@ use mqtt_protocol_core::mqtt::{common::HashSet, packet::StorePacket};
 
 use crate::{fanout::Fanout, identities::Member, subscriber::Subscriber};
 
-/// A session. When it is dropped its subscriptions end, and what it had not sent for a shared subscription goes to
-/// another member.
+/// A session. When it is dropped its subscriptions end, and what its client did not get of a shared subscription
+/// goes to another member.
 pub(crate) struct Session {
     pub(crate) subscriber: Arc<Subscriber>,
     pub(crate) member: Arc<Member>,
@@ -34,6 +34,8 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.fanout.leave(&self.subscriber);
+        let sent = std::mem::take(&mut *self.subscriber.sent());
+        self.fanout.deal_again(sent.into_values().collect());
         self.fanout.deal_again(self.subscriber.mailbox.drain());
     }
 }

@@ -1,6 +1,9 @@
 //! One session as the fan-out sees it: its subscriptions and its mailbox.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
 
 use crate::{
     access::{matches, split_share},
@@ -48,6 +51,8 @@ struct State {
 pub(crate) struct Subscriber {
     pub(crate) client_id: Box<str>,
     pub(crate) mailbox: Mailbox,
+    /// QoS 1 and 2 messages on their way to the client, by packet identifier, until the client has them.
+    sent: Mutex<HashMap<u16, Outgoing>>,
     state: RwLock<Arc<State>>,
 }
 
@@ -56,8 +61,21 @@ impl Subscriber {
         Subscriber {
             client_id: client_id.into(),
             mailbox,
+            sent: Mutex::default(),
             state: RwLock::default(),
         }
+    }
+
+    pub(crate) fn sent(&self) -> MutexGuard<'_, HashMap<u16, Outgoing>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The position of the oldest message that the client may not have; `None` when it has all that came for it.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        // Both locks in the order in which a message goes from one to the other.
+        let sent = self.sent();
+        let waiting = self.mailbox.oldest();
+        sent.values().map(|o| o.message.position).chain(waiting).min()
     }
 
     fn state(&self) -> Arc<State> {

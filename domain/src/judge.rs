@@ -25,24 +25,28 @@
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
 
+mod board;
 mod condition;
+mod due;
 mod listening;
 mod restore;
 mod timers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     id::RuleId,
     reading::{Reading, SeriesKey},
-    rule::{Rule, Severity},
+    rule::Rule,
     time::UtcMillis,
 };
 use condition::{Condition, Phase, Spec, Step, Test};
 use listening::Listening;
 use timers::{Target, Timers};
+
+pub use board::{Board, PointState};
 
 pub use restore::Snapshot;
 
@@ -65,7 +69,8 @@ pub enum ConditionState {
     Active,
     /// It was active and is safe again. Only a transition's goal: the condition is Normal at once.
     Cleared,
-    /// Nothing is known: silence, or never heard. Not the same as Normal.
+    /// Nothing is known: silence, or never heard. Not the same as Normal. Shown of points only: no
+    /// transition names it.
     Unknown,
 }
 
@@ -91,34 +96,39 @@ pub struct Transition {
     pub limit: Option<f64>,
 }
 
-/// The worst state of a point over all its rules.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PointState {
-    /// Active, else Unknown, else Pending, else Normal. A point that only breaks a rule of silence is
-    /// Unknown, with that rule's severity. Never Cleared.
-    pub state: ConditionState,
-    /// The severity of the worst rule in that state.
-    pub severity: Option<Severity>,
-    /// That rule.
-    pub rule: Option<RuleId>,
-    /// Since when. For Unknown: when it was last heard, or registered.
-    pub since: UtcMillis,
-}
-
-/// Judgement of every point at one moment, for show.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Board {
-    /// Every registered point.
-    pub points: BTreeMap<SeriesKey, PointState>,
-    /// The log time at which this was true.
-    pub as_of: UtcMillis,
-}
-
 /// A registered point's number within one [`Judge`]. [`Judge::set_points`] numbers points anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PointIndex(u32);
 
 /// Rules, points and the state of every condition.
+///
+/// ```
+/// # use sunshine_domain as domain;
+/// # use domain::{DeviceId, FacilityId, Metric, Point, Quality, Reading, SeriesId, Unit};
+/// use domain::{ConditionState, Judge, UtcMillis, pack};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let detector = Point {
+/// #     facility: FacilityId::new("binhe-01")?,
+/// #     device: DeviceId::new("smoke-1")?,
+/// #     metric: Metric::new("smoke_alarm")?,
+/// #     unit: Unit::Bool,
+/// #     point_type: "smoke_detector".to_owned(),
+/// #     place_zh: "备餐间".to_owned(),
+/// #     place_en: "Pantry".to_owned(),
+/// #     report_interval_s: 3600,
+/// # };
+/// # let at = UtcMillis(1_795_243_200_000);
+/// # let smoke =
+/// #     Reading { series: SeriesId(0), at, received: at, value: 1.0, quality: Quality::Good };
+/// let mut judge = Judge::new(pack::active(&["fire-gas"])?, &[detector.clone()]);
+/// let point = judge.point(&detector.key()).expect("it was registered");
+/// let mut transitions = Vec::new();
+/// judge.reading(point, &smoke, &mut transitions);
+/// assert_eq!(transitions[0].rule.as_str(), "FG-SMK-01");
+/// assert_eq!(transitions[0].to, ConditionState::Active);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Judge {
     rules: Vec<Rule>,
@@ -251,19 +261,6 @@ impl Judge {
         }
     }
 
-    /// The state of every point.
-    #[must_use]
-    pub fn board(&self) -> Board {
-        Board {
-            points: self
-                .points
-                .iter()
-                .map(|p| (p.key.clone(), self.point_state(p)))
-                .collect(),
-            as_of: self.time.log_time().unwrap_or_default(),
-        }
-    }
-
     fn judge_value(&mut self, point: u32, reading: &Reading, out: &mut Vec<Transition>) {
         let watched = &self.points[point as usize];
         let (first, end, offset) = (watched.first, watched.end, watched.offset_ms);
@@ -323,171 +320,5 @@ impl Judge {
             value: limits.and(watched.latest_value),
             limit: limits.map(|l| l.limit),
         });
-    }
-
-    fn fire(&mut self, target: Target, due: i64, out: &mut Vec<Transition>) {
-        match target {
-            Target::Watch(point) => self.fire_watch(point, due),
-            Target::Condition(number) => {
-                let condition = &mut self.conditions[number as usize];
-                // An earlier timer was set in its place: this one is void.
-                if condition.timer != Some(due) {
-                    return;
-                }
-                condition.timer = None;
-                let Some(actual) = self.deadline(number) else {
-                    return;
-                };
-                if actual > self.time.now() {
-                    let condition = &mut self.conditions[number as usize];
-                    self.timers
-                        .set(&mut condition.timer, actual, Target::Condition(number));
-                    return;
-                }
-                self.fire_condition(number, actual, out);
-            }
-        }
-    }
-
-    fn fire_condition(&mut self, number: u32, deadline: i64, out: &mut Vec<Transition>) {
-        let condition = &mut self.conditions[number as usize];
-        let spec = &self.specs[condition.rule as usize];
-        let watched = &self.points[condition.point as usize];
-        let step = match spec.test {
-            Test::Value(_) => condition.on_hold_over(spec),
-            Test::Silence { .. } => {
-                // Too long is one millisecond more than is allowed: the case names what is allowed.
-                condition.begin_silence(watched.heard_at, self.time.log_time_of(deadline - 1))
-            }
-        };
-        if let Some(due) = condition.phase.due(spec) {
-            self.timers.set(
-                &mut condition.timer,
-                due.0 + watched.offset_ms,
-                Target::Condition(number),
-            );
-        }
-        if let Some(step) = step {
-            self.note(number, step, out);
-        }
-    }
-
-    /// The listening time at which something happens to a condition if nothing is heard until then.
-    fn deadline(&self, number: u32) -> Option<i64> {
-        let condition = &self.conditions[number as usize];
-        let spec = &self.specs[condition.rule as usize];
-        let watched = &self.points[condition.point as usize];
-        match spec.test {
-            Test::Value(_) => condition
-                .phase
-                .due(spec)
-                .map(|due| due.0.saturating_add(watched.offset_ms)),
-            Test::Silence { intervals } => {
-                let allowed = i64::from(intervals) * watched.interval_ms + spec.hold_ms;
-                let heard = watched.heard.filter(|_| condition.phase == Phase::Normal)?;
-                Some(heard.saturating_add(allowed + 1))
-            }
-        }
-    }
-
-    fn fire_watch(&mut self, point: u32, due: i64) {
-        let watched = &mut self.points[point as usize];
-        if watched.timer != Some(due) {
-            return;
-        }
-        watched.timer = None;
-        let Some(actual) = watched.silent_at() else { return };
-        if actual > self.time.now() {
-            self.timers.set(&mut watched.timer, actual, Target::Watch(point));
-            return;
-        }
-        if watched.silent {
-            return;
-        }
-        watched.silent = true;
-        self.revision += 1;
-        // Safety that nobody has seen does not count: it must be shown anew.
-        for condition in &mut self.conditions[watched.first as usize..watched.end as usize] {
-            condition.forget_safety();
-        }
-    }
-}
-
-impl Judge {
-    /// The first event of the log: from here on every registered point is due.
-    fn begin(&mut self) {
-        let now = self.time.now();
-        let log_time = self.time.log_time().unwrap_or_default();
-        for watched in &mut self.points {
-            if watched.heard.is_none() {
-                watched.heard = Some(now);
-                watched.heard_at = log_time;
-            }
-        }
-        self.rebuild_timers();
-    }
-
-    /// Sets the timers by which the silence of a point that speaks will be noticed.
-    fn watch(&mut self, point: u32) {
-        let watched = &mut self.points[point as usize];
-        let Some(due) = watched.silent_at() else { return };
-        let (first, end) = (watched.first, watched.end);
-        self.timers.set(&mut watched.timer, due, Target::Watch(point));
-        for number in first..end {
-            if let Some(due) = self.deadline(number) {
-                let condition = &mut self.conditions[number as usize];
-                self.timers
-                    .set(&mut condition.timer, due, Target::Condition(number));
-            }
-        }
-    }
-
-    /// Drops void timers once they outnumber what can be live, so that the heap stays bounded.
-    fn bound_timers(&mut self) {
-        if self.timers.len() > 1024 + 4 * (self.conditions.len() + self.points.len()) {
-            self.rebuild_timers();
-        }
-    }
-
-    fn rebuild_timers(&mut self) {
-        self.timers.clear();
-        for condition in &mut self.conditions {
-            condition.timer = None;
-        }
-        for watched in &mut self.points {
-            watched.timer = None;
-        }
-        for point in 0..u32::try_from(self.points.len()).expect("points are numbered in 32 bits") {
-            self.watch(point);
-        }
-    }
-
-    fn point_state(&self, watched: &Watched) -> PointState {
-        let mut worst: Option<(ConditionState, &Rule, UtcMillis)> = None;
-        let mut silence: Option<&Rule> = None;
-        for condition in &self.conditions[watched.first as usize..watched.end as usize] {
-            let rule = &self.rules[condition.rule as usize];
-            let Some(since) = condition.phase.since() else {
-                continue;
-            };
-            let state = condition.phase.state();
-            if self.specs[condition.rule as usize].test.limits().is_none() {
-                silence = Some(silence.map_or(rule, |s| if rule.severity < s.severity { rule } else { s }));
-            } else if worst.is_none_or(|(s, r, _)| state > s || (state == s && rule.severity < r.severity)) {
-                worst = Some((state, rule, since));
-            }
-        }
-        let (state, rule, since) = match worst {
-            Some((ConditionState::Active, rule, since)) => (ConditionState::Active, Some(rule), since),
-            _ if watched.silent => (ConditionState::Unknown, silence, watched.heard_at),
-            Some((state, rule, since)) => (state, Some(rule), since),
-            None => (ConditionState::Normal, None, watched.calm_since),
-        };
-        PointState {
-            state,
-            severity: rule.map(|r| r.severity),
-            rule: rule.map(|r| r.id.clone()),
-            since,
-        }
     }
 }

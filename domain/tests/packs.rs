@@ -199,3 +199,59 @@ fn packs_are_switched_on_by_name() {
     let error = pack::active(&["cn-canteen", "mars"]).unwrap_err();
     assert!(error.to_string().contains("uk-eu"), "{error}");
 }
+
+/// Columns of the table up to the severity hold no quoted commas.
+const TABLE: &str = include_str!("../packs/rules.csv");
+
+#[test]
+fn every_row_of_the_table_is_a_rule_with_its_numbers_or_left_out_with_a_reason() {
+    let rules = pack::built_in();
+    let texts = [
+        include_str!("../packs/cn-canteen.toml"),
+        include_str!("../packs/fire-gas.toml"),
+        include_str!("../packs/environment.toml"),
+        include_str!("../packs/system.toml"),
+        include_str!("../packs/us-foodcode.toml"),
+        include_str!("../packs/uk-eu.toml"),
+    ];
+    let mut judged = 0;
+    for row in TABLE.lines().skip(1) {
+        let cells: Vec<&str> = row.split(',').collect();
+        let (id, pack, limit, hold_s, severity) = (cells[0], cells[1], cells[6], cells[7], cells[11]);
+        let left_out = format!("#   {id}  ");
+        let mentioned = texts.iter().any(|t| t.lines().any(|l| l.starts_with(&left_out)));
+        let Some(rule) = rules.iter().find(|r| r.id.as_str() == id) else {
+            assert!(mentioned, "{id} is neither a rule nor left out");
+            continue;
+        };
+        assert!(!mentioned, "{id} is a rule and left out");
+        judged += 1;
+        assert_eq!(
+            (rule.pack.as_str(), rule.severity.code()),
+            (pack, severity),
+            "{id}"
+        );
+        match rule.kind {
+            RuleKind::Threshold {
+                limit: got,
+                clear_limit,
+                ..
+            } => {
+                assert_eq!(limit.parse(), Ok(got), "{id}");
+                assert_eq!(cells[9].parse(), Ok(clear_limit), "{id}");
+                assert_eq!(hold_s.parse(), Ok(rule.hold_ms / 1000), "{id}");
+            }
+            // For a door the table's limit is how long it may stay open.
+            RuleKind::Boolean if cells[2] == "door_open" => {
+                assert_eq!(limit.parse(), Ok(rule.hold_ms / 1000), "{id}");
+            }
+            RuleKind::Boolean => assert_eq!(hold_s.parse(), Ok(rule.hold_ms / 1000), "{id}"),
+            RuleKind::NoData { .. } => {}
+        }
+    }
+    assert_eq!(
+        judged + 1,
+        rules.len(),
+        "SYS-SOS-01 is the only rule that the table lacks"
+    );
+}

@@ -60,17 +60,12 @@ impl<'s, 'p> State<'s, 'p> {
         scalar: &Scalar<'p>,
         unit: PayloadUnit<'p>,
     ) -> Result<(), E> {
-        if self.out.len() + self.decoded.refused >= self.max_values {
-            return self.fail(DecodeError::TooManyValues { max: self.max_values });
-        }
         let number = match scalar {
             Scalar::Real(v) => Number::Real(*v),
             Scalar::Truth(v) => Number::Truth(*v),
-            Scalar::Text(_) | Scalar::Null | Scalar::Nested => {
-                self.decoded.refuse(1, DecodeError::NotANumber);
-                return Ok(());
-            }
+            Scalar::Text(_) | Scalar::Null | Scalar::Nested => return self.refuse(DecodeError::NotANumber),
         };
+        self.check_room()?;
         self.out.push(Value {
             metric,
             number,
@@ -78,6 +73,20 @@ impl<'s, 'p> State<'s, 'p> {
             at: None,
         });
         Ok(())
+    }
+
+    /// Counts a value, or an object without one, as refused.
+    pub(crate) fn refuse<E: Error>(&mut self, why: DecodeError) -> Result<(), E> {
+        self.check_room()?;
+        self.decoded.refuse(1, why);
+        Ok(())
+    }
+
+    fn check_room<E: Error>(&mut self) -> Result<(), E> {
+        if self.out.len() + self.decoded.refused < self.max_values {
+            return Ok(());
+        }
+        self.fail(DecodeError::TooManyValues { max: self.max_values })
     }
 }
 
@@ -196,7 +205,6 @@ impl<'de> Deserialize<'de> for Member {
 
 fn read_object<'p, A: MapAccess<'p>>(state: &mut State<'_, 'p>, mut map: A) -> Result<(), A::Error> {
     let first = state.out.len();
-    let refused_before = state.decoded.refused;
     let (mut ts, mut has_values, mut must_understand) = (None, false, false);
     let mut record = senml::Record::default();
     while let Some(member) = map.next_key()? {
@@ -238,14 +246,14 @@ fn read_object<'p, A: MapAccess<'p>>(state: &mut State<'_, 'p>, mut map: A) -> R
         let unit = record.take_unit();
         state.take(None, &v, unit)?;
     } else if !has_values {
-        state.decoded.refuse(1, DecodeError::NoValue);
+        state.refuse(DecodeError::NoValue)?;
     }
-    date(state, first, refused_before, ts);
+    date(state, first, ts);
     Ok(())
 }
 
 /// Gives the values from `first` on the moment that their object names.
-fn date<'p>(state: &mut State<'_, 'p>, first: usize, refused_before: usize, ts: Option<Scalar<'p>>) {
+fn date<'p>(state: &mut State<'_, 'p>, first: usize, ts: Option<Scalar<'p>>) {
     let at = match ts {
         None | Some(Scalar::Null) => return,
         Some(Scalar::Real(ms)) => moment::from_millis(ms),
@@ -259,10 +267,7 @@ fn date<'p>(state: &mut State<'_, 'p>, first: usize, refused_before: usize, ts: 
         None => {
             let undated = state.out.len() - first;
             state.out.truncate(first);
-            // An object whose values were refused already is not refused once more.
-            if state.decoded.refused == refused_before || undated > 0 {
-                state.decoded.refuse(undated.max(1), DecodeError::Time);
-            }
+            state.decoded.refuse(undated, DecodeError::Time);
         }
     }
 }
@@ -293,9 +298,10 @@ impl<'p> Visitor<'p> for Values<'_, '_, 'p> {
             self.0.take(Some(metric), &scalar, PayloadUnit::Unsaid)?;
         }
         if empty {
-            self.0.decoded.refuse(1, DecodeError::NoValue);
+            self.0.refuse(DecodeError::NoValue)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 }
 

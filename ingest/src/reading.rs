@@ -56,102 +56,16 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn values_come_out_in_the_unit_that_is_kept() {
-        use Number::{Real, Truth};
-        let known = PayloadUnit::Known;
-        let furlong = PayloadUnit::Unknown("furlong".into());
-        let cases = [
-            (
-                Real(4.1),
-                PayloadUnit::Unsaid,
-                Unit::Celsius,
-                Unit::Celsius,
-                Ok(4.1),
-            ),
-            (
-                Real(41.0),
-                PayloadUnit::Unsaid,
-                Unit::Fahrenheit,
-                Unit::Celsius,
-                Ok(5.0),
-            ),
-            (
-                Real(5.0),
-                known(Unit::Celsius),
-                Unit::Fahrenheit,
-                Unit::Celsius,
-                Ok(5.0),
-            ),
-            (
-                Real(0.25),
-                known(Unit::Ratio),
-                Unit::Percent,
-                Unit::Percent,
-                Ok(25.0),
-            ),
-            (
-                Real(4.0),
-                known(Unit::Ppm),
-                Unit::Celsius,
-                Unit::Celsius,
-                Err(RejectReason::Unit),
-            ),
-            (
-                Real(4.0),
-                furlong.clone(),
-                Unit::Celsius,
-                Unit::Celsius,
-                Err(RejectReason::Unit),
-            ),
-            // Nothing is known of the metric: it is kept as it comes.
-            (Real(4.0), furlong, Unit::One, Unit::One, Ok(4.0)),
-            (Real(4.0), known(Unit::Volt), Unit::One, Unit::One, Ok(4.0)),
-            (Truth(true), PayloadUnit::Unsaid, Unit::One, Unit::One, Ok(1.0)),
-            (Truth(true), PayloadUnit::Unsaid, Unit::Bool, Unit::Bool, Ok(1.0)),
-            (Truth(false), PayloadUnit::Unsaid, Unit::Bool, Unit::Bool, Ok(0.0)),
-            (
-                Truth(true),
-                PayloadUnit::Unsaid,
-                Unit::Celsius,
-                Unit::Celsius,
-                Err(RejectReason::Unit),
-            ),
-            (Real(1.0), PayloadUnit::Unsaid, Unit::Bool, Unit::Bool, Ok(1.0)),
-            (
-                Real(2.0),
-                PayloadUnit::Unsaid,
-                Unit::Bool,
-                Unit::Bool,
-                Err(RejectReason::Value),
-            ),
-            (
-                Real(f64::NAN),
-                PayloadUnit::Unsaid,
-                Unit::Watt,
-                Unit::Watt,
-                Err(RejectReason::Value),
-            ),
-            (
-                Real(f64::INFINITY),
-                PayloadUnit::Unsaid,
-                Unit::One,
-                Unit::One,
-                Err(RejectReason::Value),
-            ),
-            // Finite as sent, not as kept.
-            (
-                Real(1e306),
-                known(Unit::Kilowatt),
-                Unit::Watt,
-                Unit::Watt,
-                Err(RejectReason::Value),
-            ),
-        ];
-        for (number, unit, sent, kept, want) in cases {
+    /// What is sent, in the unit that is said (`""` for none); in the unit that is kept.
+    fn check(sent: Unit, kept: Unit, cases: &[(Number, &'static str, Result<f64, RejectReason>)]) {
+        for (number, unit, want) in cases {
+            let unit = match *unit {
+                "" => PayloadUnit::Unsaid,
+                name => PayloadUnit::parse(name.into()),
+            };
             let value = Value {
                 metric: None,
-                number,
+                number: *number,
                 unit,
                 at: None,
             };
@@ -160,12 +74,70 @@ mod tests {
                 sent,
                 kept,
             };
-            let got = number_of(&value, route, || "m");
-            assert_eq!(
-                got.map_err(|e| e.reason()),
-                want,
-                "{value:?} {sent:?} -> {kept:?}"
-            );
+            let got = number_of(&value, route, || "m").map_err(|e| e.reason());
+            assert_eq!(got, *want, "{value:?} {sent:?} -> {kept:?}");
         }
+    }
+
+    const YES: Number = Number::Truth(true);
+    const NO: Number = Number::Truth(false);
+
+    fn real(v: f64) -> Number {
+        Number::Real(v)
+    }
+
+    #[test]
+    fn the_payloads_unit_comes_before_the_points() {
+        check(Unit::Celsius, Unit::Celsius, &[(real(4.1), "", Ok(4.1))]);
+        let cases = [
+            (real(41.0), "", Ok(5.0)),
+            (real(5.0), "Cel", Ok(5.0)),
+            (real(273.15), "K", Ok(0.0)),
+            (real(7.5), "1", Ok(7.5)),
+            (real(4.0), "ppm", Err(RejectReason::Unit)),
+            (real(4.0), "furlong", Err(RejectReason::Unit)),
+            (YES, "", Err(RejectReason::Unit)),
+        ];
+        check(Unit::Fahrenheit, Unit::Celsius, &cases);
+        check(
+            Unit::Percent,
+            Unit::Percent,
+            &[(real(0.25), "/", Ok(25.0)), (real(80.0), "%EL", Ok(80.0))],
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_kept_as_it_comes() {
+        let cases = [
+            (real(4.0), "", Ok(4.0)),
+            (real(4.0), "furlong", Ok(4.0)),
+            (real(4.0), "V", Ok(4.0)),
+            (YES, "", Ok(1.0)),
+        ];
+        check(Unit::One, Unit::One, &cases);
+    }
+
+    #[test]
+    fn a_yes_or_no_is_one_or_nought() {
+        let cases = [
+            (YES, "", Ok(1.0)),
+            (NO, "", Ok(0.0)),
+            (real(1.0), "", Ok(1.0)),
+            (real(0.0), "1", Ok(0.0)),
+            (real(2.0), "", Err(RejectReason::Value)),
+            (real(0.5), "bool", Err(RejectReason::Value)),
+        ];
+        check(Unit::Bool, Unit::Bool, &cases);
+    }
+
+    #[test]
+    fn a_number_that_is_kept_is_finite() {
+        let cases = [
+            (real(f64::NAN), "", Err(RejectReason::Value)),
+            (real(f64::NEG_INFINITY), "", Err(RejectReason::Value)),
+            // Finite as sent, not as kept.
+            (real(1e306), "kW", Err(RejectReason::Value)),
+        ];
+        check(Unit::Watt, Unit::Watt, &cases);
     }
 }

@@ -240,7 +240,7 @@ pub(crate) fn resolve<'p, E: Error>(
     }
     match Resolved::of(state, &mut record) {
         Ok(resolved) => take(state, resolved)?,
-        Err(why) => state.decoded.refuse(1, why),
+        Err(why) => state.refuse(why)?,
     }
     Ok(None)
 }
@@ -302,7 +302,7 @@ fn take<'p, E: Error>(state: &mut State<'_, 'p>, resolved: Resolved<'p>) -> Resu
         // Without a name the sum would be mistaken for the value.
         match name {
             Some(name) => state.take(Some(name), &Scalar::Real(sum), PayloadUnit::Unsaid)?,
-            None => state.decoded.refuse(1, DecodeError::NoMetric),
+            None => state.refuse(DecodeError::NoMetric)?,
         }
     }
     if let Some(value) = resolved.value {

@@ -2,7 +2,7 @@
 
 use domain::{
     UtcMillis,
-    status::{Sighting, excerpt},
+    status::{EXCERPT_BYTES, Sighting, excerpt},
 };
 
 use crate::routes::{DeviceNumber, Routes};
@@ -84,9 +84,9 @@ impl<'c> Sightings<'c> {
                 facility: device.facility.clone(),
                 device: device.id.clone(),
                 received: heard.received,
-                topic: excerpt(heard.topic.as_bytes()),
+                topic: show(heard.topic.as_bytes()),
                 payload: match heard.shown {
-                    Shown::Payload(payload) => excerpt(payload),
+                    Shown::Payload(payload) => show(payload),
                     Shown::Image(bytes) => format!("({bytes} bytes of image)"),
                 },
                 messages: heard.messages,
@@ -95,5 +95,40 @@ impl<'c> Sightings<'c> {
             }
         };
         self.heard.into_iter().map(sighting).collect()
+    }
+}
+
+/// [`excerpt`], in one step for plain ASCII, which nearly every payload is: done for every device in every
+/// batch, the walk over the characters would cost as much as decoding.
+fn show(text: &[u8]) -> String {
+    let cut = &text[..text.len().min(EXCERPT_BYTES)];
+    let plain = cut.iter().all(|b| matches!(b, b' '..=b'~' | b'\n'));
+    match std::str::from_utf8(cut) {
+        Ok(cut) if plain => cut.to_owned(),
+        _ => excerpt(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_the_excerpt() {
+        let long = "x".repeat(EXCERPT_BYTES + 1);
+        let wide = "厨房".repeat(EXCERPT_BYTES);
+        for text in [
+            "",
+            "{\"v\":4.1}\n",
+            "a\u{7f}b",
+            "a\tb",
+            "\u{1b}[31m",
+            "温度",
+            &long,
+            &wide,
+        ] {
+            assert_eq!(show(text.as_bytes()), excerpt(text.as_bytes()), "{text:?}");
+        }
+        assert_eq!(show(b"\xff\xfe"), excerpt(b"\xff\xfe"));
     }
 }

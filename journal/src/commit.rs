@@ -186,6 +186,10 @@ fn wait_for_batch(shared: &Shared, batch: &mut Batch, last_start: Option<Instant
 
 /// Makes a commit known. The batch's own writers are woken by the caller.
 fn publish(shared: &Shared, batch: &Batch) {
+    if shared.has_ended() {
+        // The preparing thread has met a failing disk meanwhile: nothing is acknowledged after that.
+        return;
+    }
     shared.durable.store(batch.end, Ordering::Release);
     {
         let mut queue = shared.queue();

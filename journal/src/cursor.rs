@@ -64,6 +64,10 @@ impl Cursors {
             let Some(name) = file_name.strip_suffix(SUFFIX) else {
                 continue;
             };
+            if cursor_path(dir, name).is_err() {
+                // Not ours: nobody could move it, and it would hold the log for ever.
+                continue;
+            }
             cursors.insert(name.to_owned(), Cursor::open(&path)?);
         }
         Ok(Cursors {

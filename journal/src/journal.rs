@@ -84,7 +84,7 @@ impl Journal {
     ) -> Result<Journal, JournalError> {
         options.check()?;
         let dir = options.dir.clone();
-        fs::create_dir_all(&dir).map_err(JournalError::io("create", &dir))?;
+        create_directory(&dir, disk.as_ref())?;
         let lock = lock(&dir)?;
         let cursors = Cursors::load(&dir)?;
         let recovered = recovery::recover(&options, disk.as_ref(), cursors.highest().unwrap_or(0))?;
@@ -280,6 +280,19 @@ impl fmt::Debug for Journal {
             .field("dir", &self.core.shared.options.dir)
             .finish_non_exhaustive()
     }
+}
+
+fn create_directory(dir: &Path, disk: &dyn Disk) -> Result<(), JournalError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(dir)
+        .and_then(|()| disk.sync_directory(parent))
+        .map_err(JournalError::io("create", dir))
 }
 
 /// One process per directory: two would write over each other.

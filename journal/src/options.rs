@@ -8,6 +8,9 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 
+/// No segment is larger.
+pub(crate) const SEGMENT_MAX_BYTES: u64 = GIB;
+
 /// Where the journal lies and how much it may take. [`Options::new`] gives the defaults.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -53,7 +56,7 @@ impl Options {
             }
         };
         rule(
-            (4 * KIB..=GIB).contains(&self.segment_bytes),
+            (4 * KIB..=SEGMENT_MAX_BYTES).contains(&self.segment_bytes),
             "segment_bytes",
             "4 KiB to 1 GiB",
         )?;

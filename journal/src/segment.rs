@@ -10,6 +10,7 @@ use crate::{
     JournalError,
     disk::{self, Disk},
     format::{self, Header, SEGMENT_HEADER_BYTES},
+    options::SEGMENT_MAX_BYTES,
 };
 
 const SUFFIX: &str = ".seg";
@@ -165,7 +166,7 @@ fn look(bare: &Segment, least_bytes: u64, dir: &Path) -> io::Result<Found> {
         header => header,
     };
     let stated = match header {
-        Header::Sound { bytes, .. } => bytes.min(HIGHEST_BASE),
+        Header::Sound { bytes, .. } => bytes.min(SEGMENT_MAX_BYTES),
         _ => file_bytes.max(least_bytes),
     };
     let segment = Segment {

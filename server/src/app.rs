@@ -68,15 +68,14 @@ impl App {
     /// # Errors
     /// [`BuildError`] when a folder, a file or an address cannot be had.
     pub async fn build(config: Config, clock: Clock) -> Result<App, BuildError> {
-        Ok(Self::open(config, clock).await?)
+        let folder = DataFolder::open(&config, &clock).await?;
+        Ok(Self::on(folder, config, clock).await?)
     }
 
-    async fn open(config: Config, clock: Clock) -> anyhow::Result<App> {
+    /// The same on a folder that is already held, so that whoever holds it can write into its records first.
+    pub(crate) async fn on(folder: DataFolder, config: Config, clock: Clock) -> anyhow::Result<App> {
+        let DataFolder { records, lock } = folder;
         let dir = config.data_dir.0.clone();
-        std::fs::create_dir_all(&dir)
-            .with_context(|| format!("cannot make the data folder {}; set data_dir", dir.display()))?;
-        let lock = DataLock::take(&dir)?;
-        let records = open_records(&dir, &clock).await?;
         let series = open_series(&config, &dir, &clock)?;
         let journal = open_journal(&config, &dir, &clock)?;
         let devices = DeviceBook::new();
@@ -133,13 +132,6 @@ impl App {
     pub fn as_demo(mut self) -> App {
         self.demo = true;
         self
-    }
-
-    /// Reads devices, points and identities anew: for whoever has just written them into the record store.
-    pub(crate) async fn refresh_directory(&self) -> anyhow::Result<()> {
-        self.identities.refresh(&self.records).await?;
-        self.directory.reload(&self.records).await?;
-        Ok(self.engine.handle().reload_points().await?)
     }
 
     /// The time-series store.
@@ -332,6 +324,22 @@ pub(crate) fn to_log(position: Position) -> LogPosition {
 /// See [`to_log`].
 pub(crate) fn to_journal(position: LogPosition) -> Position {
     Position(position.0)
+}
+
+/// A data folder that is ours alone, with its records open.
+pub(crate) struct DataFolder {
+    pub(crate) records: Records,
+    lock: DataLock,
+}
+
+impl DataFolder {
+    pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<DataFolder> {
+        let dir = &config.data_dir.0;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the data folder {}; set data_dir", dir.display()))?;
+        let lock = DataLock::take(dir)?;
+        Ok(DataFolder { records: open_records(dir, clock).await?, lock })
+    }
 }
 
 /// Holds the data folder: two processes on one journal would destroy it.

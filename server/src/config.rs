@@ -4,16 +4,16 @@
 //! overrides `[http] listen`; a variable that fits no option is an error too. Secrets never stand in
 //! either: they come from files.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+mod sections;
 
-use domain::{IdentityName, RegionId};
+use std::path::{Path, PathBuf};
+
+pub(crate) use sections::Service;
+use sections::{DataDir, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site};
 use serde::Deserialize;
 
 /// The prefix of environment variables that override options.
-pub const ENV_PREFIX: &str = "SUNSHINE_";
+const ENV_PREFIX: &str = "SUNSHINE_";
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -68,200 +68,6 @@ pub struct Config {
     pub(crate) shutdown: Shutdown,
 }
 
-/// A folder, `sunshine-data` by default.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct DataDir(pub(crate) PathBuf);
-
-impl Default for DataDir {
-    fn default() -> Self {
-        DataDir("sunshine-data".into())
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Site {
-    pub(crate) name_zh: String,
-    pub(crate) name_en: String,
-    pub(crate) time_zone: String,
-    /// The region that a facility without one of its own lies in.
-    pub(crate) region: RegionId,
-}
-
-impl Default for Site {
-    fn default() -> Self {
-        Site {
-            name_zh: "阳光厨房".into(),
-            name_en: "Sunshine Kitchen".into(),
-            time_zone: "Asia/Shanghai".into(),
-            region: RegionId::new("district").expect("a constant that is a valid identifier"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Http {
-    pub(crate) listen: SocketAddr,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Http {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Mqtt {
-    pub(crate) listen: SocketAddr,
-    pub(crate) anonymous_as: Option<IdentityName>,
-    pub(crate) packet_bytes: u32,
-    pub(crate) publishes_per_second: u32,
-    pub(crate) inflight: u16,
-    pub(crate) connections: usize,
-    pub(crate) connections_per_identity: usize,
-    pub(crate) queued_bytes_per_subscriber: usize,
-    pub(crate) first_packet_timeout_s: u64,
-    pub(crate) subscriptions_per_session: usize,
-    pub(crate) session_expiry_s: u64,
-    pub(crate) service: Vec<Service>,
-}
-
-impl Default for Mqtt {
-    fn default() -> Self {
-        let limits = broker::Limits::default();
-        Mqtt {
-            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
-            anonymous_as: None,
-            packet_bytes: limits.packet_bytes,
-            publishes_per_second: limits.publishes_per_second,
-            inflight: limits.inflight,
-            connections: limits.connections,
-            connections_per_identity: limits.connections_per_identity,
-            queued_bytes_per_subscriber: limits.queued_bytes_per_subscriber,
-            first_packet_timeout_s: limits.first_packet_timeout.as_secs(),
-            subscriptions_per_session: limits.subscriptions_per_session,
-            session_expiry_s: limits.session_expiry.as_secs(),
-            service: Vec::new(),
-        }
-    }
-}
-
-impl Mqtt {
-    pub(crate) fn limits(&self) -> broker::Limits {
-        broker::Limits {
-            packet_bytes: self.packet_bytes,
-            publishes_per_second: self.publishes_per_second,
-            inflight: self.inflight,
-            connections: self.connections,
-            connections_per_identity: self.connections_per_identity,
-            queued_bytes_per_subscriber: self.queued_bytes_per_subscriber,
-            first_packet_timeout: std::time::Duration::from_secs(self.first_packet_timeout_s),
-            subscriptions_per_session: self.subscriptions_per_session,
-            session_expiry: std::time::Duration::from_secs(self.session_expiry_s),
-        }
-    }
-}
-
-/// A service identity: a bridge, a wall display, a load generator.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Service {
-    pub(crate) name: IdentityName,
-    #[serde(default)]
-    pub(crate) publish: Vec<String>,
-    #[serde(default)]
-    pub(crate) subscribe: Vec<String>,
-    /// The file whose first line is the secret. Without one, only `anonymous_as` reaches this identity.
-    #[serde(default)]
-    pub(crate) secret_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct JournalConfig {
-    pub(crate) segment_mib: u64,
-    pub(crate) capacity_mib: u64,
-    pub(crate) commit_interval_ms: u64,
-    pub(crate) commit_kib: usize,
-    pub(crate) queue_mib: usize,
-}
-
-impl Default for JournalConfig {
-    fn default() -> Self {
-        JournalConfig {
-            segment_mib: 32,
-            capacity_mib: 4096,
-            commit_interval_ms: 2,
-            commit_kib: 64,
-            queue_mib: 32,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Series {
-    pub(crate) shards: usize,
-    pub(crate) flush_readings: usize,
-    pub(crate) flush_age_s: i64,
-    pub(crate) max_series: u32,
-}
-
-impl Default for Series {
-    fn default() -> Self {
-        Series {
-            shards: 16,
-            flush_readings: 200_000,
-            flush_age_s: 900,
-            max_series: 200_000,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct IngestConfig {
-    pub(crate) future_limit_s: i64,
-}
-
-impl Default for IngestConfig {
-    fn default() -> Self {
-        IngestConfig { future_limit_s: 300 }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Rules {
-    pub(crate) packs: Vec<String>,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        let packs = ["cn-canteen", "fire-gas", "environment", "system"];
-        Rules {
-            packs: packs.map(String::from).to_vec(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Shutdown {
-    pub(crate) deadline_s: u64,
-}
-
-impl Default for Shutdown {
-    fn default() -> Self {
-        Shutdown { deadline_s: 20 }
-    }
-}
-
 /// Where environment variables come from: the process, or a list in a test.
 pub type Environment = Vec<(String, String)>;
 
@@ -299,6 +105,69 @@ impl Config {
         Ok(config)
     }
 
+    /// Every number with bounds: its name, its value, the least and the most allowed.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
+        let whole = |n: i64| u64::try_from(n).unwrap_or(0);
+        let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
+        [
+            ("journal.segment_mib", journal.segment_mib, 1, 1024),
+            (
+                "journal.capacity_mib",
+                journal.capacity_mib,
+                4 * journal.segment_mib,
+                1 << 24,
+            ),
+            ("journal.commit_interval_ms", journal.commit_interval_ms, 0, 100),
+            ("journal.commit_kib", journal.commit_kib as u64, 1, 16_384),
+            ("journal.queue_mib", journal.queue_mib as u64, 1, 1024),
+            ("series.shards", series.shards as u64, 1, 256),
+            (
+                "series.flush_readings",
+                series.flush_readings as u64,
+                1000,
+                10_000_000,
+            ),
+            ("series.flush_age_s", whole(series.flush_age_s), 1, 86_400),
+            ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
+            (
+                "ingest.future_limit_s",
+                whole(self.ingest.future_limit_s),
+                1,
+                86_400,
+            ),
+            ("mqtt.packet_bytes", u64::from(mqtt.packet_bytes), 1024, 16 << 20),
+            (
+                "mqtt.publishes_per_second",
+                u64::from(mqtt.publishes_per_second),
+                0,
+                10_000_000,
+            ),
+            ("mqtt.inflight", u64::from(mqtt.inflight), 1, 65_535),
+            ("mqtt.connections", mqtt.connections as u64, 1, 100_000),
+            (
+                "mqtt.connections_per_identity",
+                mqtt.connections_per_identity as u64,
+                1,
+                100_000,
+            ),
+            (
+                "mqtt.queued_bytes_per_subscriber",
+                mqtt.queued_bytes_per_subscriber as u64,
+                65_536,
+                1 << 30,
+            ),
+            ("mqtt.first_packet_timeout_s", mqtt.first_packet_timeout_s, 1, 300),
+            (
+                "mqtt.subscriptions_per_session",
+                mqtt.subscriptions_per_session as u64,
+                1,
+                10_000,
+            ),
+            ("mqtt.keep_alive_s", u64::from(mqtt.keep_alive_s), 1, 65_535),
+            ("shutdown.deadline_s", self.shutdown.deadline_s, 1, 600),
+        ]
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |option, reason: String| Err(ConfigError::Refused { option, reason });
         if !self.http.listen.ip().is_loopback() {
@@ -310,57 +179,7 @@ impl Config {
                 ),
             );
         }
-        let ranges: [(&'static str, u64, u64, u64); 13] = [
-            ("journal.segment_mib", self.journal.segment_mib, 1, 1024),
-            (
-                "journal.capacity_mib",
-                self.journal.capacity_mib,
-                4 * self.journal.segment_mib,
-                1 << 24,
-            ),
-            (
-                "journal.commit_interval_ms",
-                self.journal.commit_interval_ms,
-                0,
-                100,
-            ),
-            ("journal.commit_kib", self.journal.commit_kib as u64, 1, 16_384),
-            ("journal.queue_mib", self.journal.queue_mib as u64, 1, 1024),
-            ("series.shards", self.series.shards as u64, 1, 256),
-            (
-                "series.flush_readings",
-                self.series.flush_readings as u64,
-                1000,
-                10_000_000,
-            ),
-            (
-                "series.flush_age_s",
-                self.series.flush_age_s.try_into().unwrap_or(0),
-                1,
-                86_400,
-            ),
-            (
-                "series.max_series",
-                u64::from(self.series.max_series),
-                1,
-                10_000_000,
-            ),
-            (
-                "ingest.future_limit_s",
-                self.ingest.future_limit_s.try_into().unwrap_or(0),
-                1,
-                86_400,
-            ),
-            (
-                "mqtt.packet_bytes",
-                u64::from(self.mqtt.packet_bytes),
-                1024,
-                16 << 20,
-            ),
-            ("mqtt.connections", self.mqtt.connections as u64, 1, 100_000),
-            ("shutdown.deadline_s", self.shutdown.deadline_s, 1, 600),
-        ];
-        for (option, value, low, high) in ranges {
+        for (option, value, low, high) in self.ranges() {
             if !(low..=high).contains(&value) {
                 return refuse(option, format!("{value} is not between {low} and {high}"));
             }

@@ -145,6 +145,29 @@ pub struct SeriesStats {
 
 /// Cheap to clone; all clones are the same store. All calls are synchronous and safe from any thread.
 /// Reads may touch the disk: asynchronous callers use a blocking thread.
+///
+/// ```
+/// use domain::{Clock, LogPosition, Quality, Reading, Scope, SeriesKey, TimeRange, UtcMillis};
+/// use sunshine_store::{SeriesOptions, SeriesStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let store = SeriesStore::open(SeriesOptions::new(dir.path()), Clock::system())?;
+/// let series = store.resolve(&SeriesKey {
+///     facility: "binhe-01".parse()?,
+///     device: "fridge-1".parse()?,
+///     metric: "temperature".parse()?,
+/// })?;
+/// let at = UtcMillis(1_795_000_000_000);
+/// let reading = Reading { series, at, received: at, value: 4.1, quality: Quality::Good };
+/// store.append(&[reading], LogPosition(0), LogPosition(90))?;
+/// let hour = TimeRange::ending_at(at + 1, 3_600_000);
+/// assert_eq!(store.window(&Scope::everything(), series, hour, 60)?[0].avg(), 4.1);
+/// store.flush()?;
+/// assert_eq!(store.checkpoint(), LogPosition(90));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SeriesStore(Arc<Inner>);
 

@@ -317,7 +317,10 @@ async fn a_scope_hides_cases_and_forbids_acts() {
         limit: 10,
         ..CaseFilter::default()
     };
-    assert_eq!(f.records.cases(&only_b, &page(None)).await.unwrap(), std::slice::from_ref(&b));
+    assert_eq!(
+        f.records.cases(&only_b, &page(None)).await.unwrap(),
+        std::slice::from_ref(&b)
+    );
     assert_eq!(f.records.cases(&only_b, &page(Some("a"))).await.unwrap(), []);
     assert_eq!(
         f.records

@@ -244,13 +244,13 @@ fn copy_files(from: &Path, to: &Path) {
 
 proptest! {
     #![proptest_config(proptest::test_runner::Config {
-        cases: 48,
+        cases: 24,
         failure_persistence: None,
         ..proptest::test_runner::Config::default()
     })]
 
     #[test]
-    fn whatever_happens_the_answers_are_those_of_a_sorted_map(steps in prop::collection::vec(step(), 1..40)) {
+    fn whatever_happens_the_answers_are_those_of_a_sorted_map(steps in prop::collection::vec(step(), 1..30)) {
         let mut bench = Bench::new();
         for step in steps {
             bench.take(step);

@@ -61,12 +61,26 @@ fn record_day(dir: &Path, district: &District) -> anyhow::Result<Journal> {
     let mut options = journal::Options::new(dir.join("journal"));
     options.segment_bytes = 8 << 20;
     let journal = Journal::open(options, Arc::new(move || clock.load(Ordering::Acquire)))?;
-    let scenario = Scenario { history_from: None, facilities: FACILITIES, ..Scenario::new(SEED, START) };
-    let range = TimeRange { from: START, to: START + LENGTH_MS };
+    let scenario = Scenario {
+        history_from: None,
+        facilities: FACILITIES,
+        ..Scenario::new(SEED, START)
+    };
+    let range = TimeRange {
+        from: START,
+        to: START + LENGTH_MS,
+    };
     let mut writer = journal.writer();
     let mut tick_at = START;
     let mut append = |kind, source: &str, subject: &str, body: &[u8]| -> anyhow::Result<()> {
-        let envelope = Envelope { kind, flags: 1, source, subject, attributes: &[], body };
+        let envelope = Envelope {
+            kind,
+            flags: 1,
+            source,
+            subject,
+            attributes: &[],
+            body,
+        };
         while let Err(refused) = writer.append(&envelope) {
             anyhow::ensure!(matches!(refused, journal::AppendError::Busy), "{refused}");
             std::thread::yield_now();
@@ -81,7 +95,12 @@ fn record_day(dir: &Path, district: &District) -> anyhow::Result<Journal> {
         }
         now.store(message.at.0, Ordering::Release);
         let device = &district.devices[message.device];
-        append(Kind::MESSAGE, device.identity().as_str(), &message.topic, &message.payload)?;
+        append(
+            Kind::MESSAGE,
+            device.identity().as_str(),
+            &message.topic,
+            &message.payload,
+        )?;
     }
     Ok(journal)
 }
@@ -112,7 +131,11 @@ impl Judging {
             max_series: 1000,
         };
         let series = SeriesStore::open(options, clock)?;
-        Ok(Judging { records, series, _dir: dir })
+        Ok(Judging {
+            records,
+            series,
+            _dir: dir,
+        })
     }
 
     /// Judges from where judgement stands to `upto` (or the end), in portions of `batch_bytes`.
@@ -127,15 +150,26 @@ impl Judging {
         let clock = Clock::simulated(START);
         let engine = alerts::Engine::open(self.records.clone(), self.series.clone(), rules, clock).await?;
         let reader = journal.reader(Position(engine.position().0))?;
-        let directory = Directory { series: self.series.clone(), points: district.points.clone() };
-        let mut ingest =
-            Ingest::new(reader, directory, IngestLimits { batch_bytes, ..IngestLimits::default() });
+        let directory = Directory {
+            series: self.series.clone(),
+            points: district.points.clone(),
+        };
+        let mut ingest = Ingest::new(
+            reader,
+            directory,
+            IngestLimits {
+                batch_bytes,
+                ..IngestLimits::default()
+            },
+        );
         let (batches, waiting) = tokio::sync::mpsc::channel(4);
         let judging = tokio::task::spawn(engine.run(waiting));
         let end = upto.unwrap_or_else(|| journal.durable());
         let mut at = Position(0);
         while at < end {
-            let batch = ingest.next(Duration::from_millis(1))?.context("the log is open")?;
+            let batch = ingest
+                .next(Duration::from_millis(1))?
+                .context("the log is open")?;
             at = Position(batch.upto.0);
             batches.send(Arc::new(batch)).await?;
         }
@@ -145,7 +179,10 @@ impl Judging {
     }
 
     async fn verdicts(&self) -> anyhow::Result<Vec<Verdict>> {
-        let filter = CaseFilter { limit: 10_000, ..CaseFilter::default() };
+        let filter = CaseFilter {
+            limit: 10_000,
+            ..CaseFilter::default()
+        };
         let mut verdicts: Vec<Verdict> = self
             .records
             .cases(&Scope::everything(), &filter)
@@ -171,25 +208,44 @@ async fn the_scripted_day_gives_the_same_cases_however_it_is_judged() -> anyhow:
     let district = simulator::district(SEED, FACILITIES);
     let journal = record_day(dir.path(), &district)?;
     // The last records become durable with this one.
-    let last = Envelope { kind: Kind::TICK, flags: 0, source: "sunshine", subject: "", attributes: &[], body: &[] };
+    let last = Envelope {
+        kind: Kind::TICK,
+        flags: 0,
+        source: "sunshine",
+        subject: "",
+        attributes: &[],
+        body: &[],
+    };
     journal.append_durable(&last).await?;
 
     let live = Judging::new(&district).await?;
     live.judge(&journal, &district, 64 << 10, None).await?;
     let wanted = live.verdicts().await?;
     let rules: std::collections::BTreeSet<&str> = wanted.iter().map(|v| v.rule.as_str()).collect();
-    assert!(rules.len() >= 4, "the day must have several kinds of incident: {rules:?}");
-    assert!(wanted.iter().any(|v| v.cleared_at.is_some()), "and some that passed");
+    assert!(
+        rules.len() >= 4,
+        "the day must have several kinds of incident: {rules:?}"
+    );
+    assert!(
+        wanted.iter().any(|v| v.cleared_at.is_some()),
+        "and some that passed"
+    );
 
     for batch_bytes in [2 << 10, 4 << 20] {
         let replay = Judging::new(&district).await?;
         replay.judge(&journal, &district, batch_bytes, None).await?;
-        assert_eq!(replay.verdicts().await?, wanted, "in portions of {batch_bytes} bytes");
+        assert_eq!(
+            replay.verdicts().await?,
+            wanted,
+            "in portions of {batch_bytes} bytes"
+        );
     }
 
     let interrupted = Judging::new(&district).await?;
     let middle = Position(journal.durable().0 / 2);
-    interrupted.judge(&journal, &district, 10 << 10, Some(middle)).await?;
+    interrupted
+        .judge(&journal, &district, 10 << 10, Some(middle))
+        .await?;
     interrupted.judge(&journal, &district, 300 << 10, None).await?;
     assert_eq!(interrupted.verdicts().await?, wanted, "with a stop in the middle");
     journal.close();

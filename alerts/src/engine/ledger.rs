@@ -33,7 +33,6 @@ const LAST_TRIES: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Ledger {
     pending: Vec<CaseWrite>,
-    refused: u64,
     failures: u32,
     retry_at: Option<Instant>,
     error: Option<String>,
@@ -57,7 +56,6 @@ impl Ledger {
     pub(super) fn new() -> Ledger {
         Ledger {
             pending: Vec::new(),
-            refused: 0,
             failures: 0,
             retry_at: None,
             error: None,
@@ -158,7 +156,6 @@ impl Ledger {
     pub(super) fn health(&self) -> Health {
         Health {
             pending_writes: self.pending.len(),
-            refused_writes: self.refused,
             error: self.error.clone(),
             ..Health::default()
         }
@@ -201,43 +198,14 @@ impl Ledger {
         snapshot: Option<&EngineSnapshot>,
     ) -> Result<(), RecordError> {
         let count = self.pending.len().min(CHUNK);
-        match shared.records.apply_cases(&self.pending[..count], snapshot).await {
-            Ok(cases) => {
-                self.pending.drain(..count);
-                cases.into_iter().for_each(|case| shared.publish(case));
-                Ok(())
-            }
-            Err(error) if is_permanent(&error) => {
-                self.write_singly(shared, count).await?;
-                match snapshot {
-                    Some(_) => shared.records.apply_cases(&[], snapshot).await.map(drop),
-                    None => Ok(()),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// One write that can never succeed must not hold up the others: it is logged, counted and left out.
-    async fn write_singly(&mut self, shared: &Shared, count: usize) -> Result<(), RecordError> {
-        for _ in 0..count {
-            match shared.records.apply_cases(&self.pending[..1], None).await {
-                Ok(cases) => cases.into_iter().for_each(|case| shared.publish(case)),
-                Err(error) if is_permanent(&error) => {
-                    self.refused += 1;
-                    tracing::error!(error = %Chain(&error), "A case was refused by the record store and is lost");
-                }
-                Err(error) => return Err(error),
-            }
-            self.pending.remove(0);
-        }
+        let cases = shared
+            .records
+            .apply_cases(&self.pending[..count], snapshot)
+            .await?;
+        self.pending.drain(..count);
+        cases.into_iter().for_each(|case| shared.publish(case));
         Ok(())
     }
-}
-
-/// Whether trying again cannot help.
-fn is_permanent(error: &RecordError) -> bool {
-    matches!(error, RecordError::Missing { .. } | RecordError::Invalid { .. })
 }
 
 /// What a transition means for cases: nothing, unless it ends in Active or Cleared.
@@ -280,5 +248,137 @@ impl std::fmt::Display for Chain<'_> {
             cause = error.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicU64};
+
+    use arc_swap::ArcSwap;
+    use domain::{
+        Clock, DeviceId, Facility, FacilityId, FacilityKind, Metric, Region, RegionId, Scope, SeriesKey,
+        SizeClass, pack,
+    };
+    use store::{Records, records::CaseFilter};
+    use tokio::sync::{broadcast, mpsc};
+
+    use super::*;
+
+    const AT: UtcMillis = UtcMillis(1_795_243_200_000);
+
+    async fn open(dir: &tempfile::TempDir) -> Shared {
+        let records = Records::open(&dir.path().join("records.db"), Clock::simulated(AT))
+            .await
+            .unwrap();
+        let region = RegionId::new("r").unwrap();
+        let row = Region {
+            id: region.clone(),
+            parent: None,
+            name_zh: "区".into(),
+            name_en: "R".into(),
+        };
+        records.put_region(&row).await.unwrap();
+        let facility = Facility {
+            id: FacilityId::new("f").unwrap(),
+            region,
+            name_zh: "院".into(),
+            name_en: "F".into(),
+            kind: FacilityKind::CareHome,
+            size: SizeClass::Small,
+            beds: 1,
+            people_served: 1,
+            address: "-".into(),
+        };
+        records.put_facility(&facility).await.unwrap();
+        let rules = pack::built_in().into_iter().map(|r| (r.id.clone(), r)).collect();
+        Shared {
+            board: ArcSwap::default(),
+            health: ArcSwap::default(),
+            rules: Arc::new(rules),
+            durable: AtomicU64::new(0),
+            changes: broadcast::channel(4).0,
+            commands: mpsc::channel(1).0,
+            records,
+        }
+    }
+
+    fn smoke(device: &str, to: ConditionState) -> Transition {
+        Transition {
+            rule: RuleId::new("FG-SMK-01").unwrap(),
+            point: SeriesKey {
+                facility: FacilityId::new("f").unwrap(),
+                device: DeviceId::new(device).unwrap(),
+                metric: Metric::new("smoke_alarm").unwrap(),
+            },
+            from: ConditionState::Normal,
+            to,
+            since: AT,
+            at: AT,
+            value: Some(1.0),
+            limit: Some(1.0),
+        }
+    }
+
+    #[tokio::test]
+    async fn writes_that_failed_are_kept_in_order_and_written_once_the_store_is_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let broken = open(&dir).await;
+        broken.records.close().await;
+        let judge = Judge::new(Vec::new(), &[]);
+        let mut ledger = Ledger::new();
+        let position = LogPosition(7);
+        for n in 0..CHUNK + 20 {
+            let device = format!("smoke-{n:04}");
+            assert!(ledger.enter(smoke(&device, ConditionState::Active), &broken.rules));
+        }
+        assert!(!ledger.enter(smoke("smoke-0000", ConditionState::Pending), &broken.rules));
+        assert!(ledger.enter(smoke("smoke-0000", ConditionState::Cleared), &broken.rules));
+        assert!(ledger.is_due(None));
+        ledger.demand_snapshot();
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            let before = Instant::now();
+            ledger.keep(&broken, &judge, position).await;
+            pauses.push(ledger.retry_at().unwrap() - before);
+            assert!(!ledger.is_due(None), "after a failure the pause is kept");
+        }
+        assert!(
+            pauses[0] >= FIRST_PAUSE && pauses[1] >= 2 * FIRST_PAUSE,
+            "{pauses:?}"
+        );
+        assert!(
+            pauses[7] >= LONGEST_PAUSE && pauses[7] < 2 * LONGEST_PAUSE,
+            "{pauses:?}"
+        );
+        assert_eq!(ledger.health().pending_writes, CHUNK + 21);
+        assert!(ledger.health().error.is_some());
+
+        let mended = open(&dir).await;
+        ledger.keep(&mended, &judge, position).await;
+        assert_eq!(ledger.health(), Health::default(), "nothing waits, nothing fails");
+        assert_eq!(ledger.retry_at(), None);
+        assert_eq!(mended.durable.load(Ordering::Acquire), 7);
+        assert_eq!(
+            mended.records.engine_snapshot().await.unwrap().unwrap().position,
+            position
+        );
+        let filter = CaseFilter {
+            limit: 1_000,
+            ..CaseFilter::default()
+        };
+        let mut cases = mended.records.cases(&Scope::everything(), &filter).await.unwrap();
+        cases.sort_by_key(|c| c.id);
+        let devices: Vec<&str> = cases.iter().map(|c| c.point.device.as_str()).collect();
+        assert_eq!(devices.len(), CHUNK + 20);
+        assert!(
+            devices.is_sorted(),
+            "cases are opened in the order in which they arose"
+        );
+        assert_eq!(
+            cases[0].cleared_at,
+            Some(AT),
+            "the clearing came after the opening"
+        );
     }
 }

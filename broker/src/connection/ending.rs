@@ -59,11 +59,11 @@ impl Connection {
             }
             _ => drop(self.session),
         }
-        drop(
-            self.hub
-                .registry
-                .release(&self.client_id, self.serial, &self.member.identity.name, park),
-        );
+        let name = &self.member.identity.name;
+        drop(self.hub.registry.release(&self.client_id, self.serial, name, park));
+        if keep {
+            self.hub.keeper.touch();
+        }
         self.codec
     }
 }

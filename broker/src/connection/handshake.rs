@@ -353,6 +353,11 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
         .subscriber
         .retain(|s| member.grant.may_subscribe(s.inner()));
     session.subscriber.mailbox.set_connected(true);
+    if expiry_s > 0 {
+        let expiry_ms = i64::from(expiry_s) * 1000;
+        hub.registry.attach(&request.client_id, serial, &session.subscriber, expiry_ms);
+        hub.keeper.touch();
+    }
     codec.restore(
         std::mem::take(&mut session.stored),
         std::mem::take(&mut session.handled),

@@ -64,8 +64,8 @@ impl Connection {
             }
             Packet::V3_1_1Subscribe(p) => self.subscribe_v3(p).await,
             Packet::V5_0Subscribe(p) => self.subscribe_v5(p).await,
-            Packet::V3_1_1Unsubscribe(p) => self.unsubscribe_v3(p),
-            Packet::V5_0Unsubscribe(p) => self.unsubscribe_v5(p),
+            Packet::V3_1_1Unsubscribe(p) => self.unsubscribe_v3(p).await,
+            Packet::V5_0Unsubscribe(p) => self.unsubscribe_v5(p).await,
             Packet::V3_1_1Disconnect(_) => {
                 self.graceful = true;
                 self.codec.closing = true;
@@ -80,6 +80,7 @@ impl Connection {
         let valid = "an answer to an identifier that was received is valid";
         match packet {
             Packet::V3_1_1Pubrec(p) => {
+                self.session.subscriber.sent().remove(&p.packet_id());
                 self.codec.send(
                     v3_1_1::Pubrel::builder()
                         .packet_id(p.packet_id())
@@ -88,6 +89,7 @@ impl Connection {
                 );
             }
             Packet::V5_0Pubrec(p) => {
+                self.session.subscriber.sent().remove(&p.packet_id());
                 if p.reason_code().is_none_or(|code| code.is_success()) {
                     self.codec.send(
                         v5_0::Pubrel::builder()

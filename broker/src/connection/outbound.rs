@@ -10,23 +10,18 @@ impl Connection {
         let inflight = usize::from(self.hub.options.limits.inflight);
         let now_ms = self.hub.clock.now().0;
         while self.codec.out.len() < MAX_UNSENT && !self.codec.closing {
-            let window = self.codec.has_window(inflight);
-            let Some(item) = self.session.subscriber.mailbox.pop_if(|o| o.qos == 0 || window) else {
+            let Some((item, packet_id)) = self.take_out(inflight) else {
                 return;
             };
             // Rights may have changed since it was put in.
-            let Some(remaining_s) = item.message.remaining_s(now_ms) else {
+            let remaining_s = item.message.remaining_s(now_ms);
+            let visible = self.member.grant.may_see(&item.message.topic);
+            let Some(remaining_s) = remaining_s.filter(|_| visible) else {
+                if let Some(id) = packet_id {
+                    self.codec.give_back_packet_id(id);
+                    self.settle();
+                }
                 continue;
-            };
-            if !self.member.grant.may_see(&item.message.topic) {
-                continue;
-            }
-            let packet_id = match item.qos {
-                0 => None,
-                _ => match self.codec.acquire_packet_id() {
-                    Some(id) => Some(id),
-                    None => return,
-                },
             };
             if self.codec.v5 {
                 self.send_v5(&item, packet_id, remaining_s);
@@ -34,6 +29,21 @@ impl Connection {
                 self.send_v3(&item, packet_id);
             }
         }
+    }
+
+    /// Takes the next message out of the mailbox and gives it a packet identifier if it needs one. One lock over
+    /// both places, so that the message is always in one of them for whoever looks for the oldest.
+    fn take_out(&mut self, inflight: usize) -> Option<(Outgoing, Option<u16>)> {
+        let window = self.codec.has_window(inflight);
+        let subscriber = &self.session.subscriber;
+        let mut sent = subscriber.sent();
+        let item = subscriber.mailbox.pop_if(|o| o.qos == 0 || window)?;
+        if item.qos == 0 {
+            return Some((item, None));
+        }
+        let id = self.codec.acquire_packet_id()?;
+        sent.insert(id, item.clone());
+        Some((item, Some(id)))
     }
 
     fn send_v3(&mut self, item: &Outgoing, packet_id: Option<u16>) {
@@ -79,6 +89,16 @@ impl Connection {
             (Ok(packet), Some(id)) => self.codec.send_tracked(packet, id),
             (Ok(packet), None) => self.codec.send(packet),
             (Err(_), _) => self.unsendable(item),
+        }
+    }
+
+    /// Forgets the messages that the client has.
+    pub(super) fn settle(&mut self) {
+        if !self.codec.released.is_empty() {
+            let mut sent = self.session.subscriber.sent();
+            for id in self.codec.released.drain(..) {
+                sent.remove(&id);
+            }
         }
     }
 

@@ -26,6 +26,7 @@ impl Connection {
                 _ => SubackReturnCode::Failure,
             });
         }
+        self.kept().await;
         let answer = v3_1_1::Suback::builder()
             .packet_id(packet.packet_id())
             .return_codes(codes)
@@ -54,12 +55,21 @@ impl Connection {
             .iter()
             .map(|entry| self.subscribe(entry, id))
             .collect();
+        self.kept().await;
         let answer = v5_0::Suback::builder()
             .packet_id(packet.packet_id())
             .reason_codes(codes)
             .build();
         self.codec
             .send(answer.expect("a SUBACK with a code per filter is valid"));
+    }
+
+    /// Waits until the subscriptions of a session that outlives its connection are on disk.
+    async fn kept(&self) {
+        if self.expiry_s > 0 {
+            let change = self.hub.keeper.touch();
+            self.hub.keeper.saved(change).await;
+        }
     }
 
     fn subscribe(&mut self, entry: &SubEntry, id: Option<u32>) -> SubackReasonCode {
@@ -114,16 +124,17 @@ impl Connection {
         }
     }
 
-    pub(super) fn unsubscribe_v3(&mut self, packet: &v3_1_1::Unsubscribe) {
+    pub(super) async fn unsubscribe_v3(&mut self, packet: &v3_1_1::Unsubscribe) {
         for filter in packet.entries() {
             self.session.subscriber.remove(filter.as_str());
         }
+        self.kept().await;
         let answer = v3_1_1::Unsuback::builder().packet_id(packet.packet_id()).build();
         self.codec
             .send(answer.expect("an UNSUBACK of an identifier that was received is valid"));
     }
 
-    pub(super) fn unsubscribe_v5(&mut self, packet: &v5_0::Unsubscribe) {
+    pub(super) async fn unsubscribe_v5(&mut self, packet: &v5_0::Unsubscribe) {
         let removed = |filter: &str| match self.session.subscriber.remove(filter) {
             true => UnsubackReasonCode::Success,
             false => UnsubackReasonCode::NoSubscriptionExisted,
@@ -133,6 +144,7 @@ impl Connection {
             .iter()
             .map(|filter| removed(filter.as_str()))
             .collect();
+        self.kept().await;
         let answer = v5_0::Unsuback::builder()
             .packet_id(packet.packet_id())
             .reason_codes(codes)

@@ -60,7 +60,7 @@ fn quick_stage() -> Stage {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn ticks_make_nothing_happen_that_would_not_happen_anyway(log in log(), every in 1..9 * S) {

@@ -102,9 +102,8 @@ fn a_byte_flipped_anywhere_never_comes_out_as_a_record() {
     let pristine = fs::read(first_segment(dir.path())).unwrap();
     let used = usize::try_from(receipts.last().unwrap().next.0).unwrap();
     for offset in (0..used + 20).chain([pristine.len() - 1]) {
-        for mask in [0x01, 0x80, 0xFF] {
-            check_after(&pristine, &receipts, offset, |bytes| bytes[offset] ^= mask);
-        }
+        let mask = [0x01, 0x80, 0xFF][offset % 3];
+        check_after(&pristine, &receipts, offset, |bytes| bytes[offset] ^= mask);
     }
 }
 

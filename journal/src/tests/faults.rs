@@ -204,3 +204,29 @@ fn a_lone_record_is_committed_at_once() {
     // A machine that is busy otherwise may be slow once, but not always.
     assert!((0..10).any(quick_attempt));
 }
+
+#[test]
+fn a_segment_that_cannot_be_prepared_for_another_reason_ends_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let mut writer = journal.writer();
+    wait_until("a segment is prepared", || journal.stats().disk_bytes == 2 * 4096);
+    // Something that cannot be opened for writing stands in the way of the next one.
+    std::fs::create_dir(dir.path().join("unfinished.tmp")).unwrap();
+    let mut outcome = Ok(());
+    wait_until("the journal has failed", || {
+        outcome = writer.append(&message(&[7; 500])).map(|_| ());
+        outcome == Err(AppendError::Poisoned)
+    });
+    let fault = journal.stats().fault.unwrap();
+    assert!(fault.contains("preparing"), "{fault}");
+}
+
+#[test]
+fn a_file_that_only_looks_like_a_cursor_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("Not Ours.cursor"), b"x").unwrap();
+    let journal = open(dir.path());
+    assert_eq!(journal.cursors(), []);
+    assert!(dir.path().join("Not Ours.cursor").exists());
+}

@@ -30,7 +30,8 @@ pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<()> {
 fn line(segment: &SegmentReport) -> String {
     let name = segment.file.file_name().unwrap_or_default().to_string_lossy();
     let time = |ms: Option<i64>| {
-        ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map_or("-".into(), |t| t.to_string())
+        ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .map_or("-".into(), |t| t.to_string())
     };
     let damage = match segment.damage {
         None => "sound".to_owned(),

@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     App, Config,
+    app::DataFolder,
     cli::{ConfigArgs, DemoArgs},
     commands::say,
     config::process_environment,
@@ -54,10 +55,10 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
         let clock = Clock::system();
-        let app = App::build(config, clock.clone()).await?.as_demo();
         let district = crate::demo::district(args.seed, usize::from(args.facilities));
-        let secrets = crate::demo::register(&app.records, &district).await?;
-        app.refresh_directory().await?;
+        let folder = DataFolder::open(&config, &clock).await?;
+        let secrets = crate::demo::register(&folder.records, &district).await?;
+        let app = App::on(folder, config, clock.clone()).await?.as_demo();
 
         let now = clock.now();
         let scenario = Scenario {

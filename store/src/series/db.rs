@@ -10,6 +10,11 @@ use super::error::SeriesError;
 /// How long a statement waits for another connection: only during recovery and the closing of a file.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Every commit is synced. What waits in a write-ahead file is carried over at 128 pages, so that the
+/// file stays below 2 MiB except during a large transaction.
+const SETTINGS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2048; \
+     PRAGMA wal_autocheckpoint=128; PRAGMA journal_size_limit=1048576; PRAGMA temp_store=MEMORY;";
+
 /// What kind of file to open and how.
 pub(super) struct Layout {
     /// The format this version reads and writes, kept in the file's header.
@@ -26,9 +31,7 @@ pub(super) fn open_writer(file: &Path, layout: &Layout) -> Result<Connection, Se
     let mut connection = Connection::open(file).map_err(&fail)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(&fail)?;
     connection.execute_batch(layout.creation).map_err(&fail)?;
-    let settings = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2048; \
-                    PRAGMA journal_size_limit=4194304; PRAGMA temp_store=MEMORY;";
-    connection.execute_batch(settings).map_err(&fail)?;
+    connection.execute_batch(SETTINGS).map_err(&fail)?;
     let found = format_of(&connection).map_err(&fail)?;
     let empty: bool = connection
         .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |r| r.get(0))

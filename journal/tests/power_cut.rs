@@ -1,0 +1,360 @@
+//! Cuts the power under a journal at random moments, again and again, and checks that every acknowledged record is
+//! there, once.
+//!
+//! The disk is `tests/crashfs`, a file system that forgets what was not synced and tears what was being written.
+//! This test binary runs itself as the child that appends; the child is told where by environment variables.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use sunshine_journal::{Chunk, Envelope, Journal, Kind, Options, Position};
+
+const CUTS: u64 = 20;
+const DEADLINE: Duration = Duration::from_secs(60);
+const CURSOR: &str = "checked";
+/// What the child is told: the journal's directory, its first record number, and how far the log was checked.
+const CHILD_DIR: &str = "POWER_CUT_DIR";
+const CHILD_FIRST: &str = "POWER_CUT_FIRST";
+const CHILD_CHECKED: &str = "POWER_CUT_CHECKED";
+
+fn options(dir: &Path) -> Options {
+    Options {
+        segment_bytes: 32 * 1024,
+        capacity_bytes: 64 << 20,
+        ..Options::new(dir)
+    }
+}
+
+fn open(dir: &Path) -> Journal {
+    Journal::open(options(dir), Arc::new(|| 0)).unwrap()
+}
+
+#[test]
+fn every_acknowledged_record_survives_a_power_cut_once() {
+    if let Some(reason) = cannot_mount() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let tool = build_tool();
+    let mut acknowledged_in_all = 0;
+    for strict in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = Log::default();
+        for cut in 0..CUTS / 2 {
+            let seed = cut + u64::from(strict) * 1000;
+            run_until_cut(&tool, dir.path(), seed, strict, &mut log);
+            log.check(dir.path(), seed);
+        }
+        assert!(
+            log.acknowledged.len() > 100,
+            "the child has hardly run: {}",
+            log.acknowledged.len()
+        );
+        acknowledged_in_all += log.acknowledged.len();
+    }
+    println!("{CUTS} cuts, {acknowledged_in_all} records acknowledged, none lost, none double");
+}
+
+/// What was learned over all cuts so far.
+#[derive(Default)]
+struct Log {
+    acknowledged: BTreeSet<u64>,
+    /// Where each record number was read.
+    places: BTreeMap<u64, Position>,
+    /// The newest cursor position that the child was told is durable.
+    cursor: u64,
+    end: u64,
+}
+
+impl Log {
+    fn learn(&mut self, acks: &Path) {
+        let text = fs::read_to_string(acks).unwrap();
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in whole.lines() {
+            match line.strip_prefix("cursor ") {
+                Some(position) => self.cursor = self.cursor.max(position.parse().unwrap()),
+                // Anything else is the test harness's own output.
+                None => self.acknowledged.extend(
+                    line.strip_prefix("ack ")
+                        .map(|number| number.parse::<u64>().unwrap()),
+                ),
+            }
+        }
+    }
+
+    /// Opens a copy of what survived, so that the next child meets the same damage itself.
+    fn check(&mut self, dir: &Path, seed: u64) {
+        let copy = dir.join("copy");
+        copy_directory(&dir.join("image/journal"), &copy);
+        let journal = open(&copy);
+        let mut reader = journal.reader(journal.start()).unwrap();
+        let mut chunk = Chunk::default();
+        let mut present = BTreeSet::new();
+        loop {
+            reader.read(&mut chunk, 64 * 1024).unwrap();
+            if chunk.is_empty() {
+                break;
+            }
+            for record in chunk.records() {
+                let number = u64::from_le_bytes(*record.envelope.body.first_chunk().unwrap());
+                assert_eq!(record.envelope.body, body(number), "seed {seed}: record {number}");
+                assert!(
+                    present.insert(number),
+                    "seed {seed}: record {number} is there twice"
+                );
+                let place = *self.places.entry(number).or_insert(record.position);
+                assert_eq!(place, record.position, "seed {seed}: record {number} has moved");
+            }
+        }
+        let start = journal.start();
+        let lost = |number: &&u64| {
+            !present.contains(number) && self.places.get(number).is_none_or(|at| *at >= start)
+        };
+        let lost: Vec<&u64> = self.acknowledged.iter().filter(lost).collect();
+        assert!(lost.is_empty(), "seed {seed}: acknowledged and lost: {lost:?}");
+        assert_eq!(journal.stats().skipped_bytes, 0, "seed {seed}");
+        let cursor = journal.cursor(CURSOR).unwrap().0;
+        assert!(
+            cursor >= self.cursor,
+            "seed {seed}: the cursor went back from {} to {cursor}",
+            self.cursor
+        );
+        self.end = journal.durable().0;
+        journal.close();
+        fs::remove_dir_all(copy).unwrap();
+    }
+}
+
+/// The content of record `number`: of many lengths, so that records tear at many places.
+fn body(number: u64) -> Vec<u8> {
+    let filler = usize::try_from(number * 7 % 900).unwrap();
+    let mut body = number.to_le_bytes().to_vec();
+    body.resize(8 + filler, u8::try_from(number % 251).unwrap());
+    body
+}
+
+/// One life: mounts the image, lets the child append, cuts the power after a random number of acknowledgements.
+fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log) {
+    let (image, mountpoint, acks) = (dir.join("image"), dir.join("mount"), dir.join("acks"));
+    fs::create_dir_all(&mountpoint).unwrap();
+    let mut disk = MountedDisk::mount(tool, &image, mountpoint.clone(), seed, strict);
+    let enough = SmallRng::seed_from_u64(seed).random_range(1..1500);
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child_appends_until_the_power_goes", "--nocapture"])
+        .env(CHILD_DIR, mountpoint.join("journal"))
+        .env(CHILD_FIRST, ((seed + 1) * 1_000_000).to_string())
+        .env(CHILD_CHECKED, log.end.to_string())
+        .stdout(fs::File::create(&acks).unwrap())
+        .stderr(fs::File::create(dir.join("child-errors")).unwrap())
+        .spawn()
+        .unwrap();
+    let mut child = Ended(child);
+    let deadline = Instant::now() + DEADLINE;
+    while fs::read(&acks)
+        .unwrap()
+        .iter()
+        .filter(|byte| **byte == b'\n')
+        .count()
+        < enough
+    {
+        let errors = || fs::read_to_string(dir.join("child-errors")).unwrap();
+        assert!(
+            child.0.try_wait().unwrap().is_none(),
+            "seed {seed}: the child has ended: {}",
+            errors()
+        );
+        assert!(
+            Instant::now() < deadline,
+            "seed {seed}: the child makes no progress: {}",
+            errors()
+        );
+        thread::yield_now();
+    }
+    disk.cut();
+    drop(child);
+    log.learn(&acks);
+}
+
+/// Not a test of its own: what the child process runs. Ends when the disk is gone.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the parent test speaks to its child by environment variables"
+)]
+fn child_appends_until_the_power_goes() {
+    let Ok(dir) = std::env::var(CHILD_DIR) else { return };
+    let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
+    let next = AtomicU64::new(number(CHILD_FIRST));
+    let journal = open(Path::new(&dir));
+    let out = Mutex::new(std::io::stdout());
+    journal.cursor(CURSOR).unwrap();
+    let checked = Position(number(CHILD_CHECKED)).min(journal.durable());
+    journal.advance_cursor(CURSOR, checked).unwrap();
+    say(&out, &format!("\ncursor {}\n", checked.0));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| append_and_acknowledge(&journal, &next, &out));
+        }
+    });
+}
+
+fn say(out: &Mutex<impl Write>, text: &str) {
+    let mut out = out.lock().unwrap();
+    out.write_all(text.as_bytes()).unwrap();
+    out.flush().unwrap();
+}
+
+/// Keeps a few records under way, and says of each when it is durable.
+fn append_and_acknowledge(journal: &Journal, next: &AtomicU64, out: &Mutex<impl Write>) {
+    let mut writer = journal.writer();
+    let mut under_way = VecDeque::new();
+    loop {
+        while under_way.len() < 20 {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let body = body(number);
+            let envelope = Envelope {
+                kind: Kind::MESSAGE,
+                flags: 0,
+                source: "child",
+                subject: "a/b",
+                attributes: b"",
+                body: &body,
+            };
+            match writer.append(&envelope) {
+                Ok(receipt) => under_way.push_back((number, receipt)),
+                Err(sunshine_journal::AppendError::Busy) => break,
+                Err(_) => return,
+            }
+        }
+        let mut durable = String::new();
+        while let Some((number, receipt)) = under_way.front() {
+            match writer.is_durable(*receipt) {
+                Ok(true) => durable.push_str(&format!("ack {number}\n")),
+                Ok(false) => break,
+                Err(_) => return,
+            }
+            under_way.pop_front();
+        }
+        if durable.is_empty() {
+            thread::yield_now()
+        } else {
+            say(out, &durable)
+        }
+    }
+}
+
+/// Kills the child when the test is done with it, also when it fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+struct MountedDisk {
+    tool: Child,
+    mountpoint: PathBuf,
+}
+
+impl MountedDisk {
+    fn mount(tool: &Path, image: &Path, mountpoint: PathBuf, seed: u64, strict: bool) -> MountedDisk {
+        let mut command = Command::new(tool);
+        command
+            .args([image, mountpoint.as_path()])
+            .args(["--tear", "--seed", &seed.to_string()]);
+        command.args(strict.then_some("--strict")).stdout(Stdio::piped());
+        let mut tool = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(tool.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let disk = MountedDisk { tool, mountpoint };
+        assert_eq!(
+            line,
+            "ready\n",
+            "crashfs could not mount {}",
+            disk.mountpoint.display()
+        );
+        disk
+    }
+
+    /// Cuts the power and waits until what survives is stored.
+    fn cut(&mut self) {
+        let killed = Command::new("kill")
+            .args(["-USR1", &self.tool.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(killed.success());
+        let status = self.tool.wait().unwrap();
+        assert!(status.success(), "crashfs ended with {status}");
+    }
+}
+
+impl Drop for MountedDisk {
+    fn drop(&mut self) {
+        if self.tool.try_wait().unwrap().is_none() {
+            self.tool.kill().unwrap();
+            self.tool.wait().unwrap();
+            Command::new("fusermount3")
+                .args(["-u", "-z", "-q"])
+                .arg(&self.mountpoint)
+                .status()
+                .unwrap();
+        }
+    }
+}
+
+fn cannot_mount() -> Option<String> {
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return Some(format!("/dev/fuse cannot be opened: {error}"));
+    }
+    let found = Command::new("fusermount3")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .status();
+    found
+        .err()
+        .map(|error| format!("fusermount3 cannot be run: {error}"))
+}
+
+/// Builds `tests/crashfs` beside the workspace's own output; quick when that was done before.
+fn build_tool() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crashfs/Cargo.toml");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("crashfs");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--manifest-path"])
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(&target)
+        .status()
+        .unwrap();
+    assert!(built.success(), "tests/crashfs does not build");
+    target.join("debug/crashfs")
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    if !from.exists() {
+        return;
+    }
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
