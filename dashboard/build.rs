@@ -8,6 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told its folder by the environment"
+)]
 fn main() -> io::Result<()> {
     for watched in ["assets", "i18n", "templates"] {
         println!("cargo:rerun-if-changed={watched}");
@@ -31,7 +35,9 @@ fn main() -> io::Result<()> {
 
 /// The files of `dir` with this extension, in the order of their names, one after the other.
 fn join(dir: &Path, extension: &str) -> io::Result<Vec<u8>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(dir)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<Result<_, _>>()?;
     paths.retain(|p| p.extension().is_some_and(|e| e == extension));
     paths.sort();
     let mut joined = Vec::new();

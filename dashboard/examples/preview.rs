@@ -1,5 +1,9 @@
 //! Serves the pages over a made-up district, to look at them: `cargo run -p sunshine-dashboard --example preview`.
 //! Nothing is kept; it ends with Ctrl-C.
+#![expect(
+    clippy::unwrap_used,
+    reason = "it shares the tests' fixture; one that fails ends the preview"
+)]
 
 #[path = "../tests/dashboard/stage.rs"]
 mod stage;
@@ -12,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const MINUTE: i64 = 60_000;
+const FACILITIES: usize = 12;
 /// A fridge that warms for the last hours.
 const WARM: usize = 5;
 /// A kitchen whose gas rises for the last minutes.
@@ -41,22 +46,28 @@ fn value(facility: usize, equipment: usize, at: UtcMillis, now: UtcMillis) -> Op
     })
 }
 
-fn moment(stage: &Stage, at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
-    let all = (0..stage.facilities).flat_map(|f| (0..EQUIPMENT_COUNT).map(move |e| (f, e)));
-    all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v))).collect()
+fn moment(at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
+    let all = (0..FACILITIES).flat_map(|f| (0..EQUIPMENT_COUNT).map(move |e| (f, e)));
+    all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v)))
+        .collect()
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Clock::system().now();
-    let stage = Stage::build(12, now).await;
+    let stage = Stage::build(FACILITIES, now).await;
     for minute in (0..=9 * 60).rev() {
         let at = now - minute * MINUTE;
         stage.clock.set(at);
-        stage.take_in(at, &moment(&stage, at, now)).await;
+        stage.take_in(at, &moment(at, now)).await;
     }
     stage.judged().await;
-    stage.reject(0, "fridge-2", now - 2 * MINUTE, "temp=4,2;<script>alert(1)</script>");
+    stage.reject(
+        0,
+        "fridge-2",
+        now - 2 * MINUTE,
+        "temp=4,2;<script>alert(1)</script>",
+    );
     let dashboard = sunshine_dashboard::build(stage.state.clone())?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -80,7 +91,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let at = Clock::system().now();
                 stage.clock.set(at);
                 // Every point reports once in fifteen seconds, a few each second.
-                let mut values = moment(&stage, at, at);
+                let mut values = moment(at, at);
                 values.retain(|(f, e, _)| (f + e * 5) % 15 == turn % 15);
                 stage.stats.lock().map_err(|e| e.to_string())?.readings_stored += values.len() as u64;
                 stage.take_in(at, &values).await;

@@ -20,8 +20,14 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v1", get(system::index))
         .route("/api/v1/facilities", get(facilities::list))
         .route("/api/v1/devices", get(devices::list))
-        .route("/api/v1/points/{facility}/{device}/{metric}/latest", get(points::latest))
-        .route("/api/v1/points/{facility}/{device}/{metric}/window", get(points::window))
+        .route(
+            "/api/v1/points/{facility}/{device}/{metric}/latest",
+            get(points::latest),
+        )
+        .route(
+            "/api/v1/points/{facility}/{device}/{metric}/window",
+            get(points::window),
+        )
         .route("/api/v1/cases", get(cases::list))
         .route("/api/v1/stats", get(system::stats))
         .route("/livez", get(system::livez))

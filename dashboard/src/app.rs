@@ -6,10 +6,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 
 use crate::{
-    DashboardError, DashboardState, SiteInfo,
-    directory::DirectoryCache,
-    failure::Failure,
-    live::LiveShared,
+    DashboardError, DashboardState, SiteInfo, directory::DirectoryCache, failure::Failure, live::LiveShared,
     spark::SparkBook,
 };
 use domain::{SeriesId, TimeRange};
@@ -54,7 +51,9 @@ impl App {
     {
         let _permit = self.readers.acquire().await.map_err(Failure::internal)?;
         let app = Arc::clone(self);
-        tokio::task::spawn_blocking(move || read(&app)).await.map_err(Failure::internal)
+        tokio::task::spawn_blocking(move || read(&app))
+            .await
+            .map_err(Failure::internal)
     }
 
     /// Reads a window of one series, off the runtime's threads.
@@ -66,7 +65,9 @@ impl App {
         buckets: u32,
     ) -> Result<Vec<Bucket>, Failure> {
         let scope = scope.clone();
-        let read = self.read_blocking(move |app| app.stores.series.window(&scope, series, range, buckets)).await?;
+        let read = self
+            .read_blocking(move |app| app.stores.series.window(&scope, series, range, buckets))
+            .await?;
         read.map_err(Failure::from)
     }
 }

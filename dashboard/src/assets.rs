@@ -29,7 +29,10 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/app.js", get(|| async { asset(SCRIPT, APP_JS) }))
         .route("/chart.js", get(|| async { asset(SCRIPT, CHART_JS) }))
         .route("/theme.js", get(|| async { asset(SCRIPT, THEME_JS) }))
-        .route("/app.css", get(|| async { asset("text/css; charset=utf-8", APP_CSS) }))
+        .route(
+            "/app.css",
+            get(|| async { asset("text/css; charset=utf-8", APP_CSS) }),
+        )
         .route("/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
 }
 

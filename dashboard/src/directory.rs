@@ -48,14 +48,19 @@ impl Directory {
     }
 
     pub(crate) fn point(&self, scope: &Scope, key: &SeriesKey) -> Option<&PointEntry> {
-        self.facility(scope, &key.facility)?.points.iter().find(|p| p.key == *key)
+        self.facility(scope, &key.facility)?
+            .points
+            .iter()
+            .find(|p| p.key == *key)
     }
 
     fn new(version: i64, facilities: Vec<Facility>, points: Vec<Point>) -> Directory {
         let mut of: HashMap<FacilityId, Vec<PointEntry>> = HashMap::new();
         for point in points {
             let key = point.key();
-            of.entry(point.facility.clone()).or_default().push(PointEntry { point, key });
+            of.entry(point.facility.clone())
+                .or_default()
+                .push(PointEntry { point, key });
         }
         let mut entries: Vec<Arc<FacilityEntry>> = Vec::with_capacity(facilities.len());
         for facility in facilities {
@@ -64,8 +69,16 @@ impl Directory {
             entries.push(Arc::new(FacilityEntry { facility, points }));
         }
         entries.sort_by(|a, b| a.facility.id.cmp(&b.facility.id));
-        let by_id = entries.iter().enumerate().map(|(i, e)| (e.facility.id.clone(), i)).collect();
-        Directory { version, entries, by_id }
+        let by_id = entries
+            .iter()
+            .enumerate()
+            .map(|(i, e)| (e.facility.id.clone(), i))
+            .collect();
+        Directory {
+            version,
+            entries,
+            by_id,
+        }
     }
 }
 
@@ -78,7 +91,12 @@ impl App {
     pub(crate) async fn directory(&self) -> Result<Arc<Directory>, RecordError> {
         let records = &self.stores.records;
         let version = records.directory_version().await?;
-        let cached = self.directory.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cached = self
+            .directory
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(directory) = cached.filter(|d| d.version == version) {
             return Ok(directory);
         }

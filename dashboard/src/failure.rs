@@ -80,13 +80,17 @@ impl Kind {
     const fn remedy(self) -> &'static str {
         match self {
             Kind::BadRequest => "Correct the named part; /api/v1 lists every address and its parameters.",
-            Kind::NotFound => "Check the identifiers; /api/v1/facilities and /api/v1/devices list those that exist.",
+            Kind::NotFound => {
+                "Check the identifiers; /api/v1/facilities and /api/v1/devices list those that exist."
+            }
             Kind::WrongMethod => "Use the method named in the Allow header.",
             Kind::Conflict => "Read the case again and decide on its present version.",
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
-            Kind::BadHost => "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served.",
+            Kind::BadHost => {
+                "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served."
+            }
             Kind::TooLarge => "Send at most 64 KiB.",
             Kind::Busy => "Wait a little and ask again.",
             Kind::Unavailable => "Ask again; if it lasts, look at /readyz and at the server's log.",
@@ -105,16 +109,25 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(kind: Kind, cause: impl Into<String>) -> Failure {
-        Failure { kind, cause: cause.into() }
+        Failure {
+            kind,
+            cause: cause.into(),
+        }
     }
 
     /// `what` in the address or in a parameter is not an identifier.
     pub(crate) fn bad_id(what: &str, error: &IdError) -> Failure {
-        Failure::new(Kind::BadRequest, format!("the {what} is not an identifier: {error}"))
+        Failure::new(
+            Kind::BadRequest,
+            format!("the {what} is not an identifier: {error}"),
+        )
     }
 
     pub(crate) fn bad_parameter(name: &str, wanted: &str) -> Failure {
-        Failure::new(Kind::BadRequest, format!("the parameter {name:?} must be {wanted}"))
+        Failure::new(
+            Kind::BadRequest,
+            format!("the parameter {name:?} must be {wanted}"),
+        )
     }
 
     pub(crate) fn not_found(what: &str) -> Failure {
@@ -189,7 +202,11 @@ pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: N
     let (mut parts, body) = request.into_parts();
     let Ok(visitor) = Visitor::from_request_parts(&mut parts, &app).await;
     // Inside a nested router the address is cut; the form depends on the whole of it.
-    let path = parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.path(), |u| u.0.path()).to_owned();
+    let path = parts
+        .extensions
+        .get::<OriginalUri>()
+        .map_or_else(|| parts.uri.path(), |u| u.0.path())
+        .to_owned();
     let wants_json = is_for_programs(&path);
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let Some(failure) = failure_of(&mut response) else {
@@ -199,10 +216,16 @@ pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: N
         .into_iter()
         .filter_map(|name| response.headers().get(&name).cloned().map(|value| (name, value)))
         .collect();
-    let mut shaped = if wants_json { problem(&failure) } else { ErrorPage::answer(&app, &visitor, &failure) };
+    let mut shaped = if wants_json {
+        problem(&failure)
+    } else {
+        ErrorPage::answer(&app, &visitor, &failure)
+    };
     shaped.headers_mut().extend(kept);
     if failure.kind == Kind::Busy {
-        shaped.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        shaped
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     shaped
 }
@@ -225,7 +248,9 @@ fn failure_of(response: &mut Response) -> Option<Failure> {
     match response.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Some(Failure::new(Kind::TooLarge, "the body is over the limit")),
         StatusCode::REQUEST_TIMEOUT => Some(Failure::new(Kind::Busy, "the answer took too long")),
-        StatusCode::INTERNAL_SERVER_ERROR => Some(Failure::new(Kind::Internal, "the cause is in the server's log")),
+        StatusCode::INTERNAL_SERVER_ERROR => {
+            Some(Failure::new(Kind::Internal, "the cause is in the server's log"))
+        }
         _ => None,
     }
 }
@@ -240,7 +265,12 @@ fn problem(failure: &Failure) -> Response {
         "remedy": kind.remedy(),
     });
     let mut response = (kind.status(), Json(body)).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -51,7 +51,12 @@ impl Stamp {
 
 impl Locale {
     pub(crate) fn new(lang: Lang, zone: TimeZone, now: UtcMillis) -> Locale {
-        Locale { lang, l: lang.loader(), zone, now }
+        Locale {
+            lang,
+            l: lang.loader(),
+            zone,
+            now,
+        }
     }
 
     /// The one of two texts that is in the visitor's language.
@@ -60,7 +65,12 @@ impl Locale {
     }
 
     pub(crate) fn stamp(&self, at: UtcMillis) -> Stamp {
-        Stamp { ms: at.0, iso: iso(at), text: self.moment(at), age: self.age(at) }
+        Stamp {
+            ms: at.0,
+            iso: iso(at),
+            text: self.moment(at),
+            age: self.age(at),
+        }
     }
 
     /// A moment in the facilities' time zone, to the second.
@@ -112,7 +122,11 @@ impl Locale {
         let decimals = metric.info().map_or(2, |m| usize::from(m.decimals));
         let text = format!("{value:.decimals$}");
         // "-0.0" is a rounding artefact that reads like a fault.
-        if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) {
+        if text
+            .trim_start_matches('-')
+            .chars()
+            .all(|c| matches!(c, '0' | '.'))
+        {
             text.trim_start_matches('-').to_owned()
         } else {
             text
@@ -123,7 +137,11 @@ impl Locale {
     pub(crate) fn value(&self, metric: &Metric, value: f64) -> String {
         let sign = metric.unit().sign();
         let number = self.number(metric, value);
-        if sign.is_empty() { number } else { format!("{number} {sign}") }
+        if sign.is_empty() {
+            number
+        } else {
+            format!("{number} {sign}")
+        }
     }
 
     fn switch(&self, metric: &Metric, value: f64) -> String {
@@ -136,18 +154,28 @@ impl Locale {
     }
 
     pub(crate) fn metric(&self, metric: &Metric) -> String {
-        metric.info().map_or_else(|| metric.to_string(), |m| self.pick(m.zh, m.en).to_owned())
+        metric
+            .info()
+            .map_or_else(|| metric.to_string(), |m| self.pick(m.zh, m.en).to_owned())
     }
 
     /// Where a point is, or what it is if nobody said where.
     pub(crate) fn place(&self, point: &Point) -> String {
         let place = self.pick(&point.place_zh, &point.place_en);
-        if place.is_empty() { point.device.to_string() } else { place.to_owned() }
+        if place.is_empty() {
+            point.device.to_string()
+        } else {
+            place.to_owned()
+        }
     }
 
     pub(crate) fn facility<'a>(&self, facility: &'a Facility) -> &'a str {
         let name = self.pick(&facility.name_zh, &facility.name_en);
-        if name.is_empty() { facility.id.as_str() } else { name }
+        if name.is_empty() {
+            facility.id.as_str()
+        } else {
+            name
+        }
     }
 
     pub(crate) fn kind(&self, kind: FacilityKind) -> String {
@@ -226,7 +254,10 @@ impl Locale {
                 let value = self.value(metric, value);
                 let limit = self.value(metric, limit);
                 match rule.map(|r| &r.kind) {
-                    Some(RuleKind::Threshold { op: Comparison::Below | Comparison::AtMost, .. }) => {
+                    Some(RuleKind::Threshold {
+                        op: Comparison::Below | Comparison::AtMost,
+                        ..
+                    }) => {
                         fl!(self.l, "finding-below", value = value, limit = limit)
                     }
                     _ => fl!(self.l, "finding-above", value = value, limit = limit),
@@ -277,7 +308,11 @@ mod tests {
     use super::*;
 
     fn locale(lang: Lang) -> Locale {
-        Locale::new(lang, TimeZone::get("Asia/Shanghai").unwrap(), UtcMillis(1_700_000_000_000))
+        Locale::new(
+            lang,
+            TimeZone::get("Asia/Shanghai").unwrap(),
+            UtcMillis(1_700_000_000_000),
+        )
     }
 
     #[test]
@@ -302,7 +337,13 @@ mod tests {
         let en = locale(Lang::En);
         assert_eq!(en.moment(UtcMillis(1_700_000_000_000)), "2023-11-15 06:13:20");
         assert_eq!(iso(UtcMillis(1_700_000_000_123)), "2023-11-14T22:13:20.123Z");
-        let ages = [(0, "0 s ago"), (-5_000, "0 s ago"), (89_999, "89 s ago"), (90_000, "2 min ago"), (7_200_000, "2 h ago")];
+        let ages = [
+            (0, "0 s ago"),
+            (-5_000, "0 s ago"),
+            (89_999, "89 s ago"),
+            (90_000, "2 min ago"),
+            (7_200_000, "2 h ago"),
+        ];
         for (ms, want) in ages {
             assert_eq!(en.age(en.now - ms), want, "{ms}");
         }

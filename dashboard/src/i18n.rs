@@ -22,7 +22,9 @@ static EN: LazyLock<FluentLanguageLoader> = LazyLock::new(|| load("en"));
 fn load(tag: &str) -> FluentLanguageLoader {
     let loader = fluent_language_loader!();
     let language = tag.parse().expect("the tags above are language tags");
-    loader.load_languages(&Texts, &[language]).expect("the texts are embedded and tested");
+    loader
+        .load_languages(&Texts, &[language])
+        .expect("the texts are embedded and tested");
     // The marks would stand around every argument, also in attributes and in copied text.
     loader.set_use_isolating(false);
     loader
@@ -87,8 +89,15 @@ impl Lang {
     /// The language a request asks for: by its cookie, else by its `Accept-Language` in the order
     /// given there, else Chinese.
     pub(crate) fn of(headers: &HeaderMap) -> Lang {
-        let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let cookie = text(header::COOKIE).split(';').find_map(|c| c.trim().strip_prefix("lang="));
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+        };
+        let cookie = text(header::COOKIE)
+            .split(';')
+            .find_map(|c| c.trim().strip_prefix("lang="));
         cookie
             .and_then(Lang::parse)
             .or_else(|| text(header::ACCEPT_LANGUAGE).split(',').find_map(Lang::parse))

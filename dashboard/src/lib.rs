@@ -70,7 +70,9 @@ pub struct DashboardState {
 
 impl fmt::Debug for DashboardState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DashboardState").field("site", &self.site).finish_non_exhaustive()
+        f.debug_struct("DashboardState")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,7 +21,10 @@ use domain::{DeviceId, FacilityId, Scope};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, failure::{Failure, Kind}};
+use crate::{
+    app::App,
+    failure::{Failure, Kind},
+};
 pub use feed::LiveFeed;
 pub(crate) use stream::stream;
 
@@ -81,7 +84,9 @@ pub(crate) struct LiveShared {
 
 impl fmt::Debug for LiveShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveShared").field("viewers", &self.viewers()).finish_non_exhaustive()
+        f.debug_struct("LiveShared")
+            .field("viewers", &self.viewers())
+            .finish_non_exhaustive()
     }
 }
 
@@ -112,7 +117,12 @@ impl LiveShared {
 
     /// The topics that somebody looks at.
     fn topics(&self) -> Vec<Topic> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
     }
 }
 
@@ -126,19 +136,32 @@ struct Seat {
 
 impl Seat {
     fn take(app: &Arc<App>, topic: Topic, scope: Scope) -> Result<Seat, Failure> {
-        let permit = Arc::clone(&app.live.seats)
-            .try_acquire_owned()
-            .map_err(|_full| Failure::new(Kind::Busy, format!("{MAX_VIEWERS} pages already follow the live stream")))?;
+        let permit = Arc::clone(&app.live.seats).try_acquire_owned().map_err(|_full| {
+            Failure::new(
+                Kind::Busy,
+                format!("{MAX_VIEWERS} pages already follow the live stream"),
+            )
+        })?;
         let mut watched = app.live.watched.lock().unwrap_or_else(PoisonError::into_inner);
         *watched.entry(topic.clone()).or_insert(0) += 1;
         drop(watched);
-        Ok(Seat { app: Arc::clone(app), topic, scope, _permit: permit })
+        Ok(Seat {
+            app: Arc::clone(app),
+            topic,
+            scope,
+            _permit: permit,
+        })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut watched = self.app.live.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self
+            .app
+            .live
+            .watched
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = watched.get_mut(&self.topic) {
             *count -= 1;
             if *count == 0 {

@@ -135,8 +135,10 @@ impl App {
     /// How every facility in `scope` stands, worst first.
     pub(crate) fn facilities_now(&self, scope: &Scope, directory: &Directory) -> Vec<FacilityNow> {
         let judgement = self.judgement();
-        let mut all: Vec<FacilityNow> =
-            directory.facilities(scope).map(|e| self.facility_now(scope, e, &judgement)).collect();
+        let mut all: Vec<FacilityNow> = directory
+            .facilities(scope)
+            .map(|e| self.facility_now(scope, e, &judgement))
+            .collect();
         all.sort_by(|a, b| (a.worst, &a.entry.facility.id).cmp(&(b.worst, &b.entry.facility.id)));
         all
     }
@@ -147,11 +149,19 @@ impl App {
         entry: &Arc<FacilityEntry>,
         judgement: &Judgement,
     ) -> FacilityNow {
-        let points: Vec<PointNow> =
-            entry.points.iter().map(|p| self.point_now(scope, p, judgement)).collect();
+        let points: Vec<PointNow> = entry
+            .points
+            .iter()
+            .map(|p| self.point_now(scope, p, judgement))
+            .collect();
         let worst = points.iter().map(|p| p.state).min().unwrap_or(Shown::Unknown);
         let headline = headline(entry, &points);
-        FacilityNow { entry: Arc::clone(entry), points, worst, headline }
+        FacilityNow {
+            entry: Arc::clone(entry),
+            points,
+            worst,
+            headline,
+        }
     }
 
     pub(crate) fn point_now(&self, scope: &Scope, entry: &PointEntry, judgement: &Judgement) -> PointNow {
@@ -179,7 +189,10 @@ impl App {
 
     /// Sees to it that every facility's headline has a fresh sparkline, at most `most` of them now.
     pub(crate) async fn draw_headlines(self: &Arc<App>, all: &mut [FacilityNow], most: usize) {
-        let wanted = all.iter().filter_map(|f| f.headline().and_then(|(e, n)| wanted(e, n))).collect();
+        let wanted = all
+            .iter()
+            .filter_map(|f| f.headline().and_then(|(e, n)| wanted(e, n)))
+            .collect();
         self.draw_sparks(wanted, most).await;
         for facility in all {
             if let Some(i) = facility.headline {
@@ -205,7 +218,9 @@ impl App {
         if stale.is_empty() {
             return;
         }
-        let drawn = self.read_blocking(move |app| app.sparks.draw(&app.stores.series, &stale, now)).await;
+        let drawn = self
+            .read_blocking(move |app| app.sparks.draw(&app.stores.series, &stale, now))
+            .await;
         if let Err(failure) = drawn {
             tracing::warn!(cause = failure.cause, "sparklines were not drawn");
         }
@@ -214,7 +229,11 @@ impl App {
 
 fn wanted(entry: &PointEntry, now: &PointNow) -> Option<Wanted> {
     let limit = now.limits.first().map(|l| l.value);
-    Some(Wanted { key: entry.key.clone(), series: now.series?, limit })
+    Some(Wanted {
+        key: entry.key.clone(),
+        series: now.series?,
+        limit,
+    })
 }
 
 /// Judgement learns of silence by its own rules. Where none watches a point, or judgement itself has
@@ -239,13 +258,22 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
         .filter(|r| r.metric.as_ref().is_none_or(|m| *m == point.metric))
         .filter(|r| r.point_type.as_ref().is_none_or(|t| *t == point.point_type))
         .filter_map(|rule| match rule.kind {
-            RuleKind::Threshold { op, limit, .. } => {
-                Some(Limit { op, value: limit, severity: rule.severity, rule: rule.id.clone() })
-            }
+            RuleKind::Threshold { op, limit, .. } => Some(Limit {
+                op,
+                value: limit,
+                severity: rule.severity,
+                rule: rule.id.clone(),
+            }),
             RuleKind::Boolean | RuleKind::NoData { .. } => None,
         })
         .collect();
-    let crossed_first = |l: &Limit| if l.breach_above() { (false, l.value) } else { (true, -l.value) };
+    let crossed_first = |l: &Limit| {
+        if l.breach_above() {
+            (false, l.value)
+        } else {
+            (true, -l.value)
+        }
+    };
     limits.sort_by(|a, b| {
         let ((below_a, a), (below_b, b)) = (crossed_first(a), crossed_first(b));
         below_a.cmp(&below_b).then(a.total_cmp(&b))
@@ -255,18 +283,24 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
 
 /// The value that stands for a facility: the worst breach; else the warmest cold store; else the first point.
 fn headline(entry: &FacilityEntry, points: &[PointNow]) -> Option<usize> {
-    let breach = (0..points.len()).filter(|i| points[*i].state.is_breach()).min_by_key(|i| points[*i].state);
+    let breach = (0..points.len())
+        .filter(|i| points[*i].state.is_breach())
+        .min_by_key(|i| points[*i].state);
     let value = |i: &usize| points[*i].latest.map(|s| s.value);
     let cold = |i: &usize| {
         let point = &entry.points[*i].point;
         point.metric.as_str() == "temperature"
-            && ["fridge", "cold", "chill"].iter().any(|word| point.point_type.contains(word))
+            && ["fridge", "cold", "chill"]
+                .iter()
+                .any(|word| point.point_type.contains(word))
     };
     breach
         .or_else(|| {
-            (0..points.len())
-                .filter(cold)
-                .max_by(|a, b| value(a).unwrap_or(f64::MIN).total_cmp(&value(b).unwrap_or(f64::MIN)))
+            (0..points.len()).filter(cold).max_by(|a, b| {
+                value(a)
+                    .unwrap_or(f64::MIN)
+                    .total_cmp(&value(b).unwrap_or(f64::MIN))
+            })
         })
         .or(if points.is_empty() { None } else { Some(0) })
 }
@@ -296,7 +330,12 @@ mod tests {
     #[test]
     fn what_is_silent_is_unknown_and_never_normal() {
         let now = UtcMillis(10_000_000);
-        let sample = |age_s: i64| Some(Sample { at: now - age_s * 1000, value: 1.0 });
+        let sample = |age_s: i64| {
+            Some(Sample {
+                at: now - age_s * 1000,
+                value: 1.0,
+            })
+        };
         let cases = [
             (Shown::Normal, None, Shown::Unknown),
             (Shown::Normal, sample(10), Shown::Normal),
@@ -304,7 +343,11 @@ mod tests {
             (Shown::Unjudged, sample(361), Shown::Unknown),
             (Shown::Cleared, sample(10), Shown::Cleared),
             (Shown::Pending, sample(361), Shown::Unknown),
-            (Shown::Active(Severity::P1), sample(5000), Shown::Active(Severity::P1)),
+            (
+                Shown::Active(Severity::P1),
+                sample(5000),
+                Shown::Active(Severity::P1),
+            ),
         ];
         for (state, latest, want) in cases {
             assert_eq!(heard(state, latest, 60, now), want, "{state:?} {latest:?}");

@@ -21,8 +21,12 @@ pub(crate) struct Parameters(Vec<(String, String)>);
 impl Parameters {
     /// Reads the query of `uri`.
     pub(crate) fn of(uri: &Uri) -> Result<Parameters, Failure> {
-        let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|e| Failure::new(crate::failure::Kind::BadRequest, format!("the query cannot be read: {e}")))?;
+        let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|e| {
+            Failure::new(
+                crate::failure::Kind::BadRequest,
+                format!("the query cannot be read: {e}"),
+            )
+        })?;
         if query.0.len() > MAX_PARAMETERS {
             return Err(Failure::bad_parameter("?", "one of at most 32 parameters"));
         }
@@ -31,20 +35,30 @@ impl Parameters {
 
     /// The first value of `name` that is not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, v)| n == name && !v.is_empty())
+            .map(|(_, v)| v.as_str())
     }
 
     /// A whole number between `low` and `high`, or `otherwise` when it is not given.
     pub(crate) fn number(&self, name: &str, low: u32, high: u32, otherwise: u32) -> Result<u32, Failure> {
-        let Some(text) = self.get(name) else { return Ok(otherwise) };
+        let Some(text) = self.get(name) else {
+            return Ok(otherwise);
+        };
         match text.parse::<u32>() {
             Ok(n) if (low..=high).contains(&n) => Ok(n),
-            _ => Err(Failure::bad_parameter(name, &format!("a whole number from {low} to {high}"))),
+            _ => Err(Failure::bad_parameter(
+                name,
+                &format!("a whole number from {low} to {high}"),
+            )),
         }
     }
 
     pub(crate) fn facility(&self) -> Result<Option<FacilityId>, Failure> {
-        self.get("facility").map(|text| id("facility", text, FacilityId::new)).transpose()
+        self.get("facility")
+            .map(|text| id("facility", text, FacilityId::new))
+            .transpose()
     }
 
     /// `buckets`, and the span from `from` to `to`. Without them: the last 24 hours up to `now`.
@@ -62,7 +76,9 @@ impl Parameters {
     }
 
     fn moment(&self, name: &str) -> Result<Option<UtcMillis>, Failure> {
-        let Some(text) = self.get(name) else { return Ok(None) };
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
         let parsed = text
             .parse::<i64>()
             .ok()
@@ -85,13 +101,20 @@ pub(crate) fn id<T>(what: &str, text: &str, parse: fn(&str) -> Result<T, IdError
 
 /// The device of a path.
 pub(crate) fn device(facility: &str, device: &str) -> Result<(FacilityId, DeviceId), Failure> {
-    Ok((id("facility", facility, FacilityId::new)?, id("device", device, DeviceId::new)?))
+    Ok((
+        id("facility", facility, FacilityId::new)?,
+        id("device", device, DeviceId::new)?,
+    ))
 }
 
 /// The series of a path.
 pub(crate) fn series_key(facility: &str, device_id: &str, metric: &str) -> Result<SeriesKey, Failure> {
     let (facility, device) = device(facility, device_id)?;
-    Ok(SeriesKey { facility, device, metric: id("metric", metric, Metric::new)? })
+    Ok(SeriesKey {
+        facility,
+        device,
+        metric: id("metric", metric, Metric::new)?,
+    })
 }
 
 #[cfg(test)]
@@ -110,8 +133,14 @@ mod tests {
         let (range, buckets) = window("from=2001-09-09T00:00:00Z&to=1000000000000&buckets=2000").unwrap();
         assert_eq!((range.length_ms(), buckets), (6_400_000, 2_000));
         for bad in [
-            "buckets=0", "buckets=2001", "buckets=x", "from=5&to=5", "from=9&to=5", "from=yesterday",
-            "from=0&to=1000000000000", "to=99999999999999999",
+            "buckets=0",
+            "buckets=2001",
+            "buckets=x",
+            "from=5&to=5",
+            "from=9&to=5",
+            "from=yesterday",
+            "from=0&to=1000000000000",
+            "to=99999999999999999",
         ] {
             assert!(window(bad).is_err(), "{bad}");
         }

@@ -45,11 +45,21 @@ pub(crate) fn troubles(stats: &SystemStats) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if let Some(fault) = &stats.journal_fault {
         let detail = format!("the log takes nothing in: {fault}");
-        reasons.push(Reason { trouble: Trouble::Journal, detail });
+        reasons.push(Reason {
+            trouble: Trouble::Journal,
+            detail,
+        });
     }
     if stats.lag_ms > LATE_MS {
-        let detail = format!("the oldest unread record is {} s old; at most {} s is normal", stats.lag_ms / 1000, LATE_MS / 1000);
-        reasons.push(Reason { trouble: Trouble::Late, detail });
+        let detail = format!(
+            "the oldest unread record is {} s old; at most {} s is normal",
+            stats.lag_ms / 1000,
+            LATE_MS / 1000
+        );
+        reasons.push(Reason {
+            trouble: Trouble::Late,
+            detail,
+        });
     }
     if stats.disk_free_ratio < LEAST_FREE {
         let detail = format!(
@@ -57,7 +67,10 @@ pub(crate) fn troubles(stats: &SystemStats) -> Vec<Reason> {
             stats.disk_free_ratio * 100.0,
             LEAST_FREE * 100.0
         );
-        reasons.push(Reason { trouble: Trouble::Disk, detail });
+        reasons.push(Reason {
+            trouble: Trouble::Disk,
+            detail,
+        });
     }
     reasons
 }
@@ -69,7 +82,10 @@ impl App {
         if let Err(error) = self.stores.records.ping().await {
             tracing::warn!(%error, "the record store does not answer");
             let detail = "the record store does not answer; the cause is in the server's log".to_owned();
-            reasons.push(Reason { trouble: Trouble::Records, detail });
+            reasons.push(Reason {
+                trouble: Trouble::Records,
+                detail,
+            });
         }
         reasons
     }
@@ -81,7 +97,10 @@ mod tests {
 
     #[test]
     fn each_trouble_is_told() {
-        let well = SystemStats { disk_free_ratio: 0.5, ..SystemStats::default() };
+        let well = SystemStats {
+            disk_free_ratio: 0.5,
+            ..SystemStats::default()
+        };
         assert_eq!(troubles(&well), []);
         let ill = SystemStats {
             journal_fault: Some("disk full".into()),

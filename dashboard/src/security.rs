@@ -45,7 +45,10 @@ const HEADERS: [(&str, &str); 6] = [
 
 /// Routes whose answers end by themselves and may be cut off.
 pub(crate) fn time_limited(routes: Router<Arc<App>>) -> Router<Arc<App>> {
-    routes.layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, TIME_LIMIT))
+    routes.layer(TimeoutLayer::with_status_code(
+        StatusCode::REQUEST_TIMEOUT,
+        TIME_LIMIT,
+    ))
 }
 
 /// Puts the guards in front of `router`; the last one named here is met first.
@@ -90,8 +93,11 @@ async fn own_site_only(request: Request, next: Next) -> Response {
     if safe || from_own_site(request.headers(), request.uri()) {
         return next.run(request).await;
     }
-    Failure::new(Kind::CrossSite, "neither Sec-Fetch-Site nor Origin says that it comes from this server")
-        .into_response()
+    Failure::new(
+        Kind::CrossSite,
+        "neither Sec-Fetch-Site nor Origin says that it comes from this server",
+    )
+    .into_response()
 }
 
 fn from_own_site(headers: &HeaderMap, uri: &Uri) -> bool {
@@ -99,7 +105,9 @@ fn from_own_site(headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return matches!(site, "same-origin" | "none");
     }
-    let origin = text(header::ORIGIN).and_then(|o| o.split_once("://")).map(|(_, host)| host);
+    let origin = text(header::ORIGIN)
+        .and_then(|o| o.split_once("://"))
+        .map(|(_, host)| host);
     origin.is_some() && origin == host(headers, uri)
 }
 
@@ -127,7 +135,9 @@ fn is_loopback(host: &str) -> bool {
 
 fn is_port(text: &str) -> bool {
     text.is_empty()
-        || text.strip_prefix(':').is_some_and(|p| !p.is_empty() && p.chars().all(|c| c.is_ascii_digit()))
+        || text
+            .strip_prefix(':')
+            .is_some_and(|p| !p.is_empty() && p.chars().all(|c| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -136,12 +146,30 @@ mod tests {
 
     #[test]
     fn only_loopback_names_are_hosts() {
-        for good in ["localhost", "LOCALHOST:8080", "127.0.0.1", "127.0.0.1:1", "127.8.8.8:80", "[::1]", "[::1]:8080"] {
+        for good in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "127.8.8.8:80",
+            "[::1]",
+            "[::1]:8080",
+        ] {
             assert!(is_loopback(good), "{good}");
         }
         let bad = [
-            "", "example.com", "localhost.example.com", "localhost:", "localhost:x", "127.0.0.1.nip.io", "10.0.0.1",
-            "[::2]", "[::1]x", "[::1", "0.0.0.0", "127.0.0.1@evil:80",
+            "",
+            "example.com",
+            "localhost.example.com",
+            "localhost:",
+            "localhost:x",
+            "127.0.0.1.nip.io",
+            "10.0.0.1",
+            "[::2]",
+            "[::1]x",
+            "[::1",
+            "0.0.0.0",
+            "127.0.0.1@evil:80",
         ];
         for bad in bad {
             assert!(!is_loopback(bad), "{bad}");
@@ -169,7 +197,11 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
             }
-            assert_eq!(from_own_site(&headers, &Uri::from_static("/x")), want, "{site:?} {origin:?}");
+            assert_eq!(
+                from_own_site(&headers, &Uri::from_static("/x")),
+                want,
+                "{site:?} {origin:?}"
+            );
         }
     }
 }

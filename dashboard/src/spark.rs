@@ -34,7 +34,9 @@ pub(crate) struct Spark {
 /// The values that a picture spans, lowest and highest.
 pub(crate) fn span<'a>(buckets: impl IntoIterator<Item = &'a Bucket>, limit: Option<f64>) -> (f64, f64) {
     let values = buckets.into_iter().flat_map(|b| [b.min, b.max]).chain(limit);
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+        (l.min(v), h.max(v))
+    });
     // A flat line stands in the middle instead of filling the picture with its noise.
     let pad = ((high - low) * 0.1).max(0.5);
     (low - pad, high + pad)
@@ -46,7 +48,10 @@ fn draw(buckets: &[Bucket], range: TimeRange, limit: Option<f64>, size: (f64, f6
         return Spark::default();
     }
     let scale = span(buckets, limit);
-    Spark { line: path(buckets, range, scale, size), limit_y: limit.map(|v| height_of(v, scale, size.1)) }
+    Spark {
+        line: path(buckets, range, scale, size),
+        limit_y: limit.map(|v| height_of(v, scale, size.1)),
+    }
 }
 
 /// Where `value` lies in a picture that spans `scale` over `height`; the top is 0.
@@ -57,7 +62,11 @@ pub(crate) fn height_of(value: f64, scale: (f64, f64), height: f64) -> f64 {
 /// The line through the averages of `buckets`. A gap in the data is a gap in the line.
 pub(crate) fn path(buckets: &[Bucket], range: TimeRange, scale: (f64, f64), size: (f64, f64)) -> String {
     let x = |at: UtcMillis| at.ms_since(range.from) as f64 / range.length_ms() as f64 * size.0;
-    let step = buckets.windows(2).map(|w| w[1].start.ms_since(w[0].start)).min().unwrap_or(0);
+    let step = buckets
+        .windows(2)
+        .map(|w| w[1].start.ms_since(w[0].start))
+        .min()
+        .unwrap_or(0);
     let mut line = String::with_capacity(buckets.len() * 11);
     let mut last: Option<UtcMillis> = None;
     for bucket in buckets {
@@ -104,7 +113,8 @@ impl SparkBook {
     pub(crate) fn stale(&self, wanted: Vec<Wanted>, now: UtcMillis, most: usize) -> Vec<Wanted> {
         let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |w: &Wanted| {
-            book.get(&w.key).is_some_and(|d| now.ms_since(d.at).abs() < FRESH_MS && d.limit == w.limit)
+            book.get(&w.key)
+                .is_some_and(|d| now.ms_since(d.at).abs() < FRESH_MS && d.limit == w.limit)
         };
         wanted.into_iter().filter(|w| !fresh(w)).take(most).collect()
     }
@@ -126,7 +136,14 @@ impl SparkBook {
             if book.len() >= MAX_LINES {
                 book.clear();
             }
-            book.insert(want.key.clone(), Drawn { at: now, limit: want.limit, spark });
+            book.insert(
+                want.key.clone(),
+                Drawn {
+                    at: now,
+                    limit: want.limit,
+                    spark,
+                },
+            );
         }
     }
 }
@@ -136,12 +153,22 @@ mod tests {
     use super::*;
 
     fn bucket(start: i64, value: f64) -> Bucket {
-        Bucket { start: UtcMillis(start), count: 1, min: value, max: value, sum: value, last: value }
+        Bucket {
+            start: UtcMillis(start),
+            count: 1,
+            min: value,
+            max: value,
+            sum: value,
+            last: value,
+        }
     }
 
     #[test]
     fn a_gap_in_the_data_is_a_gap_in_the_line() {
-        let range = TimeRange { from: UtcMillis(0), to: UtcMillis(100) };
+        let range = TimeRange {
+            from: UtcMillis(0),
+            to: UtcMillis(100),
+        };
         let buckets = [bucket(0, 1.0), bucket(10, 2.0), bucket(20, 1.0), bucket(80, 1.0)];
         let spark = draw(&buckets, range, Some(9.0), (100.0, 10.0));
         assert_eq!(spark.line.matches('M').count(), 2, "{}", spark.line);
@@ -152,7 +179,10 @@ mod tests {
 
     #[test]
     fn nothing_measured_draws_nothing() {
-        let range = TimeRange { from: UtcMillis(0), to: UtcMillis(100) };
+        let range = TimeRange {
+            from: UtcMillis(0),
+            to: UtcMillis(100),
+        };
         assert_eq!(draw(&[], range, Some(1.0), (1.0, 1.0)), Spark::default());
     }
 }

@@ -21,7 +21,11 @@ pub(crate) struct SampleBody {
 
 impl From<Sample> for SampleBody {
     fn from(sample: Sample) -> SampleBody {
-        SampleBody { at: iso(sample.at), at_ms: sample.at.0, value: sample.value }
+        SampleBody {
+            at: iso(sample.at),
+            at_ms: sample.at.0,
+            value: sample.value,
+        }
     }
 }
 
@@ -129,7 +133,11 @@ struct NoteBody {
 
 impl From<&Note> for NoteBody {
     fn from(note: &Note) -> NoteBody {
-        NoteBody { by: note.by.clone(), at: iso(note.at), comment: note.comment.clone() }
+        NoteBody {
+            by: note.by.clone(),
+            at: iso(note.at),
+            comment: note.comment.clone(),
+        }
     }
 }
 

@@ -30,17 +30,31 @@ pub(super) async fn list(
         Some(_) => return Err(Failure::bad_parameter("before", "a case's number")),
     };
     let mut states = Vec::new();
-    for code in parameters.get("state").unwrap_or_default().split(',').filter(|c| !c.is_empty()) {
-        let state = CaseState::parse(code)
-            .ok_or_else(|| Failure::bad_parameter("state", "of open, acknowledged, closed, with commas between"))?;
+    for code in parameters
+        .get("state")
+        .unwrap_or_default()
+        .split(',')
+        .filter(|c| !c.is_empty())
+    {
+        let state = CaseState::parse(code).ok_or_else(|| {
+            Failure::bad_parameter("state", "of open, acknowledged, closed, with commas between")
+        })?;
         states.push(state);
     }
     // One more than asked for tells whether there is a next page.
-    let filter = CaseFilter { facility: parameters.facility()?, states, limit: limit + 1, before };
+    let filter = CaseFilter {
+        facility: parameters.facility()?,
+        states,
+        limit: limit + 1,
+        before,
+    };
     let mut cases = app.stores.records.cases(&visitor.scope, &filter).await?;
     let more = cases.len() > limit as usize;
     cases.truncate(limit as usize);
     let next = cases.last().filter(|_| more).map(|c| c.id.0);
     let rules = app.stores.alerts.rules();
-    Ok(json(Cases { cases: cases.iter().map(|c| CaseBody::new(c, &rules)).collect(), next }))
+    Ok(json(Cases {
+        cases: cases.iter().map(|c| CaseBody::new(c, &rules)).collect(),
+        next,
+    }))
 }

@@ -59,8 +59,15 @@ pub(super) async fn list(
     let parameters = Parameters::of(&uri)?;
     let limit = parameters.number("limit", 1, 1_000, 200)? as usize;
     let facility = parameters.facility()?;
-    let after = parameters.get("after").map(|text| id("after", text, IdentityName::new)).transpose()?;
-    let mut identities = app.stores.records.devices(&visitor.scope, facility.as_ref()).await?;
+    let after = parameters
+        .get("after")
+        .map(|text| id("after", text, IdentityName::new))
+        .transpose()?;
+    let mut identities = app
+        .stores
+        .records
+        .devices(&visitor.scope, facility.as_ref())
+        .await?;
     identities.retain(|i| after.as_ref().is_none_or(|a| i.name > *a));
     identities.sort_by(|a, b| a.name.cmp(&b.name));
     let more = identities.len() > limit;
@@ -70,7 +77,11 @@ pub(super) async fn list(
         .iter()
         .filter_map(|identity| match &identity.access {
             Access::Device { facility, device, .. } => {
-                let status = app.stores.devices.get(&visitor.scope, facility, device).unwrap_or_default();
+                let status = app
+                    .stores
+                    .devices
+                    .get(&visitor.scope, facility, device)
+                    .unwrap_or_default();
                 Some(body(identity, (facility, device), status))
             }
             Access::Service { .. } => None,
@@ -79,7 +90,11 @@ pub(super) async fn list(
     Ok(json(Devices { devices, next }))
 }
 
-fn body(identity: &Identity, (facility, device): (&FacilityId, &DeviceId), status: DeviceStatus) -> DeviceBody {
+fn body(
+    identity: &Identity,
+    (facility, device): (&FacilityId, &DeviceId),
+    status: DeviceStatus,
+) -> DeviceBody {
     DeviceBody {
         identity: identity.name.to_string(),
         facility: facility.to_string(),

@@ -31,7 +31,10 @@ pub(super) async fn list(
 ) -> Result<impl IntoResponse, Failure> {
     let parameters = Parameters::of(&uri)?;
     let limit = parameters.number("limit", 1, 500, 100)? as usize;
-    let after = parameters.get("after").map(|text| id("after", text, FacilityId::new)).transpose()?;
+    let after = parameters
+        .get("after")
+        .map(|text| id("after", text, FacilityId::new))
+        .transpose()?;
     let only = parameters.facility()?;
     let directory = app.directory().await?;
     let judgement = app.judgement();
@@ -43,7 +46,12 @@ pub(super) async fn list(
     let mut last = None;
     for entry in wanted.by_ref().take(limit) {
         let now = app.facility_now(&visitor.scope, entry, &judgement);
-        let points = entry.points.iter().zip(&now.points).map(|(e, p)| PointBody::new(e, p)).collect();
+        let points = entry
+            .points
+            .iter()
+            .zip(&now.points)
+            .map(|(e, p)| PointBody::new(e, p))
+            .collect();
         facilities.push(FacilityBody::new(&entry.facility, now.worst.code(), points));
         last = Some(entry.facility.id.to_string());
     }

@@ -43,7 +43,14 @@ struct BucketBody {
 
 impl From<&Bucket> for BucketBody {
     fn from(b: &Bucket) -> BucketBody {
-        BucketBody { start_ms: b.start.0, count: b.count, min: b.min, max: b.max, avg: b.avg(), last: b.last }
+        BucketBody {
+            start_ms: b.start.0,
+            count: b.count,
+            min: b.min,
+            max: b.max,
+            avg: b.avg(),
+            last: b.last,
+        }
     }
 }
 

@@ -86,8 +86,10 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     if reasons.is_empty() {
         return json(serde_json::json!({ "status": "ready" })).into_response();
     }
-    let list: Vec<_> =
-        reasons.iter().map(|r| serde_json::json!({ "code": r.trouble.code(), "detail": r.detail })).collect();
+    let list: Vec<_> = reasons
+        .iter()
+        .map(|r| serde_json::json!({ "code": r.trouble.code(), "detail": r.detail }))
+        .collect();
     let body = serde_json::json!({
         "type": "urn:sunshine:problem:not-ready",
         "title": "The server cannot do its work",
@@ -96,59 +98,119 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         "remedy": "Remove the named reasons; the server becomes ready again by itself.",
         "reasons": list,
     });
-    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/problem+json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (StatusCode::SERVICE_UNAVAILABLE, headers, body.to_string()).into_response()
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let text = exposition(&(app.stores.stats)(), app.live.viewers());
-    let headers =
-        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
     (headers, text)
 }
 
 /// The figures in Prometheus' text format.
 fn exposition(stats: &SystemStats, viewers: usize) -> String {
     let mut out = String::with_capacity(4_096);
-    let counters = [
-        ("records_accepted_total", "Records the log has accepted.", stats.records_accepted),
-        ("readings_stored_total", "Readings stored and queryable.", stats.readings_stored),
-        ("journal_syncs_total", "Times the log was synced to disk.", stats.journal_syncs),
-    ];
-    for (name, help, value) in counters {
+    for (name, help, value) in counters(stats) {
         family(&mut out, name, "counter", help);
         line(&mut out, name, "", value as f64);
     }
     for (name, help, values) in [
-        ("rejects_total", "Payloads that were not understood.", &stats.rejects),
-        ("refusals_total", "Clients and messages the broker turned away.", &stats.refusals),
+        (
+            "rejects_total",
+            "Payloads that were not understood.",
+            &stats.rejects,
+        ),
+        (
+            "refusals_total",
+            "Clients and messages the broker turned away.",
+            &stats.refusals,
+        ),
     ] {
         family(&mut out, name, "counter", help);
         for (reason, value) in values {
             line(&mut out, name, &format!("{{reason=\"{reason}\"}}"), *value as f64);
         }
     }
-    let gauges = [
-        ("lag_bytes", "Bytes in the log that are not yet read.", stats.lag_bytes as f64),
-        ("lag_seconds", "Age of the oldest record that is not yet read.", stats.lag_ms as f64 / 1000.0),
-        ("mqtt_connections", "MQTT connections.", stats.connections as f64),
-        ("series", "Series known.", stats.series as f64),
-        ("journal_bytes", "Bytes the log occupies.", stats.journal_bytes as f64),
-        ("journal_capacity_bytes", "The most bytes the log may occupy.", stats.journal_capacity_bytes as f64),
-        ("disk_free_ratio", "Free share of the data disk.", stats.disk_free_ratio),
-        ("journal_fault", "1 while the log takes nothing in.", f64::from(u8::from(stats.journal_fault.is_some()))),
-        ("live_viewers", "Pages that follow the live stream.", viewers as f64),
-    ];
-    for (name, help, value) in gauges {
+    for (name, help, value) in gauges(stats, viewers) {
         family(&mut out, name, "gauge", help);
         line(&mut out, name, "", value);
     }
     out
 }
 
+fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
+    [
+        (
+            "records_accepted_total",
+            "Records the log has accepted.",
+            stats.records_accepted,
+        ),
+        (
+            "readings_stored_total",
+            "Readings stored and queryable.",
+            stats.readings_stored,
+        ),
+        (
+            "journal_syncs_total",
+            "Times the log was synced to disk.",
+            stats.journal_syncs,
+        ),
+    ]
+}
+
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 9] {
+    let fault = if stats.journal_fault.is_some() { 1.0 } else { 0.0 };
+    let capacity = stats.journal_capacity_bytes as f64;
+    [
+        (
+            "lag_bytes",
+            "Bytes in the log that are not yet read.",
+            stats.lag_bytes as f64,
+        ),
+        (
+            "lag_seconds",
+            "Age of the oldest record that is not yet read.",
+            stats.lag_ms as f64 / 1000.0,
+        ),
+        ("mqtt_connections", "MQTT connections.", stats.connections as f64),
+        ("series", "Series known.", stats.series as f64),
+        (
+            "journal_bytes",
+            "Bytes the log occupies.",
+            stats.journal_bytes as f64,
+        ),
+        (
+            "journal_capacity_bytes",
+            "The most bytes the log may occupy.",
+            capacity,
+        ),
+        (
+            "disk_free_ratio",
+            "Free share of the data disk.",
+            stats.disk_free_ratio,
+        ),
+        ("journal_fault", "1 while the log takes nothing in.", fault),
+        (
+            "live_viewers",
+            "Pages that follow the live stream.",
+            viewers as f64,
+        ),
+    ]
+}
+
 fn family(out: &mut String, name: &str, kind: &str, help: &str) {
-    writeln!(out, "# HELP sunshine_{name} {help}\n# TYPE sunshine_{name} {kind}")
-        .expect("writing to a String succeeds");
+    writeln!(
+        out,
+        "# HELP sunshine_{name} {help}\n# TYPE sunshine_{name} {kind}"
+    )
+    .expect("writing to a String succeeds");
 }
 
 fn line(out: &mut String, name: &str, labels: &str, value: f64) {

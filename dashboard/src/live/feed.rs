@@ -38,7 +38,9 @@ pub struct LiveFeed {
 
 impl fmt::Debug for LiveFeed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LiveFeed").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("LiveFeed")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,13 +127,15 @@ impl LiveFeed {
     }
 
     fn measure_rate(&mut self) {
-        if self.number % RATE_LOOKS != 0 && self.stored.is_some() {
+        if !self.number.is_multiple_of(RATE_LOOKS) && self.stored.is_some() {
             return;
         }
         let stored = (self.app.stores.stats)().readings_stored;
         if let Some((at, before)) = self.stored {
             let seconds = at.elapsed().as_secs_f64().max(0.001);
-            self.app.live.set_rate((stored.saturating_sub(before) as f64 / seconds).round() as u64);
+            self.app
+                .live
+                .set_rate((stored.saturating_sub(before) as f64 / seconds).round() as u64);
         }
         self.stored = Some((Instant::now(), stored));
     }
@@ -148,7 +152,14 @@ impl LiveFeed {
             }
         }
         if !frame.tiles.is_empty() {
-            let joined = |i: usize| frame.tiles.iter().map(|(_, said)| &*said[i]).collect::<String>().into();
+            let joined = |i: usize| {
+                frame
+                    .tiles
+                    .iter()
+                    .map(|(_, said)| &*said[i])
+                    .collect::<String>()
+                    .into()
+            };
             frame.all_tiles = Some([joined(0), joined(1)]);
         }
     }
@@ -175,7 +186,9 @@ impl LiveFeed {
     fn changed_parts(&mut self, directory: &Directory, topics: Vec<Topic>, frame: &mut Frame) {
         self.parts.retain(|topic, _| topics.contains(topic));
         for topic in topics {
-            let Some(said) = render::part(&self.app, &Scope::everything(), directory, &topic) else { continue };
+            let Some(said) = render::part(&self.app, &Scope::everything(), directory, &topic) else {
+                continue;
+            };
             let print = hash(&said);
             if self.parts.insert(topic.clone(), print) != Some(print) {
                 frame.parts.insert(topic, said);

@@ -24,7 +24,9 @@ use crate::{
 /// One text per language. A text that cannot be drawn is left out, and logged: the page keeps what it has.
 pub(super) fn in_every_language(app: &App, say: impl Fn(&Locale) -> askama::Result<String>) -> Option<Said> {
     let now = app.stores.clock.now();
-    let mut said = Lang::ALL.map(|lang| say(&Locale::new(lang, app.zone.clone(), now))).into_iter();
+    let mut said = Lang::ALL
+        .map(|lang| say(&Locale::new(lang, app.zone.clone(), now)))
+        .into_iter();
     match (said.next(), said.next()) {
         (Some(Ok(zh)), Some(Ok(en))) => Some([one_line(&zh), one_line(&en)]),
         (first, second) => {
@@ -52,19 +54,30 @@ pub(super) fn tile(app: &App, facility: &FacilityNow) -> Option<Said> {
 }
 
 pub(super) fn kpis(app: &App, figures: &Figures) -> Option<Said> {
-    in_every_language(app, |locale| Ok(partial("kpis", &Kpis::new(locale, figures).render()?)))
+    in_every_language(app, |locale| {
+        Ok(partial("kpis", &Kpis::new(locale, figures).render()?))
+    })
 }
 
 pub(super) fn queue(app: &App, directory: &Directory, cases: &[Case]) -> Option<Said> {
     let scope = Scope::everything();
     let rules = app.stores.alerts.rules();
     in_every_language(app, |locale| {
-        CaseTeller { locale, scope: &scope, directory, rules: &rules }.queue(cases).render()
+        CaseTeller {
+            locale,
+            scope: &scope,
+            directory,
+            rules: &rules,
+        }
+        .queue(cases)
+        .render()
     })
 }
 
 pub(super) fn points(app: &App, facility: &FacilityNow) -> Option<Said> {
-    in_every_language(app, |locale| Ok(partial("points", &Points::new(locale, facility).render()?)))
+    in_every_language(app, |locale| {
+        Ok(partial("points", &Points::new(locale, facility).render()?))
+    })
 }
 
 /// The part of a page that `topic` is about, unless it is made of tiles.

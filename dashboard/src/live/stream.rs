@@ -34,7 +34,12 @@ pub(crate) async fn stream(
     let closing = app.live.closing.clone();
     let frames = app.live.frames.subscribe();
     let seat = Seat::take(&app, topic, visitor.scope)?;
-    let viewer = Viewer { seat, frames, lang: visitor.lang, behind: true };
+    let viewer = Viewer {
+        seat,
+        frames,
+        lang: visitor.lang,
+        behind: true,
+    };
     let events = stream::unfold(viewer, |mut viewer| async move {
         let events = viewer.next().await?;
         Some((stream::iter(events.into_iter().map(Ok)), viewer))
@@ -48,13 +53,20 @@ fn topic(parameters: &Parameters) -> Result<Topic, Failure> {
     match of("page") {
         "overview" => Ok(Topic::Overview),
         "facilities" => Ok(Topic::Facilities),
-        "facility" => Ok(Topic::Facility(id("facility", of("facility"), domain::FacilityId::new)?)),
+        "facility" => Ok(Topic::Facility(id(
+            "facility",
+            of("facility"),
+            domain::FacilityId::new,
+        )?)),
         "device" => {
             let (facility, device) = device(of("facility"), of("device"))?;
             Ok(Topic::Device(facility, device))
         }
         "plain" => Ok(Topic::Plain),
-        _ => Err(Failure::bad_parameter("page", "overview, facilities, facility, device or plain")),
+        _ => Err(Failure::bad_parameter(
+            "page",
+            "overview, facilities, facility, device or plain",
+        )),
     }
 }
 
@@ -102,7 +114,12 @@ impl Viewer {
         let mut events = Vec::new();
         if self.seat.topic == Topic::Overview && sees_all {
             html.extend(frame.kpis.as_ref().map(|said| &*said[i]));
-            events.extend(frame.queue.as_ref().map(|said| Event::default().event("queue").data(&*said[i])));
+            events.extend(
+                frame
+                    .queue
+                    .as_ref()
+                    .map(|said| Event::default().event("queue").data(&*said[i])),
+            );
         }
         if self.may_see_topic() {
             html.extend(frame.parts.get(&self.seat.topic).map(|said| &*said[i]));
@@ -115,7 +132,7 @@ impl Viewer {
         if frame.directory_changed {
             events.push(Event::default().event("directory").data("changed"));
         }
-        if frame.number % BEAT_FRAMES == 0 {
+        if frame.number.is_multiple_of(BEAT_FRAMES) {
             events.push(beat(frame.at_ms));
         }
         events
@@ -142,8 +159,12 @@ impl Viewer {
         let (app, scope, i) = (&self.seat.app, &self.seat.scope, self.lang.index());
         let directory = app.directory().await?;
         if !matches!(self.seat.topic, Topic::Overview | Topic::Facilities) {
-            let part = render::part(app, scope, &directory, &self.seat.topic).filter(|_| self.may_see_topic());
-            return Ok(part.map(|said| Event::default().data(&*said[i])).into_iter().collect());
+            let part =
+                render::part(app, scope, &directory, &self.seat.topic).filter(|_| self.may_see_topic());
+            return Ok(part
+                .map(|said| Event::default().data(&*said[i]))
+                .into_iter()
+                .collect());
         }
         let mut all = app.facilities_now(scope, &directory);
         app.draw_headlines(&mut all, MAX_SPARKS).await;
@@ -152,7 +173,9 @@ impl Viewer {
         let mut events = Vec::new();
         if self.seat.topic == Topic::Overview {
             let cases = app.open_cases(scope).await?;
-            html.extend(render::kpis(app, &Figures::new(&all, &cases, app.live.rate())).map(|s| s[i].to_string()));
+            html.extend(
+                render::kpis(app, &Figures::new(&all, &cases, app.live.rate())).map(|s| s[i].to_string()),
+            );
             let queue = render::queue(app, &directory, &cases);
             events.extend(queue.map(|said| Event::default().event("queue").data(&*said[i])));
         }

@@ -68,7 +68,10 @@ struct ConflictPage {
 fn case_id(text: &str) -> Result<CaseId, Failure> {
     match text.parse::<i64>() {
         Ok(n) if n > 0 => Ok(CaseId(n)),
-        _ => Err(Failure::new(Kind::BadRequest, "the case is not a number of ours: they are 1 and above")),
+        _ => Err(Failure::new(
+            Kind::BadRequest,
+            "the case is not a number of ours: they are 1 and above",
+        )),
     }
 }
 
@@ -87,20 +90,32 @@ pub(crate) async fn show(
     let directory = app.directory().await?;
     let rules = app.stores.alerts.rules();
     let rule = rules.get(&case.rule);
-    let teller =
-        CaseTeller { locale: &locale, scope: &visitor.scope, directory: &directory, rules: &rules };
+    let teller = CaseTeller {
+        locale: &locale,
+        scope: &visitor.scope,
+        directory: &directory,
+        rules: &rules,
+    };
     let words = teller.tell(&case);
     let request = case_chart(&app, &visitor, &locale, &directory, &case);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let title = fl!(locale.l, "case-title", id = case.id.0);
-    let page = Page::new(&app, &visitor, Nav::Overview, title, &format!("/cases/{}", case.id));
+    let page = Page::new(
+        &app,
+        &visitor,
+        Nav::Overview,
+        title,
+        &format!("/cases/{}", case.id),
+    );
     let view = CasePage {
         page,
         rule: case.rule.to_string(),
         rule_version: case.rule_version.clone(),
         criterion: rule.map(|r| locale.criterion(r)).unwrap_or_default(),
         source: rule.map(|r| r.source.clone()).unwrap_or_default(),
-        action: rule.map(|r| locale.pick(&r.action_zh, &r.action_en).to_owned()).unwrap_or_default(),
+        action: rule
+            .map(|r| locale.pick(&r.action_zh, &r.action_en).to_owned())
+            .unwrap_or_default(),
         facility_id: case.point.facility.to_string(),
         device: case.point.device.to_string(),
         history: history(&locale, &case),
@@ -128,11 +143,20 @@ fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
         mark,
     };
     let mut lines = vec![
-        (case.since, machine(case.since, fl!(locale.l, "history-since"), "warn")),
-        (case.raised_at, machine(case.raised_at, fl!(locale.l, "history-raised"), "crit")),
+        (
+            case.since,
+            machine(case.since, fl!(locale.l, "history-since"), "warn"),
+        ),
+        (
+            case.raised_at,
+            machine(case.raised_at, fl!(locale.l, "history-raised"), "crit"),
+        ),
     ];
     if let Some(note) = &case.acknowledged {
-        lines.push((note.at, person(note, fl!(locale.l, "history-acknowledged"), "calm")));
+        lines.push((
+            note.at,
+            person(note, fl!(locale.l, "history-acknowledged"), "calm"),
+        ));
     }
     if let Some(at) = case.cleared_at {
         lines.push((at, machine(at, fl!(locale.l, "history-cleared"), "ok")));
@@ -156,9 +180,10 @@ fn case_chart(
     let from = (case.since - MARGIN_MS).max(to - MAX_CHART_MS);
     let entry = directory.point(&visitor.scope, &case.point);
     let now = entry.map(|e| app.point_now(&visitor.scope, e, &app.judgement()));
-    let label = entry.map_or_else(|| case.point.to_string(), |e| {
-        format!("{} · {}", locale.place(&e.point), locale.metric(&e.key.metric))
-    });
+    let label = entry.map_or_else(
+        || case.point.to_string(),
+        |e| format!("{} · {}", locale.place(&e.point), locale.metric(&e.key.metric)),
+    );
     ChartRequest {
         label: label.clone(),
         lines: vec![ChartLine {
@@ -190,13 +215,23 @@ impl CaseForm {
     fn note(&self, app: &App) -> Result<Note, Failure> {
         let by = self.by.trim();
         if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
-            return Err(Failure::bad_parameter("by", &format!("a name of 1 to {MAX_NAME} characters")));
+            return Err(Failure::bad_parameter(
+                "by",
+                &format!("a name of 1 to {MAX_NAME} characters"),
+            ));
         }
         let comment = self.comment.trim().replace("\r\n", "\n");
         if comment.chars().count() > MAX_COMMENT {
-            return Err(Failure::bad_parameter("comment", &format!("at most {MAX_COMMENT} characters")));
+            return Err(Failure::bad_parameter(
+                "comment",
+                &format!("at most {MAX_COMMENT} characters"),
+            ));
         }
-        Ok(Note { by: by.to_owned(), at: app.stores.clock.now(), comment })
+        Ok(Note {
+            by: by.to_owned(),
+            at: app.stores.clock.now(),
+            comment,
+        })
     }
 }
 
@@ -221,7 +256,11 @@ pub(crate) async fn acknowledge(
 ) -> Result<Response, Failure> {
     let (id, form) = (case_id(&case)?, filled(form)?);
     let note = form.note(&app)?;
-    let done = app.stores.alerts.acknowledge(&visitor.scope, id, form.version, note).await;
+    let done = app
+        .stores
+        .alerts
+        .acknowledge(&visitor.scope, id, form.version, note)
+        .await;
     after(&app, &visitor, &form, id, done.map_err(Failure::from)).await
 }
 
@@ -233,7 +272,11 @@ pub(crate) async fn close(
 ) -> Result<Response, Failure> {
     let (id, form) = (case_id(&case)?, filled(form)?);
     let note = form.note(&app)?;
-    let done = app.stores.alerts.close(&visitor.scope, id, form.version, note).await;
+    let done = app
+        .stores
+        .alerts
+        .close(&visitor.scope, id, form.version, note)
+        .await;
     after(&app, &visitor, &form, id, done.map_err(Failure::from)).await
 }
 
@@ -247,7 +290,11 @@ async fn after(
 ) -> Result<Response, Failure> {
     match done {
         Ok(_) => {
-            let target = if form.back == "overview" { "/".to_owned() } else { format!("/cases/{id}") };
+            let target = if form.back == "overview" {
+                "/".to_owned()
+            } else {
+                format!("/cases/{id}")
+            };
             Ok((StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response())
         }
         Err(failure) if failure.kind == Kind::Conflict => conflict(app, visitor, form, id).await,
@@ -265,9 +312,19 @@ async fn conflict(
     let locale = visitor.locale(app);
     let directory = app.directory().await?;
     let rules = app.stores.alerts.rules();
-    let teller =
-        CaseTeller { locale: &locale, scope: &visitor.scope, directory: &directory, rules: &rules };
-    let page = Page::new(app, visitor, Nav::Overview, fl!(locale.l, "err-conflict"), &format!("/cases/{id}"));
+    let teller = CaseTeller {
+        locale: &locale,
+        scope: &visitor.scope,
+        directory: &directory,
+        rules: &rules,
+    };
+    let page = Page::new(
+        app,
+        visitor,
+        Nav::Overview,
+        fl!(locale.l, "err-conflict"),
+        &format!("/cases/{id}"),
+    );
     let by = match case.state {
         CaseState::Closed => case.closed.as_ref(),
         _ => case.acknowledged.as_ref(),
@@ -275,7 +332,11 @@ async fn conflict(
     let mut words = teller.tell(&case);
     words.acknowledged_by = by.map(|n| n.by.clone()).unwrap_or_default();
     let comment = form.comment.chars().take(MAX_COMMENT).collect();
-    let view = ConflictPage { page, case: words, comment };
+    let view = ConflictPage {
+        page,
+        case: words,
+        comment,
+    };
     let mut response = view.page.answer(view.render())?;
     *response.status_mut() = StatusCode::CONFLICT;
     Ok(response)

@@ -74,7 +74,10 @@ impl App {
             .take(MAX_REFUSALS)
             .map(|refusal| RefusalRow {
                 at: locale.stamp(refusal.at).ago(),
-                identity: refusal.identity.as_ref().map_or_else(String::new, ToString::to_string),
+                identity: refusal
+                    .identity
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
                 reason: refusal_reason(locale, refusal.reason),
                 detail: refusal.detail.clone(),
             })
@@ -88,7 +91,9 @@ fn may_see(scope: &Scope, refusal: &Refusal) -> bool {
         return true;
     }
     let facility = refusal.identity.as_ref().and_then(|n| n.as_str().split_once('/'));
-    facility.and_then(|(f, _)| FacilityId::new(f).ok()).is_some_and(|f| scope.allows(&f))
+    facility
+        .and_then(|(f, _)| FacilityId::new(f).ok())
+        .is_some_and(|f| scope.allows(&f))
 }
 
 pub(crate) async fn list(
@@ -98,11 +103,20 @@ pub(crate) async fn list(
 ) -> Result<Response, Failure> {
     let parameters = Parameters::of(&uri)?;
     let facility = parameters.facility()?;
-    let query = parameters.get("q").unwrap_or_default().chars().take(64).collect::<String>();
+    let query = parameters
+        .get("q")
+        .unwrap_or_default()
+        .chars()
+        .take(64)
+        .collect::<String>();
     let from = parameters.number("from", 0, 10_000_000, 0)? as usize;
     let locale = visitor.locale(&app);
     let directory = app.directory().await?;
-    let identities = app.stores.records.devices(&visitor.scope, facility.as_ref()).await?;
+    let identities = app
+        .stores
+        .records
+        .devices(&visitor.scope, facility.as_ref())
+        .await?;
     let mut all: Vec<(FacilityId, DeviceId)> = identities
         .into_iter()
         .filter_map(|identity| match identity.access {
@@ -114,7 +128,9 @@ pub(crate) async fn list(
     all.sort();
     let found = all.len();
     let rows = all.iter().skip(from).take(PER_PAGE);
-    let rows = rows.map(|(f, d)| row(&app, &visitor, &locale, &directory, (f, d))).collect();
+    let rows = rows
+        .map(|(f, d)| row(&app, &visitor, &locale, &directory, (f, d)))
+        .collect();
     let facilities = directory
         .facilities(&visitor.scope)
         .map(|e| FacilityChoice {
@@ -124,7 +140,13 @@ pub(crate) async fn list(
         })
         .collect();
     let of = facility.as_ref().map(ToString::to_string).unwrap_or_default();
-    let page = Page::new(&app, &visitor, Nav::Devices, fl!(locale.l, "devices-title"), "/devices");
+    let page = Page::new(
+        &app,
+        &visitor,
+        Nav::Devices,
+        fl!(locale.l, "devices-title"),
+        "/devices",
+    );
     let view = Devices {
         page,
         rows,
@@ -144,17 +166,27 @@ fn row(
     directory: &crate::directory::Directory,
     (facility, device): (&FacilityId, &DeviceId),
 ) -> DeviceRow {
-    let status = app.stores.devices.get(&visitor.scope, facility, device).unwrap_or_default();
+    let status = app
+        .stores
+        .devices
+        .get(&visitor.scope, facility, device)
+        .unwrap_or_default();
     let entry = directory.facility(&visitor.scope, facility);
     let (tone, state) = device_state(locale, &status);
     let points = entry.map(|e| e.points.as_slice()).unwrap_or_default();
-    let mut what: Vec<String> =
-        points.iter().filter(|p| p.key.device == *device).map(|p| locale.place(&p.point)).collect();
+    let mut what: Vec<String> = points
+        .iter()
+        .filter(|p| p.key.device == *device)
+        .map(|p| locale.place(&p.point))
+        .collect();
     what.dedup();
     DeviceRow {
         href: format!("/devices/{facility}/{device}"),
         device: device.to_string(),
-        facility: entry.map_or_else(|| facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+        facility: entry.map_or_else(
+            || facility.to_string(),
+            |e| locale.facility(&e.facility).to_owned(),
+        ),
         facility_href: format!("/facilities/{facility}"),
         tone,
         state,
@@ -188,10 +220,15 @@ pub(crate) fn card(
     scope: &Scope,
     (facility, device): (&FacilityId, &DeviceId),
 ) -> DeviceCard {
-    let status = app.stores.devices.get(scope, facility, device).unwrap_or_default();
+    let status = app
+        .stores
+        .devices
+        .get(scope, facility, device)
+        .unwrap_or_default();
     let user = format!("{facility}/{device}");
-    let refusals =
-        app.refusals(locale, scope, |r| r.identity.as_ref().is_some_and(|n| n.as_str() == user));
+    let refusals = app.refusals(locale, scope, |r| {
+        r.identity.as_ref().is_some_and(|n| n.as_str() == user)
+    });
     DeviceCard::new(locale, &status, refusals)
 }
 
@@ -203,8 +240,14 @@ pub(crate) async fn show(
     let (facility, device) = device(&facility, &device_id)?;
     let locale = visitor.locale(&app);
     let directory = app.directory().await?;
-    let identities = app.stores.records.devices(&visitor.scope, Some(&facility)).await?;
-    let known = identities.iter().any(|i| matches!(&i.access, Access::Device { device: d, .. } if *d == device));
+    let identities = app
+        .stores
+        .records
+        .devices(&visitor.scope, Some(&facility))
+        .await?;
+    let known = identities
+        .iter()
+        .any(|i| matches!(&i.access, Access::Device { device: d, .. } if *d == device));
     let entry = directory.facility(&visitor.scope, &facility);
     let points: Vec<_> = entry
         .map(|e| e.points.iter().filter(|p| p.key.device == device).collect())
@@ -220,8 +263,10 @@ pub(crate) async fn show(
     let view = DevicePage {
         page,
         facility: facility.to_string(),
-        facility_name: entry
-            .map_or_else(|| facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+        facility_name: entry.map_or_else(
+            || facility.to_string(),
+            |e| locale.facility(&e.facility).to_owned(),
+        ),
         card: card(&app, &locale, &visitor.scope, (&facility, &device)),
         user: format!("{facility}/{device}"),
         root: domain::address::device_root(&facility, &device),
@@ -229,8 +274,10 @@ pub(crate) async fn show(
         points: points
             .iter()
             .map(|p| {
-                let href =
-                    format!("/facilities/{facility}?device={device}&metric={}#chart-card", p.key.metric);
+                let href = format!(
+                    "/facilities/{facility}?device={device}&metric={}#chart-card",
+                    p.key.metric
+                );
                 (href, locale.place(&p.point), locale.metric(&p.key.metric))
             })
             .collect(),

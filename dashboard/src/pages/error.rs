@@ -40,12 +40,20 @@ impl ErrorPage {
         let status = failure.kind.status();
         // The address that failed may not be repeated in the other language: the switch leads home.
         let page = Page::new(app, visitor, Nav::None, heading.clone(), "/");
-        let body =
-            ErrorPage { page, status: status.as_u16(), heading, remedy, cause: failure.cause.clone() }.render();
+        let body = ErrorPage {
+            page,
+            status: status.as_u16(),
+            heading,
+            remedy,
+            cause: failure.cause.clone(),
+        }
+        .render();
         match body {
             Ok(html) => {
                 let mut response = (status, Html(html)).into_response();
-                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                response
+                    .headers_mut()
+                    .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
                 response
             }
             Err(error) => {

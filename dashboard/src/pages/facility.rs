@@ -71,18 +71,35 @@ pub(crate) async fn list(
     let parameters = Parameters::of(&uri)?;
     let locale = visitor.locale(&app);
     let directory = app.directory().await?;
-    let query = parameters.get("q").unwrap_or_default().chars().take(64).collect::<String>();
+    let query = parameters
+        .get("q")
+        .unwrap_or_default()
+        .chars()
+        .take(64)
+        .collect::<String>();
     let filter = parameters.get("state").unwrap_or_default();
     let from = parameters.number("from", 0, 1_000_000, 0)? as usize;
     let all = app.facilities_now(&visitor.scope, &directory);
     let total = all.len();
-    let mut found: Vec<FacilityNow> =
-        all.into_iter().filter(|f| matches(f, &query) && in_state(f, filter)).collect();
+    let mut found: Vec<FacilityNow> = all
+        .into_iter()
+        .filter(|f| matches(f, &query) && in_state(f, filter))
+        .collect();
     let count = found.len();
     found = found.into_iter().skip(from).take(PER_PAGE).collect();
     app.draw_headlines(&mut found, PER_PAGE).await;
-    let filter = if ["breach", "unknown", "normal"].contains(&filter) { filter } else { "" };
-    let page = Page::new(&app, &visitor, Nav::Facilities, fl!(locale.l, "facilities-title"), "/facilities");
+    let filter = if ["breach", "unknown", "normal"].contains(&filter) {
+        filter
+    } else {
+        ""
+    };
+    let page = Page::new(
+        &app,
+        &visitor,
+        Nav::Facilities,
+        fl!(locale.l, "facilities-title"),
+        "/facilities",
+    );
     let view = Facilities {
         page: page.following("page=facilities"),
         tiles: found.iter().map(|f| Tile::new(&locale, f)).collect(),
@@ -99,7 +116,9 @@ pub(crate) async fn list(
 
 fn matches(facility: &FacilityNow, query: &str) -> bool {
     let (f, query) = (&facility.entry.facility, query.trim().to_lowercase());
-    [f.id.as_str(), &f.name_zh, &f.name_en, &f.address].iter().any(|t| t.to_lowercase().contains(&query))
+    [f.id.as_str(), &f.name_zh, &f.name_en, &f.address]
+        .iter()
+        .any(|t| t.to_lowercase().contains(&query))
 }
 
 fn in_state(facility: &FacilityNow, filter: &str) -> bool {
@@ -114,7 +133,11 @@ fn in_state(facility: &FacilityNow, filter: &str) -> bool {
 fn filters(locale: &Locale, current: &str) -> Vec<Choice> {
     let choice = |name: &str, label: String| Choice {
         label,
-        href: if name.is_empty() { "/facilities".to_owned() } else { format!("/facilities?state={name}") },
+        href: if name.is_empty() {
+            "/facilities".to_owned()
+        } else {
+            format!("/facilities?state={name}")
+        },
         current: name == current,
     };
     vec![
@@ -156,19 +179,33 @@ pub(crate) async fn show(
     let parameters = Parameters::of(&uri)?;
     let locale = visitor.locale(&app);
     let directory = app.directory().await?;
-    let entry =
-        directory.facility(&visitor.scope, &facility).ok_or_else(|| Failure::not_found("facility"))?;
+    let entry = directory
+        .facility(&visitor.scope, &facility)
+        .ok_or_else(|| Failure::not_found("facility"))?;
     let mut now = app.facility_now(&visitor.scope, entry, &app.judgement());
     app.draw_points(&mut now, super::overview::MAX_SPARKS).await;
     let chosen = chosen_point(&now, &parameters);
-    let range = RANGES.iter().find(|r| Some(r.0) == parameters.get("range")).unwrap_or(&RANGES[1]);
+    let range = RANGES
+        .iter()
+        .find(|r| Some(r.0) == parameters.get("range"))
+        .unwrap_or(&RANGES[1]);
     let request = point_chart(&locale, &now, chosen, range.1);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let rules = app.stores.alerts.rules();
-    let teller =
-        CaseTeller { locale: &locale, scope: &visitor.scope, directory: &directory, rules: &rules };
-    let open =
-        cases(&app, &teller, &facility, vec![CaseState::Open, CaseState::Acknowledged], 100).await?;
+    let teller = CaseTeller {
+        locale: &locale,
+        scope: &visitor.scope,
+        directory: &directory,
+        rules: &rules,
+    };
+    let open = cases(
+        &app,
+        &teller,
+        &facility,
+        vec![CaseState::Open, CaseState::Acknowledged],
+        100,
+    )
+    .await?;
     let past = cases(&app, &teller, &facility, vec![CaseState::Closed], PAST_CASES).await?;
     let about = &entry.facility;
     let name = locale.facility(about).to_owned();
@@ -190,8 +227,16 @@ pub(crate) async fn show(
         chart,
         ranges: ranges(&locale, &now, chosen, range.0),
         chart_points: chart_points(&locale, &now, chosen, range.0),
-        open: CaseList { l: locale.l, cases: open, none: fl!(locale.l, "cases-none-open") },
-        past: CaseList { l: locale.l, cases: past, none: fl!(locale.l, "cases-none-past") },
+        open: CaseList {
+            l: locale.l,
+            cases: open,
+            none: fl!(locale.l, "cases-none-open"),
+        },
+        past: CaseList {
+            l: locale.l,
+            cases: past,
+            none: fl!(locale.l, "cases-none-past"),
+        },
     };
     view.page.answer(view.render())
 }
@@ -201,7 +246,13 @@ fn describe(locale: &Locale, facility: &domain::Facility) -> String {
     if beds == 0 {
         fl!(locale.l, "facility-about-canteen", kind = kind, people = people)
     } else {
-        fl!(locale.l, "facility-about", kind = kind, people = people, beds = beds)
+        fl!(
+            locale.l,
+            "facility-about",
+            kind = kind,
+            people = people,
+            beds = beds
+        )
     }
 }
 
@@ -212,7 +263,12 @@ async fn cases(
     states: Vec<CaseState>,
     limit: u32,
 ) -> Result<Vec<crate::view::case::CaseWords>, Failure> {
-    let filter = CaseFilter { facility: Some(facility.clone()), states, limit, before: None };
+    let filter = CaseFilter {
+        facility: Some(facility.clone()),
+        states,
+        limit,
+        before: None,
+    };
     let cases = app.stores.records.cases(teller.scope, &filter).await?;
     Ok(cases.iter().map(|c| teller.tell(c)).collect())
 }
@@ -220,9 +276,11 @@ async fn cases(
 /// The point that the address names, else the one that stands for the facility.
 fn chosen_point(now: &FacilityNow, parameters: &Parameters) -> Option<usize> {
     let (device, metric) = (parameters.get("device"), parameters.get("metric"));
-    let named = now.entry.points.iter().position(|p| {
-        Some(p.key.device.as_str()) == device && Some(p.key.metric.as_str()) == metric
-    });
+    let named = now
+        .entry
+        .points
+        .iter()
+        .position(|p| Some(p.key.device.as_str()) == device && Some(p.key.metric.as_str()) == metric);
     named.or(now.headline)
 }
 
@@ -238,7 +296,11 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
         };
     };
     let (entry, point) = (&now.entry.points[i], &now.points[i]);
-    let label = format!("{} · {}", locale.place(&entry.point), locale.metric(&entry.key.metric));
+    let label = format!(
+        "{} · {}",
+        locale.place(&entry.point),
+        locale.metric(&entry.key.metric)
+    );
     ChartRequest {
         label: label.clone(),
         lines: vec![ChartLine {
@@ -255,7 +317,10 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
 
 fn chart_href(now: &FacilityNow, point: usize, range: &str) -> String {
     let key = &now.entry.points[point].key;
-    format!("?device={}&metric={}&range={range}#chart-card", key.device, key.metric)
+    format!(
+        "?device={}&metric={}&range={range}#chart-card",
+        key.device, key.metric
+    )
 }
 
 fn ranges(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, current: &str) -> Vec<Choice> {

@@ -63,8 +63,12 @@ pub(crate) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
     let mut all = app.facilities_now(&visitor.scope, &directory);
     app.draw_headlines(&mut all, MAX_SPARKS).await;
     let rules = app.stores.alerts.rules();
-    let teller =
-        CaseTeller { locale: &locale, scope: &visitor.scope, directory: &directory, rules: &rules };
+    let teller = CaseTeller {
+        locale: &locale,
+        scope: &visitor.scope,
+        directory: &directory,
+        rules: &rules,
+    };
     let queue = teller.queue(&cases);
     let figures = Figures::new(&all, &cases, app.live.rate());
     let request = trend(&locale, &all);
@@ -78,7 +82,11 @@ pub(crate) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
         chart,
         facilities: all.len(),
         hidden: all.len().saturating_sub(MAX_TILES),
-        tiles: all.iter().take(MAX_TILES).map(|f| Tile::new(&locale, f)).collect(),
+        tiles: all
+            .iter()
+            .take(MAX_TILES)
+            .map(|f| Tile::new(&locale, f))
+            .collect(),
     };
     overview.page.answer(overview.render())
 }
@@ -91,12 +99,17 @@ fn trend(locale: &crate::format::Locale, all: &[FacilityNow]) -> ChartRequest {
     });
     // One picture has one limit: only points of the first one's type are drawn beside it.
     let mut temperatures = temperatures.peekable();
-    let kind = temperatures.peek().map(|(_, entry, _)| entry.point.point_type.clone());
+    let kind = temperatures
+        .peek()
+        .map(|(_, entry, _)| entry.point.point_type.clone());
     let same = temperatures.filter(|(_, entry, _)| Some(&entry.point.point_type) == kind.as_ref());
     let chosen: Vec<_> = same.take(TREND_LINES).collect();
     ChartRequest {
         label: fl!(locale.l, "trend-title"),
-        limits: chosen.first().map(|(_, _, now)| now.limits.iter().take(1).cloned().collect()).unwrap_or_default(),
+        limits: chosen
+            .first()
+            .map(|(_, _, now)| now.limits.iter().take(1).cloned().collect())
+            .unwrap_or_default(),
         lines: chosen
             .iter()
             .map(|(facility, entry, now)| ChartLine {

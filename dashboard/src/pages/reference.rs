@@ -48,7 +48,10 @@ pub(crate) async fn rules(State(app): State<Arc<App>>, visitor: Visitor) -> Resu
         id: rule.id.to_string(),
         title: locale.pick(&rule.title_zh, &rule.title_en).to_owned(),
         action: locale.pick(&rule.action_zh, &rule.action_en).to_owned(),
-        metric: rule.metric.as_ref().map_or_else(|| fl!(locale.l, "any"), |m| locale.metric(m)),
+        metric: rule
+            .metric
+            .as_ref()
+            .map_or_else(|| fl!(locale.l, "any"), |m| locale.metric(m)),
         point_type: rule.point_type.clone().unwrap_or_default(),
         criterion: locale.criterion(rule),
         severity: locale.severity(rule.severity),
@@ -61,7 +64,10 @@ pub(crate) async fn rules(State(app): State<Arc<App>>, visitor: Visitor) -> Resu
         verified: rule.confidence == domain::Confidence::Verified,
     });
     let page = Page::new(&app, &visitor, Nav::Rules, fl!(locale.l, "rules-title"), "/rules");
-    let view = Rules { page, rules: rows.collect() };
+    let view = Rules {
+        page,
+        rules: rows.collect(),
+    };
     view.page.answer(view.render())
 }
 
@@ -83,7 +89,14 @@ pub(crate) async fn help(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
         "mosquitto_pub -h {host} -p {port} -u 'FACILITY/DEVICE' -P \"$SECRET\" -q 1 \
          -t 'sk/v1/FACILITY/DEVICE/up/temperature' -m '4.2'"
     );
-    let metrics = METRICS.iter().map(|m| (m.name, locale.pick(m.zh, m.en).to_owned(), m.unit.code()));
-    let view = Help { page, metrics: metrics.collect(), command, mqtt_addr };
+    let metrics = METRICS
+        .iter()
+        .map(|m| (m.name, locale.pick(m.zh, m.en).to_owned(), m.unit.code()));
+    let view = Help {
+        page,
+        metrics: metrics.collect(),
+        command,
+        mqtt_addr,
+    };
     view.page.answer(view.render())
 }

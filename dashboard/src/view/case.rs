@@ -6,11 +6,7 @@ use askama::Template;
 use domain::{Case, CaseState, Rule, RuleId, Scope};
 use i18n_embed_fl::fl;
 
-use crate::{
-    directory::Directory,
-    format::Locale,
-    i18n::Loader,
-};
+use crate::{directory::Directory, format::Locale, i18n::Loader};
 
 /// The longest comment and name that a form takes, in characters.
 pub(crate) const MAX_COMMENT: usize = 1_000;
@@ -58,7 +54,10 @@ impl CaseTeller<'_> {
         let entry = self.directory.facility(self.scope, &case.point.facility);
         let point = self.directory.point(self.scope, &case.point);
         let rule = self.rules.get(&case.rule);
-        let until = case.cleared_at.or(case.closed.as_ref().map(|n| n.at)).unwrap_or(locale.now);
+        let until = case
+            .cleared_at
+            .or(case.closed.as_ref().map(|n| n.at))
+            .unwrap_or(locale.now);
         let metric = locale.metric(&case.point.metric);
         let place = point.map_or_else(|| case.point.device.to_string(), |p| locale.place(&p.point));
         CaseWords {
@@ -70,10 +69,15 @@ impl CaseTeller<'_> {
             state: locale.case_state(case.state),
             open: case.state == CaseState::Open,
             closed: case.state == CaseState::Closed,
-            facility: entry
-                .map_or_else(|| case.point.facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+            facility: entry.map_or_else(
+                || case.point.facility.to_string(),
+                |e| locale.facility(&e.facility).to_owned(),
+            ),
             facility_href: format!("/facilities/{}", case.point.facility),
-            title: rule.map_or_else(|| case.rule.to_string(), |r| locale.pick(&r.title_zh, &r.title_en).to_owned()),
+            title: rule.map_or_else(
+                || case.rule.to_string(),
+                |r| locale.pick(&r.title_zh, &r.title_en).to_owned(),
+            ),
             place: format!("{place} · {metric}"),
             finding: locale.finding(case, rule),
             since: locale.stamp(case.since).at(),
@@ -81,7 +85,11 @@ impl CaseTeller<'_> {
             cleared: case.cleared_at.is_some(),
             ongoing: case.cleared_at.is_none() && case.state != CaseState::Closed,
             people: entry.map_or(0, |e| e.facility.people_served),
-            acknowledged_by: case.acknowledged.as_ref().map(|n| n.by.clone()).unwrap_or_default(),
+            acknowledged_by: case
+                .acknowledged
+                .as_ref()
+                .map(|n| n.by.clone())
+                .unwrap_or_default(),
             clause: rule.map(|r| r.clause.clone()).unwrap_or_default(),
             edition: rule.map(|r| r.edition.clone()).unwrap_or_default(),
             confidence: rule.map(|r| locale.confidence(r.confidence)).unwrap_or_default(),
@@ -92,11 +100,23 @@ impl CaseTeller<'_> {
     /// it reaches, then how long it lasts.
     pub(crate) fn queue(&self, cases: &[Case]) -> Queue {
         let people = |case: &Case| {
-            self.directory.facility(self.scope, &case.point.facility).map_or(0, |e| e.facility.people_served)
+            self.directory
+                .facility(self.scope, &case.point.facility)
+                .map_or(0, |e| e.facility.people_served)
         };
         let mut open: Vec<&Case> = cases.iter().filter(|c| c.state != CaseState::Closed).collect();
-        open.sort_by_key(|c| (c.severity, c.state != CaseState::Open, Reverse(people(c)), c.since));
-        Queue { l: self.locale.l, cases: open.into_iter().map(|c| self.tell(c)).collect() }
+        open.sort_by_key(|c| {
+            (
+                c.severity,
+                c.state != CaseState::Open,
+                Reverse(people(c)),
+                c.since,
+            )
+        });
+        Queue {
+            l: self.locale.l,
+            cases: open.into_iter().map(|c| self.tell(c)).collect(),
+        }
     }
 }
 

@@ -118,18 +118,31 @@ impl Chart {
         let scale = spark::span(windows.iter().flatten(), nearest);
         let measured = windows.iter().any(|w| !w.is_empty());
         let metric = request.lines.first().map(|l| l.key.metric.clone());
-        let say = |value: f64| metric.as_ref().map_or_else(String::new, |m| locale.value(m, value));
+        let say = |value: f64| {
+            metric
+                .as_ref()
+                .map_or_else(String::new, |m| locale.value(m, value))
+        };
         let classes = ["l1", "l2", "l3"];
-        let drawn = request.lines.iter().zip(&windows).enumerate().map(|(i, (line, window))| DrawnLine {
-            class: classes[i % classes.len()],
-            label: line.label.clone(),
-            path: spark::path(window, range, scale, (WIDTH, HEIGHT)),
-        });
+        let drawn = request
+            .lines
+            .iter()
+            .zip(&windows)
+            .enumerate()
+            .map(|(i, (line, window))| DrawnLine {
+                class: classes[i % classes.len()],
+                label: line.label.clone(),
+                path: spark::path(window, range, scale, (WIDTH, HEIGHT)),
+            });
         Ok(Chart {
             plan: serde_json::to_string(&plan(app, locale, &request)).map_err(Failure::internal)?,
             label: request.label.clone(),
             lines: drawn.collect(),
-            limits: if measured { drawn_limits(locale, &request, scale) } else { Vec::new() },
+            limits: if measured {
+                drawn_limits(locale, &request, scale)
+            } else {
+                Vec::new()
+            },
             high: if measured { say(scale.1) } else { String::new() },
             low: if measured { say(scale.0) } else { String::new() },
             from: locale.clock_time(range.from),
@@ -140,16 +153,26 @@ impl Chart {
 }
 
 fn limit_label(locale: &Locale, request: &ChartRequest, limit: &Limit) -> String {
-    let value = request.lines.first().map_or_else(String::new, |l| locale.value(&l.key.metric, limit.value));
+    let value = request
+        .lines
+        .first()
+        .map_or_else(String::new, |l| locale.value(&l.key.metric, limit.value));
     format!("{} {value}", crate::format::comparison_sign(limit.op))
 }
 
 fn drawn_limits(locale: &Locale, request: &ChartRequest, scale: (f64, f64)) -> Vec<DrawnLimit> {
-    let visible = request.limits.iter().filter(|l| scale.0 < l.value && l.value < scale.1);
+    let visible = request
+        .limits
+        .iter()
+        .filter(|l| scale.0 < l.value && l.value < scale.1);
     visible
         .map(|limit| {
             let y = spark::height_of(limit.value, scale, HEIGHT);
-            let (top, height) = if limit.breach_above() { (0.0, y) } else { (y, HEIGHT - y) };
+            let (top, height) = if limit.breach_above() {
+                (0.0, y)
+            } else {
+                (y, HEIGHT - y)
+            };
             DrawnLimit {
                 y: format!("{y:.1}"),
                 top: format!("{top:.1}"),

@@ -5,10 +5,7 @@ use domain::{DeviceId, FacilityId, status::RejectReason};
 use i18n_embed_fl::fl;
 use store::DeviceStatus;
 
-use crate::{
-    format::Locale,
-    i18n::Loader,
-};
+use crate::{format::Locale, i18n::Loader};
 
 /// A payload that was not understood.
 pub(crate) struct RejectRow {
@@ -61,7 +58,11 @@ impl DeviceCard {
             messages: status.messages,
             readings: status.readings,
             doubtful: status.doubtful_times,
-            counts: status.reject_counts.iter().map(|(r, n)| (reject_reason(locale, *r), *n)).collect(),
+            counts: status
+                .reject_counts
+                .iter()
+                .map(|(r, n)| (reject_reason(locale, *r), *n))
+                .collect(),
             rejects: status
                 .rejects
                 .iter()
@@ -147,7 +148,12 @@ pub(crate) fn refusal_reason(locale: &Locale, reason: domain::status::RefusalRea
 }
 
 /// A command that an integrator can copy and run.
-pub(crate) fn publish_command(mqtt_addr: &str, facility: &FacilityId, device: &DeviceId, metric: &str) -> String {
+pub(crate) fn publish_command(
+    mqtt_addr: &str,
+    facility: &FacilityId,
+    device: &DeviceId,
+    metric: &str,
+) -> String {
     let (host, port) = mqtt_addr.rsplit_once(':').unwrap_or((mqtt_addr, "1883"));
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let root = domain::address::device_root(facility, device);

@@ -48,12 +48,11 @@ pub(crate) struct Kpis {
 
 impl Kpis {
     pub(crate) fn new(locale: &Locale, figures: &Figures) -> Kpis {
-        let share = if figures.points == 0 {
-            "–".to_owned()
-        } else {
-            // Rounded down: 100 % means every one of them.
-            let tenths = figures.reporting * 1000 / figures.points;
-            if tenths == 1000 { "100".to_owned() } else { format!("{}.{}", tenths / 10, tenths % 10) }
+        // Rounded down: 100 % means every one of them.
+        let share = match (figures.reporting * 1000).checked_div(figures.points) {
+            None => "–".to_owned(),
+            Some(1000) => "100".to_owned(),
+            Some(tenths) => format!("{}.{}", tenths / 10, tenths % 10),
         };
         Kpis {
             l: locale.l,

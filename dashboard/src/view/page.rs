@@ -91,7 +91,10 @@ impl Page {
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::VARY, HeaderValue::from_static("cookie, accept-language"));
-        headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(self.lang.tag()));
+        headers.insert(
+            header::CONTENT_LANGUAGE,
+            HeaderValue::from_static(self.lang.tag()),
+        );
         if self.chose_lang {
             let cookie = match self.lang {
                 Lang::Zh => "lang=zh-CN; Path=/; SameSite=Lax; HttpOnly; Max-Age=31536000",

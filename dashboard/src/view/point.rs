@@ -40,7 +40,10 @@ impl Points {
     pub(crate) fn new(locale: &Locale, facility: &FacilityNow) -> Points {
         let mut order: Vec<usize> = (0..facility.points.len()).collect();
         order.sort_by_key(|i| (facility.points[*i].state, *i));
-        Points { l: locale.l, rows: order.into_iter().map(|i| row(locale, facility, i)).collect() }
+        Points {
+            l: locale.l,
+            rows: order.into_iter().map(|i| row(locale, facility, i)).collect(),
+        }
     }
 }
 
@@ -62,7 +65,11 @@ fn row(locale: &Locale, facility: &FacilityNow, index: usize) -> PointRow {
         lasted,
         value: match now.latest {
             Some(sample) if !is_old => locale.value(&key.metric, sample.value),
-            Some(sample) => fl!(locale.l, "last-value", value = locale.value(&key.metric, sample.value)),
+            Some(sample) => fl!(
+                locale.l,
+                "last-value",
+                value = locale.value(&key.metric, sample.value)
+            ),
             None => "—".to_owned(),
         },
         limit: now.limits.first().map_or_else(String::new, |l| {

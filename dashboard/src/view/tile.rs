@@ -47,9 +47,13 @@ impl Tile {
             tone: facility.worst.tone(),
             state: locale.state(facility.worst),
             value: shown.map_or_else(|| "—".to_owned(), |(m, v)| locale.number(m, v)),
-            unit: shown.filter(|(m, _)| !is_switch(m)).map_or("", |(m, _)| m.unit().sign()),
+            unit: shown
+                .filter(|(m, _)| !is_switch(m))
+                .map_or("", |(m, _)| m.unit().sign()),
             place: headline.map(|(e, _)| locale.place(&e.point)).unwrap_or_default(),
-            spark: headline.and_then(|(_, n)| n.spark.clone()).filter(|s| !s.line.is_empty()),
+            spark: headline
+                .and_then(|(_, n)| n.spark.clone())
+                .filter(|s| !s.line.is_empty()),
             ago: facility.newest().map(|at| locale.stamp(at).ago()),
             reporting: facility.reporting(),
             points: facility.points.len(),

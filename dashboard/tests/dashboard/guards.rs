@@ -14,7 +14,10 @@ async fn every_answer_has_the_strict_headers() {
     for path in ["/", "/api/v1/stats", "/nothing", "/a/app.js", "/livez"] {
         let answer = get(&router, path).await;
         let policy = answer.header("content-security-policy");
-        assert!(policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
+        assert!(
+            policy.starts_with("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{path}"
+        );
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
@@ -40,7 +43,10 @@ async fn other_hosts_are_turned_away() {
     ];
     for (host, want) in cases {
         for path in ["/", "/api/v1/stats", "/live?page=plain", "/metrics"] {
-            let request = Request::head(path).header("host", host).body(Body::empty()).unwrap();
+            let request = Request::head(path)
+                .header("host", host)
+                .body(Body::empty())
+                .unwrap();
             if want == StatusCode::OK && path.starts_with("/live") {
                 continue;
             }
@@ -57,7 +63,10 @@ async fn another_site_cannot_act() {
         &[],
         &[("sec-fetch-site", "cross-site")],
         &[("origin", "http://evil.example")],
-        &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:8080")],
+        &[
+            ("sec-fetch-site", "same-site"),
+            ("origin", "http://localhost:8080"),
+        ],
     ];
     for headers in cases {
         let mut request = Request::post("/cases/1/acknowledge")
@@ -74,7 +83,12 @@ async fn another_site_cannot_act() {
         .header("origin", "http://localhost:8080")
         .header("content-type", "application/x-www-form-urlencoded");
     let answer = ask(&router, request.body(Body::from("by=a&version=1")).unwrap()).await;
-    assert_eq!(answer.status, StatusCode::SEE_OTHER, "our own page can: {}", answer.text);
+    assert_eq!(
+        answer.status,
+        StatusCode::SEE_OTHER,
+        "our own page can: {}",
+        answer.text
+    );
     stage.finish().await;
 }
 
@@ -82,9 +96,18 @@ async fn another_site_cannot_act() {
 async fn large_bodies_and_wrong_methods_are_refused() {
     let (stage, router) = two_kitchens().await;
     let form = format!("by=a&version=1&comment={}", "x".repeat(70_000));
-    assert_eq!(post(&router, "/cases/1/acknowledge", &form).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert_eq!(post(&router, "/api/v1/stats", "").await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(get(&router, "/cases/1/acknowledge").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        post(&router, "/cases/1/acknowledge", &form).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(
+        post(&router, "/api/v1/stats", "").await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(
+        get(&router, "/cases/1/acknowledge").await.status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
     stage.finish().await;
 }
 

@@ -23,10 +23,16 @@ struct Stream {
 
 impl Stream {
     async fn open(router: &Router, path: &str) -> Stream {
-        let request = Request::get(path).header("host", "localhost").body(Body::empty()).unwrap();
+        let request = Request::get(path)
+            .header("host", "localhost")
+            .body(Body::empty())
+            .unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Stream { body: response.into_body().into_data_stream(), seen: String::new() }
+        Stream {
+            body: response.into_body().into_data_stream(),
+            seen: String::new(),
+        }
     }
 
     /// Reads until `text` comes, and forgets everything up to it.
@@ -37,14 +43,20 @@ impl Stream {
                 self.seen.push_str(&String::from_utf8_lossy(&chunk));
             }
         });
-        assert!(wait.await.is_ok(), "{text:?} did not come; what came: {}", self.seen);
+        assert!(
+            wait.await.is_ok(),
+            "{text:?} did not come; what came: {}",
+            self.seen
+        );
         let end = self.seen.find(text).unwrap() + text.len();
         self.seen.drain(..end);
     }
 
     /// Reads to the end.
     async fn ended(mut self) {
-        let wait = tokio::time::timeout(Duration::from_secs(20), async { while self.body.next().await.is_some() {} });
+        let wait = tokio::time::timeout(Duration::from_secs(20), async {
+            while self.body.next().await.is_some() {}
+        });
         assert!(wait.await.is_ok(), "the stream did not end");
     }
 }
@@ -69,9 +81,16 @@ async fn a_page_is_told_everything_then_what_changes() {
     overview.until("id=\"kpis\"").await;
     let mut facility = Stream::open(&router, "/live?page=facility&facility=binhe-01&lang=zh-CN").await;
     facility.until("id=\"points\"").await;
-    let mut device = Stream::open(&router, "/live?page=device&facility=songbai-02&device=fridge-1&lang=en").await;
+    let mut device = Stream::open(
+        &router,
+        "/live?page=device&facility=songbai-02&device=fridge-1&lang=en",
+    )
+    .await;
     device.until("Never heard").await;
-    assert_eq!(get(&router, "/api/v1/stats").await.json()["viewers"].as_u64(), Some(3));
+    assert_eq!(
+        get(&router, "/api/v1/stats").await.json()["viewers"].as_u64(),
+        Some(3)
+    );
 
     stage.clock.set(NOW + 1000);
     stage.take_in(NOW + 1000, &[(1, 0, 5.5)]).await;
@@ -87,7 +106,10 @@ async fn a_page_is_told_everything_then_what_changes() {
     overview.ended().await;
     facility.ended().await;
     device.ended().await;
-    assert_eq!(get(&router, "/api/v1/stats").await.json()["viewers"].as_u64(), Some(0));
+    assert_eq!(
+        get(&router, "/api/v1/stats").await.json()["viewers"].as_u64(),
+        Some(0)
+    );
     stage.finish().await;
 }
 
@@ -99,9 +121,23 @@ async fn a_changed_case_is_told_at_once() {
     overview.until("Acknowledge").await;
     let mut page = Stream::open(&router, "/live?page=plain&lang=en").await;
     page.until("event: beat").await;
-    let case = stage.state.records.case(&Scope::everything(), CaseId(1)).await.unwrap().unwrap();
-    let note = Note { by: "王芳".into(), at: NOW, comment: "line one\nline two".into() };
-    stage.alerts().acknowledge(&Scope::everything(), case.id, case.version, note).await.unwrap();
+    let case = stage
+        .state
+        .records
+        .case(&Scope::everything(), CaseId(1))
+        .await
+        .unwrap()
+        .unwrap();
+    let note = Note {
+        by: "王芳".into(),
+        at: NOW,
+        comment: "line one\nline two".into(),
+    };
+    stage
+        .alerts()
+        .acknowledge(&Scope::everything(), case.id, case.version, note)
+        .await
+        .unwrap();
     overview.until("taken up by 王芳").await;
     overview.until("event: case").await;
     page.until("\"state\":\"acknowledged\"").await;

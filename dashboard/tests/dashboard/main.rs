@@ -16,7 +16,8 @@ use domain::UtcMillis;
 use stage::Stage;
 use tower::ServiceExt as _;
 
-const NOW: UtcMillis = UtcMillis(stage::START + 3_600_000);
+/// 2026-11-21 07:40 UTC.
+const NOW: UtcMillis = UtcMillis(1_795_246_800_000);
 
 /// An answer, read to its end.
 struct Answer {
@@ -40,11 +41,22 @@ async fn ask(router: &Router, request: Request<Body>) -> Answer {
     let (parts, body) = response.into_parts();
     let bytes = to_bytes(body, 4 << 20).await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Answer { status: parts.status, headers: parts.headers, text }
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text,
+    }
 }
 
 async fn get(router: &Router, path: &str) -> Answer {
-    ask(router, Request::get(path).header("host", "localhost:8080").body(Body::empty()).unwrap()).await
+    ask(
+        router,
+        Request::get(path)
+            .header("host", "localhost:8080")
+            .body(Body::empty())
+            .unwrap(),
+    )
+    .await
 }
 
 /// Sends a form as our own page would.
@@ -64,7 +76,15 @@ async fn two_kitchens() -> (Stage, Router) {
     for second in 0..60 {
         let at = NOW - (60 - second) * 1000;
         stage.clock.set(at);
-        stage.take_in(at, &[(0, 3, 20.0 + f64::from(u8::try_from(second).unwrap()) / 20.0), (0, 0, 4.25)]).await;
+        stage
+            .take_in(
+                at,
+                &[
+                    (0, 3, 20.0 + f64::from(u8::try_from(second).unwrap()) / 20.0),
+                    (0, 0, 4.25),
+                ],
+            )
+            .await;
     }
     stage.clock.set(NOW);
     stage.take_in(NOW, &[]).await;

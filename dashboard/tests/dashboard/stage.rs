@@ -17,19 +17,29 @@ use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
 use sunshine_dashboard::{DashboardState, SiteInfo};
 use tokio::{sync::mpsc, task::JoinSet};
 
-/// 2026-11-21 06:40 UTC.
-pub(crate) const START: i64 = 1_795_243_200_000;
 const MINUTE: i64 = 60_000;
 
 /// A measured thing: device, metric, type of point, name in Chinese and English.
-type Equipment = (&'static str, &'static str, &'static str, &'static str, &'static str);
+type Equipment = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 const EQUIPMENT: [Equipment; 6] = [
     ("fridge-1", "temperature", "fridge_air", "1 号冷藏柜", "Fridge 1"),
     ("fridge-2", "temperature", "fridge_air", "2 号冷藏柜", "Fridge 2"),
     ("freezer-1", "temperature", "freezer_air", "冷冻柜", "Freezer"),
     ("gas-1", "combustible_gas", "kitchen_gas", "灶台燃气", "Stove gas"),
-    ("smoke-1", "smoke_alarm", "smoke_detector", "操作间烟感", "Kitchen smoke"),
+    (
+        "smoke-1",
+        "smoke_alarm",
+        "smoke_detector",
+        "操作间烟感",
+        "Kitchen smoke",
+    ),
     ("room-1", "humidity", "dry_store", "干货库", "Dry store"),
 ];
 
@@ -54,7 +64,6 @@ pub(crate) struct Stage {
     pub(crate) clock: Clock,
     pub(crate) state: DashboardState,
     pub(crate) stats: Arc<Mutex<SystemStats>>,
-    pub(crate) facilities: usize,
     batches: mpsc::Sender<Arc<Batch>>,
     position: Mutex<LogPosition>,
     engine: JoinSet<()>,
@@ -65,11 +74,15 @@ impl Stage {
     pub(crate) async fn build(facilities: usize, now: UtcMillis) -> Stage {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::simulated(now);
-        let records = Records::open(&dir.path().join("records.db"), clock.clone()).await.unwrap();
+        let records = Records::open(&dir.path().join("records.db"), clock.clone())
+            .await
+            .unwrap();
         register(&records, facilities).await;
         let series = SeriesStore::open(SeriesOptions::new(dir.path().join("series")), clock.clone()).unwrap();
         let rules = pack::active(&DEFAULT_PACKS).unwrap();
-        let engine = Engine::open(records.clone(), series.clone(), rules, clock.clone()).await.unwrap();
+        let engine = Engine::open(records.clone(), series.clone(), rules, clock.clone())
+            .await
+            .unwrap();
         let handle = engine.handle();
         let (batches, queue) = mpsc::channel(4);
         let mut task = JoinSet::new();
@@ -99,7 +112,16 @@ impl Stage {
             },
         };
         let position = Mutex::new(LogPosition(0));
-        Stage { _dir: dir, clock, state, stats, facilities, batches, position, engine: task }
+        Stage {
+            _dir: dir,
+            clock,
+            state,
+            stats,
+
+            batches,
+            position,
+            engine: task,
+        }
     }
 
     pub(crate) fn alerts(&self) -> &AlertHandle {
@@ -109,7 +131,10 @@ impl Stage {
     /// Takes in one moment: `values` are (facility's index, equipment's index, value).
     pub(crate) async fn take_in(&self, at: UtcMillis, values: &[(usize, usize, f64)]) {
         let batch = self.batch(at, values);
-        self.state.series.append(&batch.readings, batch.from, batch.upto).unwrap();
+        self.state
+            .series
+            .append(&batch.readings, batch.from, batch.upto)
+            .unwrap();
         self.state.devices.apply(&batch);
         *self.position.lock().unwrap() = batch.upto;
         self.batches.send(Arc::new(batch)).await.unwrap();
@@ -128,14 +153,24 @@ impl Stage {
 
     fn batch(&self, at: UtcMillis, values: &[(usize, usize, f64)]) -> Batch {
         let from = *self.position.lock().unwrap();
-        let mut batch = Batch { from, upto: from, ..Batch::default() };
+        let mut batch = Batch {
+            from,
+            upto: from,
+            ..Batch::default()
+        };
         batch.ticks.push(Tick { before: 0, at });
         batch.upto.0 += 10;
         for (facility, equipment, value) in values {
             let point = point(*facility, *equipment);
             let series = self.state.series.resolve(&point.key()).unwrap();
             batch.positions.push(batch.upto);
-            batch.readings.push(Reading { series, at, received: at, value: *value, quality: Quality::Good });
+            batch.readings.push(Reading {
+                series,
+                at,
+                received: at,
+                value: *value,
+                quality: Quality::Good,
+            });
             batch.sightings.push(Sighting {
                 facility: point.facility.clone(),
                 device: point.device.clone(),
@@ -208,7 +243,12 @@ async fn register(records: &Records, facilities: usize) {
     let region = RegionId::new("binhe").unwrap();
     let names = ("滨河区".to_owned(), "Binhe District".to_owned());
     records
-        .put_region(&Region { id: region.clone(), parent: None, name_zh: names.0, name_en: names.1 })
+        .put_region(&Region {
+            id: region.clone(),
+            parent: None,
+            name_zh: names.0,
+            name_en: names.1,
+        })
         .await
         .unwrap();
     for (index, (id, zh, en, people)) in NAMES[..facilities].iter().enumerate() {
@@ -220,7 +260,11 @@ async fn register(records: &Records, facilities: usize) {
                 region: region.clone(),
                 name_zh: (*zh).into(),
                 name_en: (*en).into(),
-                kind: if canteen { FacilityKind::CommunityCanteen } else { FacilityKind::CareHome },
+                kind: if canteen {
+                    FacilityKind::CommunityCanteen
+                } else {
+                    FacilityKind::CareHome
+                },
                 size: SizeClass::Medium,
                 beds: if canteen { 0 } else { people - 20 },
                 people_served: *people,
@@ -246,5 +290,8 @@ async fn register(records: &Records, facilities: usize) {
             .collect();
         records.put_identities(&identities).await.unwrap();
     }
-    assert_eq!(records.facilities(&Scope::everything()).await.unwrap().len(), facilities);
+    assert_eq!(
+        records.facilities(&Scope::everything()).await.unwrap().len(),
+        facilities
+    );
 }
