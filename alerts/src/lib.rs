@@ -1,47 +1,32 @@
-//! Runs the rules over the log and keeps the cases. (API contract; replaced by the real thing.)
-#![allow(missing_docs, clippy::todo, dead_code, unused_variables, clippy::needless_pass_by_value)]
-use std::{collections::BTreeMap, sync::Arc};
-use domain::{Batch, Case, CaseChange, CaseId, Clock, LogPosition, Point, Rule, RuleId, Scope, SeriesId, SeriesKey, Severity, UtcMillis, case::Note};
-use store::{Records, SeriesStore};
+//! Runs the rules over the log and keeps the cases.
+//!
+//! Owns: the engine that feeds batches of the log to [`domain::Judge`], turns its transitions into case
+//! writes, keeps its snapshot, and publishes the board and every change of a case.
+//!
+//! Must not know: pages, MQTT, SQL, or how a case is shown.
+//!
+//! # What holds
+//!
+//! - A case is durable before anybody hears of it.
+//! - Judgement goes on from its snapshot after a restart: the log is replayed from
+//!   [`Engine::position`], in batches of any size. Transitions that were written before are written again
+//!   and change nothing, because a case is named by (rule, point, beginning of the breach). So the
+//!   snapshot need not be written with every case, and a crash between the two does no harm.
+//! - While the record store fails, judging goes on and the board stays true. Case writes wait in order, up
+//!   to [`MAX_PENDING`]; beyond that no batch is taken, and the log waits. Nothing is dropped.
 
-#[derive(Debug, thiserror::Error)]
-pub enum AlertError { #[error("not found")] NotFound, #[error("somebody was faster")] Conflict, #[error("store")] Store }
+mod engine;
+mod error;
+mod handle;
 
-/// The machine's view of one rule at one point.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ConditionState { Normal, Pending, Active, Cleared, Unknown }
+pub use domain::judge::{Board, ConditionState, PointState};
+pub use engine::Engine;
+pub use error::AlertError;
+pub use handle::{AlertHandle, Health};
 
-/// The worst state of a point over all its rules. Silence is `Unknown`, never `Normal`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PointState { pub state: ConditionState, pub severity: Option<Severity>, pub rule: Option<RuleId>, pub since: UtcMillis }
+/// Case writes that may wait for the record store before the engine stops taking batches. One batch may
+/// go beyond it.
+pub const MAX_PENDING: usize = 10_000;
 
-/// What the dashboard shows of judgement; swapped whole, read without a lock.
-#[derive(Debug, Clone, Default)]
-pub struct Board { pub points: BTreeMap<SeriesKey, PointState>, pub as_of: UtcMillis }
-
-/// Points change while running (a device is added): the engine is handed the new list.
-pub struct Engine;
-impl Engine {
-    /// Restores the snapshot if there is one. `series` resolves points' keys to numbers.
-    pub async fn open(records: Records, series: SeriesStore, rules: Vec<Rule>, clock: Clock) -> Result<Engine, AlertError> { todo!() }
-    /// Judgement has seen everything before this: replay the log from here.
-    pub fn position(&self) -> LogPosition { todo!() }
-    pub fn handle(&self) -> AlertHandle { todo!() }
-    /// Judges batches until the channel closes; then snapshots and returns. Batches at or before its position are skipped.
-    pub async fn run(self, batches: tokio::sync::mpsc::Receiver<Arc<Batch>>) -> Result<(), AlertError> { todo!() }
-}
-
-#[derive(Clone)]
-pub struct AlertHandle;
-impl AlertHandle {
-    pub fn board(&self) -> Arc<Board> { todo!() }
-    pub fn rules(&self) -> Arc<BTreeMap<RuleId, Rule>> { todo!() }
-    /// The points as judgement knows them; reload after the directory changed.
-    pub async fn reload_points(&self) -> Result<(), AlertError> { todo!() }
-    /// The position up to which snapshots are durable (for the journal's cursor).
-    pub fn durable_position(&self) -> LogPosition { todo!() }
-    /// Every case opened, changed or closed, by machine or people. Bounded: a slow listener is told it lagged.
-    pub fn subscribe(&self) -> tokio::sync::broadcast::Receiver<CaseChange> { todo!() }
-    pub async fn acknowledge(&self, scope: &Scope, case: CaseId, version: i64, note: Note) -> Result<Case, AlertError> { todo!() }
-    pub async fn close(&self, scope: &Scope, case: CaseId, version: i64, note: Note) -> Result<Case, AlertError> { todo!() }
-}
+/// Changes of cases that a slow listener may be behind before it is told that it lagged.
+pub const MAX_CHANGES: usize = 1_024;

@@ -1,65 +1,125 @@
-//! MQTT for devices. (API contract; replaced by the real thing.)
-#![allow(missing_docs, clippy::todo, dead_code, unused_variables, clippy::needless_pass_by_value)]
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use domain::{Clock, Identity, IdentityName, status::Refusal};
+//! MQTT 3.1.1 and 5 for devices and services, on one TCP port.
+//!
+//! Owns: sockets, protocol, identities at sign-in, rights per topic, sessions, retained messages, wills, shared
+//! subscriptions, and the limits that keep one client from using up what all need.
+//!
+//! Must not know: what a message means, or where readings are stored. A message that was accepted is a record of the
+//! journal; a PUBACK or PUBREC is sent only after that record is durable. What must see every message reads the
+//! journal; MQTT subscribers are served from it as well, through a bounded mailbox each.
+//!
+//! rumqttd's router deals messages to subscribers in process. Its listener, its sessions, its retained messages and
+//! its shared subscriptions are not used, and it never sees a client's topic: each of those has a defect that ends
+//! the process or loses messages.
 
-/// Limits, each with a default (`Limits::default()`); documented with range and unit.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    pub packet_bytes: u32,
-    pub publishes_per_second: u32,
-    pub inflight: u16,
-    pub connections: usize,
-    pub connections_per_identity: usize,
-    pub queued_bytes_per_subscriber: usize,
-    pub first_packet_timeout: Duration,
-    pub subscriptions_per_session: usize,
-    pub session_expiry: Duration,
-}
-impl Default for Limits { fn default() -> Self { todo!() } }
+mod access;
+mod codec;
+mod connection;
+mod fanout;
+mod feed_key;
+mod hub;
+mod identities;
+mod keeper;
+mod limits;
+mod listener;
+mod mailbox;
+mod message;
+mod probe;
+mod properties;
+mod refusals;
+mod registry;
+mod retained;
+mod session;
+mod state;
+mod subscriber;
 
+use std::{net::SocketAddr, path::PathBuf};
+
+use domain::IdentityName;
+
+pub use identities::IdentityDirectory;
+pub use limits::Limits;
+pub use listener::{Broker, BrokerHandle, BrokerStats};
+#[doc(hidden)]
+pub use probe::probe;
+
+/// The journal source of messages that the system itself publishes (commands to devices).
+pub const INTERNAL_SOURCE: &str = "sunshine";
+
+/// Where and how to serve.
 #[derive(Debug, Clone)]
 pub struct BrokerOptions {
+    /// The address to listen on; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// What clients may use up.
     pub limits: Limits,
-    /// On loopback only: clients without credentials act as this service identity. Off by default.
+    /// On loopback only: clients without a user name act as this identity. Off by default.
     pub anonymous_as: Option<IdentityName>,
     /// Where retained messages and persistent sessions are kept across restarts.
-    pub dir: std::path::PathBuf,
+    pub dir: PathBuf,
 }
 
+/// Why the broker could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
-pub enum BrokerError { #[error("x")] X }
-
-/// Who may sign in. Owned by the server, shared with the broker; `replace` swaps the whole list and returns the names
-/// whose live sessions must end (removed, revoked, expired or changed secret).
-#[derive(Clone, Debug)]
-pub struct IdentityDirectory;
-impl IdentityDirectory {
-    pub fn new(identities: Vec<Identity>) -> Self { todo!() }
-    pub fn replace(&self, identities: Vec<Identity>) -> Vec<IdentityName> { todo!() }
+pub enum BrokerError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {listen}: {source}; choose another address or end what uses it")]
+    Bind {
+        /// The address.
+        listen: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Anonymous clients would be let in from the network.
+    #[error(
+        "anonymous clients are only allowed on a loopback address, not on {0}; give every client an identity"
+    )]
+    AnonymousOnNetwork(SocketAddr),
+    /// The identity for anonymous clients is not in the directory.
+    #[error("the identity {0} for anonymous clients does not exist; create it or refuse anonymous clients")]
+    AnonymousUnknown(IdentityName),
+    /// A limit is outside its range.
+    #[error("the limit {name} is {value}, outside {range}")]
+    Limit {
+        /// The limit's name.
+        name: &'static str,
+        /// What was given.
+        value: u64,
+        /// What is allowed.
+        range: &'static str,
+    },
+    /// A topic to publish to is empty, too long, or holds a wildcard.
+    #[error("{0:?} is not a topic that can be published to")]
+    Topic(String),
+    /// The router's thread has ended. Nothing acknowledged is lost: restart.
+    #[error("the router has stopped: {0}; restart, the journal holds every acknowledged message")]
+    Router(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The broker's thread ended by a defect.
+    #[error("the fan-out thread panicked; restart, the journal holds every acknowledged message")]
+    Panicked,
+    /// The broker's own directory cannot be read or written.
+    #[error("cannot keep the broker's state in {dir}: {source}; make the directory writable")]
+    State {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The journal was closed, or has failed, under a running broker.
+    #[error("the journal has ended while the broker was running; see its fault, then restart")]
+    JournalEnded,
+    /// The journal cannot be read.
+    #[error("cannot read the journal: {0}")]
+    Journal(#[from] journal::JournalError),
+    /// The journal takes nothing in.
+    #[error("cannot store the message: {0}")]
+    Append(#[from] journal::AppendError),
 }
 
-/// A bound listener that does not serve yet.
-pub struct Broker;
-impl Broker {
-    pub async fn bind(options: BrokerOptions, identities: IdentityDirectory, journal: journal::Journal, clock: Clock) -> Result<Broker, BrokerError> { todo!() }
-    pub fn local_addr(&self) -> SocketAddr { todo!() }
-    pub fn handle(&self) -> BrokerHandle { todo!() }
-    /// Serves until `stop` is cancelled, then sends DISCONNECT, waits for pending acks (bounded) and returns.
-    pub async fn run(self, stop: tokio_util::sync::CancellationToken) -> Result<(), BrokerError> { todo!() }
-}
-
-#[derive(Clone)]
-pub struct BrokerHandle;
-#[derive(Debug, Clone, Default)]
-pub struct BrokerStats { pub connections: u64, pub sessions: u64, pub publishes: u64, pub refusals: Vec<(&'static str, u64)>, pub inflight_bytes: u64 }
-impl BrokerHandle {
-    /// Ends every live session of `identity` (v5 DISCONNECT 0x87) and drops its parked ones. Within 1 s.
-    pub fn revoke(&self, identity: &IdentityName) { todo!() }
-    /// Publishes from inside (commands to devices), through the journal like everything else.
-    pub async fn publish(&self, topic: &str, payload: &[u8], retain: bool) -> Result<(), BrokerError> { todo!() }
-    pub fn stats(&self) -> BrokerStats { todo!() }
-    /// The latest refusals, newest last, at most 256.
-    pub fn refusals(&self) -> Vec<Refusal> { todo!() }
+impl BrokerError {
+    fn router(source: rumqttd::local::LinkError) -> BrokerError {
+        BrokerError::Router(Box::new(source))
+    }
 }

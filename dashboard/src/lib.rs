@@ -1,1 +1,133 @@
-//! dashboard
+//! Pages, JSON API and the live stream for inspector, manager and integrator.
+//!
+//! Owns: every HTTP route, its templates and texts in both languages, the browser's assets, and the
+//! live feed that tells open pages what changed.
+//!
+//! Must not know: MQTT, ONNX, SQL. What it shows it reads from the stores and from judgement; the
+//! figures of the running system it is handed as closures.
+//!
+//! ```text
+//! request ─▶ security (host, origin, size, time) ─▶ Visitor (who, scope, language) ─▶ pages | api
+//!                                                      directory + picture ◀─ stores, judgement
+//! feed ── once a second, and at once when a case changes ─▶ frame per language ─▶ every open stream
+//! ```
+
+mod api;
+mod app;
+mod assets;
+mod directory;
+mod failure;
+mod format;
+mod i18n;
+mod live;
+mod pages;
+mod picture;
+mod query;
+mod readiness;
+mod security;
+mod spark;
+mod view;
+mod visitor;
+
+use std::{fmt, sync::Arc};
+
+use alerts::AlertHandle;
+use axum::{Router, routing::get};
+use domain::{
+    Clock,
+    status::{Refusal, SystemStats},
+};
+use store::{DeviceBook, Records, SeriesStore};
+
+use app::App;
+pub use live::LiveFeed;
+
+/// Asks the running system for its figures.
+pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;
+/// Asks the broker for the clients and messages that it turned away last, newest last.
+pub type RefusalSource = Arc<dyn Fn() -> Vec<Refusal> + Send + Sync>;
+
+/// Everything the dashboard shows is read from here.
+#[derive(Clone)]
+pub struct DashboardState {
+    /// Readings.
+    pub series: SeriesStore,
+    /// Facilities, points, identities, cases.
+    pub records: Records,
+    /// What each device said last.
+    pub devices: DeviceBook,
+    /// The state of every point, and the cases.
+    pub alerts: AlertHandle,
+    /// The figures of the running system.
+    pub stats: StatsSource,
+    /// Who was turned away by the broker.
+    pub refusals: RefusalSource,
+    /// The time.
+    pub clock: Clock,
+    /// Where this is.
+    pub site: SiteInfo,
+}
+
+impl fmt::Debug for DashboardState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DashboardState").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+/// What the pages say about the place they stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteInfo {
+    /// Whose overview this is, in Chinese: a district, an institution.
+    pub name_zh: String,
+    /// The same in English.
+    pub name_en: String,
+    /// Where devices connect, `host:port`, as shown to integrators.
+    pub mqtt_addr: String,
+    /// Whether the readings come from the built-in simulator. Every page says so.
+    pub demo: bool,
+    /// The facilities' time zone, an IANA name such as `Asia/Shanghai`.
+    pub time_zone: String,
+}
+
+/// Why the dashboard cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum DashboardError {
+    /// The time zone has no such name.
+    #[error("the time zone {name:?} is not known; give an IANA name such as \"Asia/Shanghai\"")]
+    TimeZone {
+        /// What was given.
+        name: String,
+        /// Why it is not a time zone.
+        source: jiff::Error,
+    },
+}
+
+/// A built dashboard: what to serve, and the task that keeps open pages up to date.
+#[derive(Debug)]
+pub struct Dashboard {
+    /// Every route, with its limits and headers.
+    pub router: Router,
+    /// To be run by the owner for as long as the router is served; when it stops, the streams end.
+    pub feed: LiveFeed,
+}
+
+/// Builds the dashboard.
+///
+/// # Errors
+/// [`DashboardError::TimeZone`] when the site's time zone is not known.
+pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
+    let app = App::new(state)?;
+    let feed = LiveFeed::new(Arc::clone(&app));
+    let routes = Router::new()
+        .merge(pages::routes())
+        .merge(api::routes())
+        .fallback(failure::no_such_page);
+    let quick = security::time_limited(routes);
+    let router = Router::new()
+        .merge(quick)
+        .route("/live", get(live::stream))
+        .nest("/a", assets::routes())
+        .method_not_allowed_fallback(failure::wrong_method);
+    let router = security::guarded(router, Arc::clone(&app)).with_state(app);
+    Ok(Dashboard { router, feed })
+}

@@ -54,7 +54,11 @@ impl<'a> DeviceTopic<'a> {
                 _ => Leaf::Other(other),
             },
         };
-        Some(DeviceTopic { facility, device, leaf })
+        Some(DeviceTopic {
+            facility,
+            device,
+            leaf,
+        })
     }
 }
 

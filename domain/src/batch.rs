@@ -19,6 +19,10 @@ pub struct Batch {
     pub upto: LogPosition,
     /// Readings in log order.
     pub readings: Vec<Reading>,
+    /// Where the record stands that each reading came from: one entry per reading, never decreasing.
+    /// A replay may cut the log into other batches than the live run did; with this, who has seen
+    /// everything before a position takes up in the middle of a batch (see [`Batch::events_from`]).
+    pub positions: Vec<LogPosition>,
     /// Ticks, each standing before the reading of that index (or after the last one).
     pub ticks: Vec<Tick>,
     /// Devices heard in this run, one entry each, with what they said last.
@@ -74,6 +78,29 @@ impl Batch {
             Some(LogEvent::Reading(*reading))
         })
     }
+
+    /// The events of this batch for someone who has seen everything before `position`: readings of
+    /// earlier records are left out. Ticks are not: one that is heard twice changes nothing, because
+    /// time in the log never goes back.
+    ///
+    /// `None` when the batch straddles `position` and does not say where its readings stand.
+    pub fn events_from(&self, position: LogPosition) -> Option<impl Iterator<Item = LogEvent> + '_> {
+        let seen = if self.from >= position {
+            0
+        } else if self.upto <= position {
+            self.readings.len()
+        } else if self.positions.len() == self.readings.len() {
+            self.positions.partition_point(|p| *p < position)
+        } else {
+            return None;
+        };
+        let mut index = 0;
+        Some(self.events().filter(move |event| {
+            let is_reading = matches!(event, LogEvent::Reading(_));
+            index += usize::from(is_reading);
+            !is_reading || index > seen
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -81,31 +108,85 @@ mod tests {
     use super::*;
     use crate::reading::{Quality, SeriesId};
 
-    #[test]
-    fn events_keep_the_order_of_the_log() {
-        let reading = |n: i64| Reading {
+    fn reading(n: i64) -> Reading {
+        Reading {
             series: SeriesId(1),
             at: UtcMillis(n),
             received: UtcMillis(n),
             value: 0.0,
             quality: Quality::Good,
-        };
-        let batch = Batch {
-            readings: vec![reading(1), reading(2)],
-            ticks: vec![
-                Tick { before: 0, at: UtcMillis(0) },
-                Tick { before: 1, at: UtcMillis(1) },
-                Tick { before: 2, at: UtcMillis(3) },
-            ],
-            ..Batch::default()
-        };
-        let order: Vec<i64> = batch
-            .events()
+        }
+    }
+
+    fn order(events: impl Iterator<Item = LogEvent>) -> Vec<i64> {
+        events
             .map(|e| match e {
                 LogEvent::Tick(at) => at.0 * 10,
                 LogEvent::Reading(r) => r.at.0,
             })
-            .collect();
-        assert_eq!(order, [0, 1, 10, 2, 30]);
+            .collect()
+    }
+
+    #[test]
+    fn events_keep_the_order_of_the_log() {
+        let batch = Batch {
+            readings: vec![reading(1), reading(2)],
+            ticks: vec![
+                Tick {
+                    before: 0,
+                    at: UtcMillis(0),
+                },
+                Tick {
+                    before: 1,
+                    at: UtcMillis(1),
+                },
+                Tick {
+                    before: 2,
+                    at: UtcMillis(3),
+                },
+            ],
+            ..Batch::default()
+        };
+        assert_eq!(order(batch.events()), [0, 1, 10, 2, 30]);
+    }
+
+    #[test]
+    fn a_batch_is_taken_up_at_any_record() {
+        let batch = Batch {
+            from: LogPosition(100),
+            upto: LogPosition(400),
+            readings: vec![reading(1), reading(2), reading(3), reading(4)],
+            positions: [100, 200, 200, 300].map(LogPosition).to_vec(),
+            ticks: vec![Tick {
+                before: 3,
+                at: UtcMillis(9),
+            }],
+            ..Batch::default()
+        };
+        let cases: [(u64, &[i64]); 6] = [
+            (0, &[1, 2, 3, 90, 4]),
+            (100, &[1, 2, 3, 90, 4]),
+            (200, &[2, 3, 90, 4]),
+            (201, &[90, 4]),
+            (300, &[90, 4]),
+            (400, &[90]),
+        ];
+        for (position, want) in cases {
+            let events = batch.events_from(LogPosition(position)).unwrap();
+            assert_eq!(order(events), want, "from {position}");
+        }
+    }
+
+    #[test]
+    fn a_straddling_batch_without_positions_is_refused() {
+        let batch = Batch {
+            from: LogPosition(100),
+            upto: LogPosition(400),
+            readings: vec![reading(1)],
+            ..Batch::default()
+        };
+        assert!(batch.events_from(LogPosition(200)).is_none());
+        assert!(batch.events_from(LogPosition(100)).is_some());
+        assert!(batch.events_from(LogPosition(400)).is_some());
     }
 }

@@ -35,7 +35,9 @@ impl CaseState {
     /// Reads [`CaseState::code`] back.
     #[must_use]
     pub fn parse(code: &str) -> Option<CaseState> {
-        [CaseState::Open, CaseState::Acknowledged, CaseState::Closed].into_iter().find(|s| s.code() == code)
+        [CaseState::Open, CaseState::Acknowledged, CaseState::Closed]
+            .into_iter()
+            .find(|s| s.code() == code)
     }
 }
 

@@ -23,7 +23,10 @@ impl SecretHash {
     #[must_use]
     pub fn of(secret: &[u8], salt: [u8; 16]) -> SecretHash {
         let digest = Sha256::new().chain_update(salt).chain_update(secret).finalize();
-        SecretHash { salt, digest: digest.into() }
+        SecretHash {
+            salt,
+            digest: digest.into(),
+        }
     }
 
     /// Whether `secret` is the one. Takes the same time whatever the answer.
@@ -46,7 +49,10 @@ impl SecretHash {
         let (mut hash_salt, mut hash_digest) = ([0; 16], [0; 32]);
         hex::decode_to_slice(salt, &mut hash_salt).ok()?;
         hex::decode_to_slice(digest, &mut hash_digest).ok()?;
-        Some(SecretHash { salt: hash_salt, digest: hash_digest })
+        Some(SecretHash {
+            salt: hash_salt,
+            digest: hash_digest,
+        })
     }
 }
 

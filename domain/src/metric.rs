@@ -196,14 +196,26 @@ const fn info(
     zh: &'static str,
     en: &'static str,
 ) -> MetricInfo {
-    MetricInfo { name, unit, decimals, zh, en }
+    MetricInfo {
+        name,
+        unit,
+        decimals,
+        zh,
+        en,
+    }
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
 pub const METRICS: [MetricInfo; 18] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
-    info("combustible_gas", Unit::PercentLel, 1, "可燃气体", "Combustible gas"),
+    info(
+        "combustible_gas",
+        Unit::PercentLel,
+        1,
+        "可燃气体",
+        "Combustible gas",
+    ),
     info("co", Unit::Ppm, 0, "一氧化碳", "Carbon monoxide"),
     info("co2", Unit::Ppm, 0, "二氧化碳", "Carbon dioxide"),
     info("pm25", Unit::MicrogramPerCubicMetre, 0, "细颗粒物 PM2.5", "PM2.5"),
@@ -213,9 +225,27 @@ pub const METRICS: [MetricInfo; 18] = [
     info("sos", Unit::Bool, 0, "紧急呼叫", "SOS call"),
     info("battery", Unit::Percent, 0, "电量", "Battery"),
     info("battery_low", Unit::Bool, 0, "电量低", "Battery low"),
-    info("rodent_trap_trip", Unit::Bool, 0, "捕鼠器触发", "Rodent trap tripped"),
-    info("rinse_temperature", Unit::Celsius, 1, "漂洗温度", "Rinse temperature"),
-    info("cable_temperature", Unit::Celsius, 1, "线缆温度", "Cable temperature"),
+    info(
+        "rodent_trap_trip",
+        Unit::Bool,
+        0,
+        "捕鼠器触发",
+        "Rodent trap tripped",
+    ),
+    info(
+        "rinse_temperature",
+        Unit::Celsius,
+        1,
+        "漂洗温度",
+        "Rinse temperature",
+    ),
+    info(
+        "cable_temperature",
+        Unit::Celsius,
+        1,
+        "线缆温度",
+        "Cable temperature",
+    ),
     info("power", Unit::Watt, 0, "功率", "Power"),
     info("signal", Unit::DecibelMilliwatt, 0, "信号强度", "Signal strength"),
     info("weight", Unit::Gram, 0, "重量", "Weight"),
@@ -252,7 +282,10 @@ mod tests {
         for (from, value, to, want) in cases {
             let got = from.convert(value, to);
             let close = got.zip(want).is_some_and(|(g, w)| (g - w).abs() < 1e-9);
-            assert!(close || got == want, "{from:?} {value} -> {to:?} gave {got:?}, not {want:?}");
+            assert!(
+                close || got == want,
+                "{from:?} {value} -> {to:?} gave {got:?}, not {want:?}"
+            );
         }
     }
 

@@ -10,9 +10,7 @@ use crate::{
 };
 
 /// Where a record stands in the log. Grows with every record; a position says "everything before this".
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogPosition(pub u64);
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Metric, RuleId};
+use crate::{
+    facility::Point,
+    id::{Metric, RuleId},
+};
 
 /// How bad a breach is, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +24,13 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, worst first.
-    pub const ALL: [Severity; 5] = [Severity::P0, Severity::P1, Severity::P2, Severity::P3, Severity::P4];
+    pub const ALL: [Severity; 5] = [
+        Severity::P0,
+        Severity::P1,
+        Severity::P2,
+        Severity::P3,
+        Severity::P4,
+    ];
 
     /// The name in rule packs, the record store and the API.
     #[must_use]
@@ -150,4 +159,57 @@ pub struct Rule {
     pub action_zh: String,
     /// What to do, in English.
     pub action_en: String,
+}
+
+impl Rule {
+    /// Whether this rule judges `point`: by metric and by point type, as far as the rule names them.
+    #[must_use]
+    pub fn applies_to(&self, point: &Point) -> bool {
+        let metric = self.metric.as_ref().is_none_or(|m| *m == point.metric);
+        metric && self.point_type.as_ref().is_none_or(|t| *t == point.point_type)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{DeviceId, FacilityId},
+        metric::Unit,
+        pack,
+    };
+
+    #[test]
+    fn a_rule_applies_by_metric_and_point_type() {
+        let point = |metric: &str, point_type: &str| Point {
+            facility: FacilityId::new("f").unwrap(),
+            device: DeviceId::new("d").unwrap(),
+            metric: Metric::new(metric).unwrap(),
+            unit: Unit::One,
+            point_type: point_type.to_owned(),
+            place_zh: String::new(),
+            place_en: String::new(),
+            report_interval_s: 60,
+        };
+        let applying = |point: &Point| -> Vec<String> {
+            pack::built_in()
+                .iter()
+                .filter(|r| r.applies_to(point))
+                .map(|r| r.id.to_string())
+                .collect()
+        };
+        let cases: [(&str, &str, &[&str]); 4] = [
+            ("temperature", "fridge_air", &["CN-TMP-01", "CN-TMP-02", "SYS-01"]),
+            ("temperature", "office", &["SYS-01"]),
+            ("battery", "fridge_air", &["SYS-01", "SYS-04"]),
+            ("sos", "bedside", &["SYS-01", "SYS-SOS-01"]),
+        ];
+        for (metric, point_type, want) in cases {
+            assert_eq!(
+                applying(&point(metric, point_type)),
+                want,
+                "{metric} {point_type}"
+            );
+        }
+    }
 }

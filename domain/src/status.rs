@@ -15,7 +15,13 @@ pub fn excerpt(payload: &[u8]) -> String {
     let cut = &payload[..payload.len().min(EXCERPT_BYTES)];
     String::from_utf8_lossy(cut)
         .chars()
-        .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
         .collect()
 }
 

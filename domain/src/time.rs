@@ -68,7 +68,10 @@ impl TimeRange {
     /// The span of `length_ms` that ends at `to`.
     #[must_use]
     pub fn ending_at(to: UtcMillis, length_ms: i64) -> TimeRange {
-        TimeRange { from: to - length_ms, to }
+        TimeRange {
+            from: to - length_ms,
+            to,
+        }
     }
 
     /// Whether `at` lies inside.
@@ -109,7 +112,10 @@ impl Clock {
 
     /// What time it is.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the wall clock"
+    )]
     pub fn now(&self) -> UtcMillis {
         match &self.0 {
             Source::Simulated(ms) => UtcMillis(ms.load(Ordering::Acquire)),

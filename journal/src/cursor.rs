@@ -122,6 +122,43 @@ impl Cursors {
     }
 }
 
+/// Every cursor of a directory and where it stands, as far as it can be read. Changes nothing.
+pub(crate) fn peek(dir: &Path) -> Result<Vec<(String, Position)>, JournalError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(JournalError::io("list", dir))? {
+        let path = entry.map_err(JournalError::io("list", dir))?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(SUFFIX));
+        let Some(name) = name.filter(|name| cursor_path(dir, name).is_ok()) else {
+            continue;
+        };
+        let file = File::open(&path).map_err(JournalError::io("open", &path))?;
+        if let Some(slot) = newest_slot(&file, &path)? {
+            found.push((name.to_owned(), Position(slot.position)));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The slot written last; `None` when both are damaged.
+fn newest_slot(file: &File, path: &Path) -> Result<Option<Slot>, JournalError> {
+    let mut newest: Option<Slot> = None;
+    for index in 0..2 {
+        let mut bytes = [0; SLOT_BYTES];
+        let read = disk::read_at(file, &mut bytes, index * SLOT_SPACING_BYTES)
+            .map_err(JournalError::io("read", path))?;
+        let slot = decode(&bytes[..read]).map_err(|version| JournalError::UnknownVersion {
+            file: path.to_owned(),
+            version,
+        })?;
+        newest = newest.into_iter().chain(slot).max_by_key(|slot| slot.generation);
+    }
+    Ok(newest)
+}
+
 impl Cursor {
     fn open(path: &Path) -> Result<Cursor, JournalError> {
         let file = OpenOptions::new()
@@ -129,23 +166,7 @@ impl Cursor {
             .write(true)
             .open(path)
             .map_err(JournalError::io("open", path))?;
-        let mut newest: Option<Slot> = None;
-        for index in 0..2 {
-            let mut bytes = [0; SLOT_BYTES];
-            let read = disk::read_at(&file, &mut bytes, index * SLOT_SPACING_BYTES)
-                .map_err(JournalError::io("read", path))?;
-            let slot = match decode(&bytes[..read]) {
-                Ok(slot) => slot,
-                Err(version) => {
-                    return Err(JournalError::UnknownVersion {
-                        file: path.to_owned(),
-                        version,
-                    });
-                }
-            };
-            newest = newest.into_iter().chain(slot).max_by_key(|slot| slot.generation);
-        }
-        let slot = newest.unwrap_or_else(|| {
+        let slot = newest_slot(&file, path)?.unwrap_or_else(|| {
             tracing::error!(
                 cursor.file = %path.display(),
                 "A cursor is damaged; its consumer starts over at the journal's start"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    JournalError, Position,
+    JournalError, Position, cursor,
     format::{self, Header},
     scan::{self, Tail},
     segment::{self, Found},
@@ -52,6 +52,15 @@ pub fn segments(dir: &Path) -> Result<Vec<SegmentReport>, JournalError> {
         reports.extend(report(dir, &found)?);
     }
     Ok(reports)
+}
+
+/// Every cursor of the journal in `dir` and where it stands, by name. Takes no lock and writes nothing.
+///
+/// # Errors
+/// [`JournalError::Io`] when the directory or a file cannot be read, [`JournalError::UnknownVersion`] for a cursor of
+/// a newer program.
+pub fn cursors(dir: &Path) -> Result<Vec<(String, Position)>, JournalError> {
+    cursor::peek(dir)
 }
 
 /// `None` when the running journal has just freed the segment.

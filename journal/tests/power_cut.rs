@@ -2,7 +2,7 @@
 //! there, once.
 //!
 //! The disk is `tests/crashfs`, a file system that forgets what was not synced and tears what was being written.
-//! This test binary runs itself as the child that appends; the child is told where by environment variables.
+//! This test binary runs itself as the child that appends; the child finds its orders in its working directory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -25,10 +25,9 @@ use sunshine_journal::{Chunk, Envelope, Journal, Kind, Options, Position};
 const CUTS: u64 = 20;
 const DEADLINE: Duration = Duration::from_secs(60);
 const CURSOR: &str = "checked";
-/// What the child is told: the journal's directory, its first record number, and how far the log was checked.
-const CHILD_DIR: &str = "POWER_CUT_DIR";
-const CHILD_FIRST: &str = "POWER_CUT_FIRST";
-const CHILD_CHECKED: &str = "POWER_CUT_CHECKED";
+/// The file in the child's working directory that tells it where the journal is, its first record's number, and
+/// how far the log was checked: one line each.
+const ORDERS: &str = "power-cut-orders";
 
 fn options(dir: &Path) -> Options {
     Options {
@@ -153,11 +152,12 @@ fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log
     fs::create_dir_all(&mountpoint).unwrap();
     let mut disk = MountedDisk::mount(tool, &image, mountpoint.clone(), seed, strict);
     let enough = SmallRng::seed_from_u64(seed).random_range(1..1500);
+    let first = (seed + 1) * 1_000_000;
+    let orders = format!("{}\n{first}\n{}\n", mountpoint.join("journal").display(), log.end);
+    fs::write(dir.join(ORDERS), orders).unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_appends_until_the_power_goes", "--nocapture"])
-        .env(CHILD_DIR, mountpoint.join("journal"))
-        .env(CHILD_FIRST, ((seed + 1) * 1_000_000).to_string())
-        .env(CHILD_CHECKED, log.end.to_string())
+        .current_dir(dir)
         .stdout(fs::File::create(&acks).unwrap())
         .stderr(fs::File::create(dir.join("child-errors")).unwrap())
         .spawn()
@@ -191,18 +191,22 @@ fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log
 
 /// Not a test of its own: what the child process runs. Ends when the disk is gone.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the parent test speaks to its child by environment variables"
-)]
 fn child_appends_until_the_power_goes() {
-    let Ok(dir) = std::env::var(CHILD_DIR) else { return };
-    let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
-    let next = AtomicU64::new(number(CHILD_FIRST));
-    let journal = open(Path::new(&dir));
+    let Ok(orders) = fs::read_to_string(ORDERS) else {
+        return;
+    };
+    let [dir, first, checked] = orders.lines().collect::<Vec<_>>()[..] else {
+        panic!("three lines: {orders}")
+    };
+    let next = AtomicU64::new(first.parse().unwrap());
+    let journal = open(Path::new(dir));
     let out = Mutex::new(std::io::stdout());
     journal.cursor(CURSOR).unwrap();
-    let checked = Position(number(CHILD_CHECKED)).min(journal.durable());
+    let checked = Position(checked.parse().unwrap());
+    assert!(
+        checked <= journal.durable(),
+        "the log has become shorter than it was when checked"
+    );
     journal.advance_cursor(CURSOR, checked).unwrap();
     say(&out, &format!("\ncursor {}\n", checked.0));
     thread::scope(|scope| {
@@ -337,7 +341,7 @@ fn cannot_mount() -> Option<String> {
 fn build_tool() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crashfs/Cargo.toml");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("crashfs");
-    let built = Command::new(env!("CARGO"))
+    let built = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--manifest-path"])
         .arg(manifest)
         .arg("--target-dir")

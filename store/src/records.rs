@@ -1,71 +1,75 @@
+//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cases,
+//! the engine's snapshot and the audit trail, in one SQL database.
+//!
+//! SQLite now; the queries are SQL that PostgreSQL shares (`records/database.rs` says what is not). Another
+//! process may read and write the same file at the same time: a command-line tool that adds a device is
+//! seen by the running server, which polls [`Records::directory_version`].
+//!
+//! - A write is one transaction that takes the write lock at its beginning and is on disk when it returns.
+//! - A read of anything that belongs to a facility takes the caller's [`domain::Scope`]. What lies outside
+//!   it does not exist for that caller.
+//! - No type of the database client crosses this module's surface, not even in errors.
+
+mod audit;
+mod cases;
+mod database;
+mod directory;
+mod error;
+mod facilities;
+mod fields;
+mod identities;
+mod points;
+mod regions;
+mod snapshot;
+mod text;
+
 use std::path::Path;
-use domain::{Case, CaseId, CaseState, Facility, FacilityId, Identity, IdentityName, Point, Region, Scope, SeriesKey, UtcMillis, case::Note, DeviceId};
 
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError { #[error("x")] NotFound, #[error("conflict")] Conflict, #[error("db")] Database }
+use domain::Clock;
 
-/// A case about to be opened; the same (rule, point, since) never opens twice.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewCase {
-    pub rule: domain::RuleId, pub rule_version: String, pub point: SeriesKey, pub severity: domain::Severity,
-    pub since: UtcMillis, pub raised_at: UtcMillis, pub value: Option<f64>, pub limit: Option<f64>,
+pub use audit::{AuditEntry, MAX_TRAIL};
+pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
+pub use error::{Cause, Problem, RecordError};
+pub use snapshot::EngineSnapshot;
+
+use database::{Database, commit};
+
+/// The record store. Cheap to clone; all clones share their connections.
+#[derive(Debug, Clone)]
+pub struct Records {
+    database: Database,
+    clock: Clock,
 }
 
-/// Which cases to list.
-#[derive(Debug, Clone, Default)]
-pub struct CaseFilter { pub facility: Option<FacilityId>, pub states: Vec<CaseState>, pub limit: u32, pub before: Option<CaseId> }
-
-/// What the machine asks of a case, written in one transaction with the engine's snapshot.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CaseWrite { Open(NewCase), Clear { rule: domain::RuleId, point: SeriesKey, since: UtcMillis, at: UtcMillis, close: bool } }
-
-/// What a person asks of a case.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CaseAction { Acknowledge(Note), Close(Note) }
-
-/// One line of the audit trail, hash-chained: append-only.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuditEntry { pub id: i64, pub at: UtcMillis, pub actor: String, pub action: String, pub object: String, pub detail: String }
-
-/// The record store (SQLite now; SQL that PostgreSQL shares). Cheap to clone. Every read takes the scope.
-#[derive(Clone)]
-pub struct Records;
 impl Records {
-    pub async fn open(path: &Path, clock: domain::Clock) -> Result<Records, RecordError> { todo!() }
-    pub async fn close(&self) { todo!() }
-    pub async fn put_region(&self, region: &Region) -> Result<(), RecordError> { todo!() }
-    pub async fn regions(&self) -> Result<Vec<Region>, RecordError> { todo!() }
-    pub async fn put_facility(&self, facility: &Facility) -> Result<(), RecordError> { todo!() }
-    pub async fn facilities(&self, scope: &Scope) -> Result<Vec<Facility>, RecordError> { todo!() }
-    pub async fn facility(&self, scope: &Scope, id: &FacilityId) -> Result<Option<Facility>, RecordError> { todo!() }
-    pub async fn put_point(&self, point: &Point) -> Result<(), RecordError> { todo!() }
-    /// Many points in one transaction.
-    pub async fn put_points(&self, points: &[Point]) -> Result<(), RecordError> { todo!() }
-    pub async fn points(&self, scope: &Scope, facility: Option<&FacilityId>) -> Result<Vec<Point>, RecordError> { todo!() }
-    /// Adds or replaces identities (secret, expiry; clears a revocation), in one transaction.
-    pub async fn put_identities(&self, identities: &[Identity]) -> Result<(), RecordError> { todo!() }
-    pub async fn identities(&self) -> Result<Vec<Identity>, RecordError> { todo!() }
-    /// Device identities in scope, without regard to facility when `None`.
-    pub async fn devices(&self, scope: &Scope, facility: Option<&FacilityId>) -> Result<Vec<Identity>, RecordError> { todo!() }
-    pub async fn revoke_identity(&self, name: &IdentityName, by: &str) -> Result<(), RecordError> { todo!() }
-    /// Changes whenever facilities, points or identities change, also from another process. Cheap: polled twice a second.
-    pub async fn directory_version(&self) -> Result<i64, RecordError> { todo!() }
-    /// Applies the machine's writes and keeps the engine's snapshot, in one transaction; answers with the cases that changed.
-    pub async fn apply_cases(&self, writes: &[CaseWrite], snapshot: Option<&EngineSnapshot>) -> Result<Vec<Case>, RecordError> { todo!() }
-    pub async fn engine_snapshot(&self) -> Result<Option<EngineSnapshot>, RecordError> { todo!() }
-    /// A person's action; `Conflict` when `version` is no longer the case's. Writes the audit line in the same transaction.
-    pub async fn act_on_case(&self, scope: &Scope, id: CaseId, version: i64, action: CaseAction) -> Result<Case, RecordError> { todo!() }
-    pub async fn case(&self, scope: &Scope, id: CaseId) -> Result<Option<Case>, RecordError> { todo!() }
-    pub async fn cases(&self, scope: &Scope, filter: &CaseFilter) -> Result<Vec<Case>, RecordError> { todo!() }
-    /// Open and acknowledged cases, and those of them that are unacknowledged.
-    pub async fn audit(&self, entry: (&str, &str, &str, &str)) -> Result<(), RecordError> { todo!() }
-    pub async fn audit_trail(&self, limit: u32) -> Result<Vec<AuditEntry>, RecordError> { todo!() }
-    /// Walks the chain; the first broken id, if any.
-    pub async fn verify_audit(&self) -> Result<Option<i64>, RecordError> { todo!() }
-    /// Ok when the database answers and can be written.
-    pub async fn ping(&self) -> Result<(), RecordError> { todo!() }
-}
+    /// Opens the store at `path`, makes it if it is missing (readable by its owner only), and brings its
+    /// schema up to date. `clock` dates the audit trail and revocations.
+    ///
+    /// # Errors
+    /// [`RecordError::Open`] when the file cannot be opened, [`RecordError::Schema`] when a newer version of
+    /// the product wrote it.
+    pub async fn open(path: &Path, clock: Clock) -> Result<Records, RecordError> {
+        Ok(Records {
+            database: Database::open(path).await?,
+            clock,
+        })
+    }
 
-/// The engine's state at a position of the log; the bytes are its own business.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EngineSnapshot { pub position: domain::LogPosition, pub state: Vec<u8> }
+    /// Waits for running calls and closes the file. Later calls fail.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+
+    /// Ok when the database answers and can be written: the lock is free, the disk has room.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn ping(&self) -> Result<(), RecordError> {
+        let mut transaction = self.database.write().await?;
+        sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'ping'")
+            .execute(&mut *transaction)
+            .await
+            .map_err(RecordError::from_database)?;
+        commit(transaction).await
+    }
+}

@@ -1,55 +1,543 @@
-use std::path::PathBuf;
-use domain::{Clock, DeviceId, FacilityId, LogPosition, Metric, Reading, Sample, Scope, SeriesId, SeriesKey, TimeRange, UtcMillis};
+//! The embedded time-series store.
+//!
+//! Readings go into a head in memory and from there, a shard at a time, into compressed chunks in SQLite
+//! files, one file per week. Queries see both. The log is the store's only write-ahead log: a process
+//! that dies loses the head and reads it again from the log, beginning at [`SeriesStore::checkpoint`].
+//!
+//! What holds always:
+//!
+//! * One value per series and moment. Of two readings at one moment the one appended later holds,
+//!   wherever the two lie: in memory, in chunks, or one of each. So appending the same stretch of the
+//!   log again changes nothing. While a stretch is being appended again, a moment that it corrects
+//!   twice shows its earlier correction until the later one comes round.
+//! * A chunk on disk never names a series whose key is not in `catalog.db`.
+//! * The position in `catalog.db` never lies beyond a reading that is not in a chunk.
+//!
+//! Nothing here runs by itself: one thread of the owner calls [`SeriesStore::maintain`] again and again.
 
+mod catalog;
+mod chunk;
+#[cfg(test)]
+mod crash_tests;
+mod db;
+mod disk;
+mod error;
+mod head;
+mod names;
+mod read;
+mod week;
+mod window;
+
+use std::{
+    fs::File,
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, RwLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use domain::{
+    Clock, FacilityId, LogPosition, Reading, Sample, Scope, SeriesId, SeriesKey, TimeRange, UtcMillis,
+};
+
+pub use error::SeriesError;
+
+use catalog::Catalog;
+use chunk::settle;
+use disk::Disk;
+use head::{FlushPolicy, Head};
+use names::Names;
+use read::Readers;
+use window::Window;
+
+/// The most buckets that one [`SeriesStore::window`] answers.
+pub const MAX_BUCKETS: u32 = 2_000;
+
+/// How often the position is noted while nothing is written, in milliseconds: a log of nothing but ticks
+/// is freed too.
+const NOTE_POSITION_EVERY_MS: i64 = 10_000;
+
+/// How the store is set up. [`SeriesOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct SeriesOptions {
+    /// Where the files are. Created if it is not there; used by one store at a time.
     pub dir: PathBuf,
-    /// Head shards, 1 to 256.
+    /// Head shards, 1 to 256 (values outside are held at the ends). Default 16.
     pub shards: usize,
-    /// A shard is flushed when it holds this many readings…
+    /// A shard is flushed when it holds this many readings, but not before it holds 100 for every
+    /// series it has any of… Default 32,768, which with 16 shards is 8 to 16 MiB of memory; 50,000
+    /// series need up to 160 MiB.
     pub flush_readings: usize,
-    /// …or its oldest unflushed reading was received this long ago (ms).
+    /// …or when its oldest unflushed reading was taken in this long ago (ms). Default one hour.
     pub flush_age_ms: i64,
-    /// The most series; more are refused.
+    /// The most series; more are refused. Default 50,000, about 300 bytes of memory each.
     pub max_series: u32,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum SeriesError { #[error("x")] TooManySeries, #[error("y")] TooManyBuckets, #[error("damaged")] Damaged, #[error("out of space")] Full }
+impl SeriesOptions {
+    /// The defaults, for a store in `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> SeriesOptions {
+        SeriesOptions {
+            dir: dir.into(),
+            shards: 16,
+            flush_readings: 32_768,
+            flush_age_ms: 3_600_000,
+            max_series: 50_000,
+        }
+    }
+
+    /// Beyond this many unflushed readings appends are refused: four times what the head holds when
+    /// every shard is just due.
+    fn head_limit(&self, series: u32) -> u64 {
+        let due = self.flush_readings.saturating_mul(self.shards.clamp(1, 256)) as u64;
+        due.max(u64::from(series) * 100).saturating_mul(4).max(1_000_000)
+    }
+}
 
 /// One bucket: left-closed, labelled by its start. Empty buckets are absent from the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bucket { pub start: UtcMillis, pub count: u64, pub min: f64, pub max: f64, pub sum: f64, pub last: f64 }
-impl Bucket { pub fn avg(&self) -> f64 { self.sum / self.count as f64 } }
+pub struct Bucket {
+    /// Its first moment.
+    pub start: UtcMillis,
+    /// Samples in it; at least 1.
+    pub count: u64,
+    /// The smallest value.
+    pub min: f64,
+    /// The largest value.
+    pub max: f64,
+    /// The sum of all values.
+    pub sum: f64,
+    /// The value of the latest sample.
+    pub last: f64,
+}
 
+impl Bucket {
+    /// The mean of the samples, each counting the same.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a bucket holds far fewer than 2^52 samples"
+    )]
+    pub fn avg(&self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+/// Figures of a running store.
 #[derive(Debug, Clone, Default)]
-pub struct SeriesStats { pub series: u64, pub head_readings: u64, pub disk_bytes: u64, pub chunks: u64, pub readings_appended: u64, pub flushes: u64 }
+pub struct SeriesStats {
+    /// Series known.
+    pub series: u64,
+    /// Readings in memory that are not on disk yet.
+    pub head_readings: u64,
+    /// Bytes of all files.
+    pub disk_bytes: u64,
+    /// Chunks on disk.
+    pub chunks: u64,
+    /// Readings taken in since the store was opened.
+    pub readings_appended: u64,
+    /// Shards written to disk since the store was opened.
+    pub flushes: u64,
+}
 
 /// Cheap to clone; all clones are the same store. All calls are synchronous and safe from any thread.
+/// Reads may touch the disk: asynchronous callers use a blocking thread.
+///
+/// ```
+/// use domain::{Clock, LogPosition, Quality, Reading, Scope, SeriesKey, TimeRange, UtcMillis};
+/// use sunshine_store::{SeriesOptions, SeriesStore};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let store = SeriesStore::open(SeriesOptions::new(dir.path()), Clock::system())?;
+/// let series = store.resolve(&SeriesKey {
+///     facility: "binhe-01".parse()?,
+///     device: "fridge-1".parse()?,
+///     metric: "temperature".parse()?,
+/// })?;
+/// let at = UtcMillis(1_795_000_000_000);
+/// let reading = Reading { series, at, received: at, value: 4.1, quality: Quality::Good };
+/// store.append(&[reading], LogPosition(0), LogPosition(90))?;
+/// let hour = TimeRange::ending_at(at + 1, 3_600_000);
+/// assert_eq!(store.window(&Scope::everything(), series, hour, 60)?[0].avg(), 4.1);
+/// store.flush()?;
+/// assert_eq!(store.checkpoint(), LogPosition(90));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct SeriesStore;
+pub struct SeriesStore(Arc<Inner>);
+
+struct Inner {
+    options: SeriesOptions,
+    clock: Clock,
+    names: RwLock<Names>,
+    /// Series that have a number; what `names` holds, readable without its lock.
+    series: AtomicU32,
+    head: Head,
+    readers: Arc<Readers>,
+    disk: Mutex<Disk>,
+    /// The position in the catalog.
+    checkpoint: AtomicU64,
+    /// When it was noted, by the clock.
+    noted_at: Mutex<UtcMillis>,
+    appended: AtomicU64,
+    flushes: AtomicU64,
+    /// Held for as long as the store is open: two stores in one directory would not know of each other.
+    _lock: File,
+}
+
 impl SeriesStore {
-    pub fn open(options: SeriesOptions, clock: Clock) -> Result<SeriesStore, SeriesError> { todo!() }
-    /// Everything before this position is in chunks on disk: replay the log from here.
-    pub fn checkpoint(&self) -> LogPosition { todo!() }
-    /// The series' number, giving it one if it is new. Lock-light: called by ingest for new topics only.
-    pub fn resolve(&self, key: &SeriesKey) -> Result<SeriesId, SeriesError> { todo!() }
-    pub fn find(&self, scope: &Scope, key: &SeriesKey) -> Option<SeriesId> { todo!() }
-    pub fn key(&self, scope: &Scope, series: SeriesId) -> Option<SeriesKey> { todo!() }
-    /// The series of one facility (all of them), in key order.
-    pub fn series_of(&self, scope: &Scope, facility: &FacilityId) -> Vec<(SeriesKey, SeriesId)> { todo!() }
-    /// Takes readings into the head: visible to every query when it returns. `from..upto` is the log range they came from.
-    pub fn append(&self, readings: &[Reading], from: LogPosition, upto: LogPosition) -> Result<(), SeriesError> { todo!() }
-    pub fn latest(&self, scope: &Scope, series: SeriesId) -> Option<Sample> { todo!() }
-    /// At most 2,000 buckets over `range`, `buckets` of equal length.
-    pub fn window(&self, scope: &Scope, series: SeriesId, range: TimeRange, buckets: u32) -> Result<Vec<Bucket>, SeriesError> { todo!() }
-    /// Every sample in `range`, oldest first, at most `limit`.
-    pub fn scan(&self, scope: &Scope, series: SeriesId, range: TimeRange, limit: usize) -> Result<Vec<Sample>, SeriesError> { todo!() }
-    /// One unit of background work (flush one due shard, or compact one day). True when there was something to do.
-    pub fn maintain(&self) -> Result<bool, SeriesError> { todo!() }
-    /// Flushes every shard: for shutdown and tests.
-    pub fn flush(&self) -> Result<(), SeriesError> { todo!() }
-    /// Rewrites every closed day (or, with `all`, every day) to one chunk per series.
-    pub fn compact(&self, all: bool) -> Result<(), SeriesError> { todo!() }
-    pub fn stats(&self) -> SeriesStats { todo!() }
+    /// Opens the store in `options.dir`, or makes a new one there. Append the log from
+    /// [`SeriesStore::checkpoint`] on before trusting an answer about the time before the restart.
+    ///
+    /// # Errors
+    /// [`SeriesError::InUse`] when another store has the directory, [`SeriesError::UnknownFormat`] and
+    /// [`SeriesError::Damaged`] when a file cannot be read, and what the file system says.
+    pub fn open(options: SeriesOptions, clock: Clock) -> Result<SeriesStore, SeriesError> {
+        std::fs::create_dir_all(&options.dir).map_err(SeriesError::io(&options.dir))?;
+        let lock = lock_dir(&options)?;
+        let (catalog, known, checkpoint) = Catalog::open(&options.dir)?;
+        let readers = Arc::new(Readers::open(options.dir.clone())?);
+        let disk = Disk::open(&options.dir, catalog, readers.clone())?;
+        let head = Head::new(options.shards, checkpoint);
+        let mut names = Names::default();
+        for series in known {
+            let id = names.add(&series.key);
+            if let Some(last) = series.last {
+                head.restore_last(id.0, last);
+            }
+        }
+        let now = clock.now();
+        Ok(SeriesStore(Arc::new(Inner {
+            options,
+            clock,
+            series: AtomicU32::new(names.len()),
+            names: RwLock::new(names),
+            head,
+            readers,
+            disk: Mutex::new(disk),
+            checkpoint: AtomicU64::new(checkpoint.0),
+            noted_at: Mutex::new(now),
+            appended: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
+            _lock: lock,
+        })))
+    }
+
+    /// Everything before this position is in chunks on disk, and the catalog says so: read the log again
+    /// from here after a restart, and free it up to here.
+    #[must_use]
+    pub fn checkpoint(&self) -> LogPosition {
+        LogPosition(self.0.checkpoint.load(Ordering::Acquire))
+    }
+
+    /// The series' number, giving it one if it is new. Numbers are the same after a restart once a
+    /// reading of the series was flushed.
+    ///
+    /// # Errors
+    /// [`SeriesError::TooManySeries`] when the key is new and there is no room for it.
+    pub fn resolve(&self, key: &SeriesKey) -> Result<SeriesId, SeriesError> {
+        let inner = &*self.0;
+        if let Some(known) = inner.names().find(key) {
+            return Ok(known);
+        }
+        let mut names = inner.names.write().expect(NAMES_HELD);
+        if let Some(known) = names.find(key) {
+            return Ok(known);
+        }
+        let max = inner.options.max_series;
+        if names.len() >= max {
+            return Err(SeriesError::TooManySeries { max });
+        }
+        let id = names.add(key);
+        inner.series.store(names.len(), Ordering::Release);
+        Ok(id)
+    }
+
+    /// The number of a series that is known, if `scope` shows its facility.
+    #[must_use]
+    pub fn find(&self, scope: &Scope, key: &SeriesKey) -> Option<SeriesId> {
+        if scope.allows(&key.facility) {
+            self.0.names().find(key)
+        } else {
+            None
+        }
+    }
+
+    /// What a series is about, if `scope` shows its facility.
+    #[must_use]
+    pub fn key(&self, scope: &Scope, series: SeriesId) -> Option<SeriesKey> {
+        self.0
+            .names()
+            .key(series)
+            .filter(|key| scope.allows(&key.facility))
+            .cloned()
+    }
+
+    /// The series of one facility, all of them, in key order. Empty when `scope` does not show it.
+    #[must_use]
+    pub fn series_of(&self, scope: &Scope, facility: &FacilityId) -> Vec<(SeriesKey, SeriesId)> {
+        if scope.allows(facility) {
+            self.0.names().of_facility(facility)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Takes readings into the head, in their order: visible to every query when it returns.
+    /// `from..upto` is the stretch of the log they come from; stretches are appended in log order.
+    /// Appending a stretch again, after a restart or an error, changes nothing.
+    ///
+    /// # Errors
+    /// [`SeriesError::UnknownSeries`] and [`SeriesError::HeadFull`]; nothing was taken then.
+    pub fn append(
+        &self,
+        readings: &[Reading],
+        from: LogPosition,
+        upto: LogPosition,
+    ) -> Result<(), SeriesError> {
+        let inner = &*self.0;
+        let series = inner.series.load(Ordering::Acquire);
+        if let Some(unknown) = readings.iter().find(|reading| reading.series.0 >= series) {
+            return Err(SeriesError::UnknownSeries(unknown.series));
+        }
+        let waiting = inner.head.readings();
+        if waiting >= inner.options.head_limit(series) {
+            return Err(SeriesError::HeadFull { readings: waiting });
+        }
+        inner.head.append(readings, from, upto, inner.clock.now());
+        inner.appended.fetch_add(readings.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The latest sample by event time; of several at one moment the one appended last. From memory.
+    #[must_use]
+    pub fn latest(&self, scope: &Scope, series: SeriesId) -> Option<Sample> {
+        if self.0.shows(scope, series) {
+            self.0.head.latest(series)
+        } else {
+            None
+        }
+    }
+
+    /// `range` in `buckets` of equal length, at most [`MAX_BUCKETS`]; those that hold nothing are absent.
+    /// Where the length is not a whole number of milliseconds, a bucket begins at the next whole one.
+    /// Empty for a series that is unknown or outside `scope`.
+    ///
+    /// # Errors
+    /// [`SeriesError::TooManyBuckets`], [`SeriesError::Damaged`] when a chunk cannot be read, and what the
+    /// database says.
+    pub fn window(
+        &self,
+        scope: &Scope,
+        series: SeriesId,
+        range: TimeRange,
+        buckets: u32,
+    ) -> Result<Vec<Bucket>, SeriesError> {
+        if buckets > MAX_BUCKETS {
+            return Err(SeriesError::TooManyBuckets {
+                asked: buckets,
+                max: MAX_BUCKETS,
+            });
+        }
+        if buckets == 0 || range.length_ms() == 0 || !self.0.shows(scope, series) {
+            return Ok(Vec::new());
+        }
+        let memory = self.0.memory(series, range);
+        let mut window = Window::new(range, buckets);
+        self.0.readers.each_day(series.0, range, &memory, &mut |day| {
+            window.add_day(day)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(window.finish())
+    }
+
+    /// Every sample in `range`, oldest first, at most `limit`. Empty for a series that is unknown or
+    /// outside `scope`.
+    ///
+    /// # Errors
+    /// [`SeriesError::Damaged`] when a chunk cannot be read, and what the database says.
+    pub fn scan(
+        &self,
+        scope: &Scope,
+        series: SeriesId,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<Sample>, SeriesError> {
+        if range.length_ms() == 0 || limit == 0 || !self.0.shows(scope, series) {
+            return Ok(Vec::new());
+        }
+        let memory = self.0.memory(series, range);
+        let mut samples = Vec::new();
+        self.0.readers.each_day(series.0, range, &memory, &mut |day| {
+            let of_day = day.decode(&day.rows)?;
+            let room = limit - samples.len();
+            samples.extend(of_day.into_iter().filter(|s| range.contains(s.at)).take(room));
+            Ok(if samples.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            })
+        })?;
+        Ok(samples)
+    }
+
+    /// One unit of background work: flushes one shard that is due, or compacts some series of one closed
+    /// day. True when there was something to do, so that the caller asks again at once; after false or
+    /// an error the caller waits a little (a second, say). Never holds up appends or queries.
+    ///
+    /// # Errors
+    /// [`SeriesError::Full`] when the disk is full, and what the database says. What could not be written
+    /// stays in memory and is tried again by the next call.
+    pub fn maintain(&self) -> Result<bool, SeriesError> {
+        let inner = &*self.0;
+        let now = inner.clock.now();
+        let mut disk = inner.disk();
+        let policy = FlushPolicy {
+            readings: inner.options.flush_readings,
+            age_ms: inner.options.flush_age_ms,
+        };
+        if let Some(shard) = inner.head.due(policy, now) {
+            inner.flush_shard(&mut disk, shard)?;
+            return Ok(true);
+        }
+        inner.note_position(&mut disk, Some(now))?;
+        match disk.next_day(Some(now)) {
+            Some(day) => {
+                disk.compact_step(day)?;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Writes the whole head to disk: for shutdown and tests. [`SeriesStore::checkpoint`] then stands at
+    /// the end of the last batch, unless more was appended meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`SeriesStore::maintain`].
+    pub fn flush(&self) -> Result<(), SeriesError> {
+        let inner = &*self.0;
+        let mut disk = inner.disk();
+        for shard in 0..inner.head.shard_count() {
+            // The second time takes what came in while an earlier, failed flush was still waiting.
+            for _ in 0..2 {
+                inner.flush_shard(&mut disk, shard)?;
+            }
+        }
+        inner.note_position(&mut disk, None)
+    }
+
+    /// Rewrites every closed day (or, with `all`, every day) to one chunk per series. A day closes six
+    /// hours after its end in UTC.
+    ///
+    /// # Errors
+    /// Those of [`SeriesStore::maintain`].
+    pub fn compact(&self, all: bool) -> Result<(), SeriesError> {
+        let inner = &*self.0;
+        let now = (!all).then(|| inner.clock.now());
+        loop {
+            // The lock is let go between steps, so that flushes get their turn.
+            let mut disk = inner.disk();
+            match disk.next_day(now) {
+                Some(day) => disk.compact_step(day)?,
+                None => return Ok(()),
+            };
+        }
+    }
+
+    /// Figures for operators.
+    #[must_use]
+    pub fn stats(&self) -> SeriesStats {
+        let inner = &*self.0;
+        SeriesStats {
+            series: u64::from(inner.series.load(Ordering::Acquire)),
+            head_readings: inner.head.readings(),
+            disk_bytes: inner.readers.disk_bytes(),
+            chunks: inner.readers.chunks(),
+            readings_appended: inner.appended.load(Ordering::Relaxed),
+            flushes: inner.flushes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+const NAMES_HELD: &str = "nothing panics while it holds the names";
+
+impl Inner {
+    fn names(&self) -> std::sync::RwLockReadGuard<'_, Names> {
+        self.names.read().expect(NAMES_HELD)
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().expect("nothing panics while it writes to disk")
+    }
+
+    fn shows(&self, scope: &Scope, series: SeriesId) -> bool {
+        self.names()
+            .key(series)
+            .is_some_and(|key| scope.allows(&key.facility))
+    }
+
+    fn memory(&self, series: SeriesId, range: TimeRange) -> Vec<Sample> {
+        let mut samples = self.head.samples(series, range);
+        settle(&mut samples);
+        samples
+    }
+
+    fn flush_shard(&self, disk: &mut Disk, shard: usize) -> Result<(), SeriesError> {
+        let Some(frozen) = self.head.freeze(shard) else {
+            return Ok(());
+        };
+        // Taken after freezing: every series in the columns had its number before.
+        let new_keys = self.names().since(disk.saved_series()).to_vec();
+        let lasts = disk.write(shard, &frozen, &new_keys)?;
+        let position = self.head.replay_from(Some(shard));
+        disk.note(&lasts, position)?;
+        self.noted(position);
+        disk.finish(shard);
+        self.head.thaw(shard);
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Notes the position if it has moved. With `now`, only when the last time was long enough ago.
+    fn note_position(&self, disk: &mut Disk, now: Option<UtcMillis>) -> Result<(), SeriesError> {
+        let noted_at = *self
+            .noted_at
+            .lock()
+            .expect("nothing panics while it holds a moment");
+        if now.is_some_and(|now| now.ms_since(noted_at).abs() < NOTE_POSITION_EVERY_MS) {
+            return Ok(());
+        }
+        let position = self.head.replay_from(None);
+        if position.0 != self.checkpoint.load(Ordering::Acquire) {
+            disk.note(&[], position)?;
+            self.noted(position);
+        }
+        Ok(())
+    }
+
+    fn noted(&self, position: LogPosition) {
+        self.checkpoint.store(position.0, Ordering::Release);
+        *self
+            .noted_at
+            .lock()
+            .expect("nothing panics while it holds a moment") = self.clock.now();
+    }
+}
+
+fn lock_dir(options: &SeriesOptions) -> Result<File, SeriesError> {
+    let path = options.dir.join("lock");
+    let file = File::create(&path).map_err(SeriesError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(SeriesError::InUse {
+            dir: options.dir.clone(),
+        }),
+        Err(std::fs::TryLockError::Error(source)) => Err(SeriesError::Io { path, source }),
+    }
 }

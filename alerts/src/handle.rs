@@ -1,0 +1,157 @@
+//! What the rest of the product holds of the engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use domain::{Board, Case, CaseChange, CaseId, LogPosition, Rule, RuleId, Scope, UtcMillis, case::Note};
+use store::{Records, records::CaseAction};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::AlertError;
+
+/// How judgement fares.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// Everything before this was judged.
+    pub position: LogPosition,
+    /// Log time of the last event that was judged; `None` before the first.
+    pub log_time: Option<UtcMillis>,
+    /// How far that lay behind the clock when it was judged, in milliseconds.
+    pub behind_ms: i64,
+    /// Case writes that wait for the record store.
+    pub pending_writes: usize,
+    /// Readings that were not judged because a later one of their series had been.
+    pub late_readings: u64,
+    /// Registered points.
+    pub points: usize,
+    /// Why the last write to the record store failed; `None` when it succeeded.
+    pub error: Option<String>,
+}
+
+/// What the engine is asked to do between two batches.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Read the points again.
+    Reload(oneshot::Sender<Result<(), AlertError>>),
+}
+
+/// What engine and handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) board: ArcSwap<Board>,
+    pub(crate) health: ArcSwap<Health>,
+    pub(crate) rules: Arc<BTreeMap<RuleId, Rule>>,
+    pub(crate) durable: AtomicU64,
+    pub(crate) changes: broadcast::Sender<CaseChange>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) records: Records,
+}
+
+impl Shared {
+    /// Tells the listeners of a case that is already durable.
+    pub(crate) fn publish(&self, case: Case) {
+        // Nobody listening is no error: whoever comes later reads the record store.
+        drop(self.changes.send(CaseChange { case }));
+    }
+}
+
+/// A handle on the running engine. Cheap to clone; reads take no lock.
+#[derive(Debug, Clone)]
+pub struct AlertHandle(pub(crate) Arc<Shared>);
+
+impl AlertHandle {
+    /// Judgement of every point, at most a second old while the log runs.
+    #[must_use]
+    pub fn board(&self) -> Arc<Board> {
+        self.0.board.load_full()
+    }
+
+    /// How judgement fares.
+    #[must_use]
+    pub fn health(&self) -> Arc<Health> {
+        self.0.health.load_full()
+    }
+
+    /// The rules that are judged by.
+    #[must_use]
+    pub fn rules(&self) -> Arc<BTreeMap<RuleId, Rule>> {
+        self.0.rules.clone()
+    }
+
+    /// Reads the points again, after the directory changed. Points that stay keep their state; cases of
+    /// points that are gone clear. Safe to cancel: the engine reloads all the same.
+    ///
+    /// # Errors
+    /// [`AlertError::Store`] when they cannot be read, [`AlertError::Stopped`] when the engine has stopped.
+    pub async fn reload_points(&self) -> Result<(), AlertError> {
+        let (reply, answer) = oneshot::channel();
+        self.0
+            .commands
+            .send(Command::Reload(reply))
+            .await
+            .map_err(|_closed| AlertError::Stopped)?;
+        answer.await.map_err(|_dropped| AlertError::Stopped)?
+    }
+
+    /// The position of the durable snapshot: the log from here on is still needed.
+    #[must_use]
+    pub fn durable_position(&self) -> LogPosition {
+        LogPosition(self.0.durable.load(Ordering::Acquire))
+    }
+
+    /// Every case opened, changed or closed from now on, by machine or people. A listener that is more
+    /// than [`crate::MAX_CHANGES`] behind is told that it lagged, and loses the oldest.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<CaseChange> {
+        self.0.changes.subscribe()
+    }
+
+    /// Takes up a case (签收). `version` is the one that the person saw.
+    ///
+    /// # Errors
+    /// [`AlertError::NotFound`], [`AlertError::Conflict`], [`AlertError::WrongState`],
+    /// [`AlertError::Invalid`], or [`AlertError::Store`].
+    pub async fn acknowledge(
+        &self,
+        scope: &Scope,
+        case: CaseId,
+        version: i64,
+        note: Note,
+    ) -> Result<Case, AlertError> {
+        self.act(scope, case, version, CaseAction::Acknowledge(note))
+            .await
+    }
+
+    /// Closes a case. `version` is the one that the person saw. The condition may still be active: it
+    /// opens no second case before it has cleared and come back.
+    ///
+    /// # Errors
+    /// As [`AlertHandle::acknowledge`].
+    pub async fn close(
+        &self,
+        scope: &Scope,
+        case: CaseId,
+        version: i64,
+        note: Note,
+    ) -> Result<Case, AlertError> {
+        self.act(scope, case, version, CaseAction::Close(note)).await
+    }
+
+    async fn act(
+        &self,
+        scope: &Scope,
+        case: CaseId,
+        version: i64,
+        action: CaseAction,
+    ) -> Result<Case, AlertError> {
+        let changed = self.0.records.act_on_case(scope, case, version, action).await?;
+        self.0.publish(changed.clone());
+        Ok(changed)
+    }
+}

@@ -1,0 +1,8 @@
+//! The engine with a real record store and a real time-series store.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
+
+mod failures;
+mod kitchen;
+mod people;
+mod restart;
+mod run;

@@ -1,0 +1,291 @@
+//! Bytes to packets and back, for both versions of MQTT: mqtt-protocol-core, fenced.
+//!
+//! The protocol crate is told nothing about sockets and this module tells it nothing about rights or storage. A
+//! defect in it may cost one connection, never the process: every call that parses foreign bytes is caught.
+
+pub(crate) mod connect_fixup;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use mqtt_protocol_core::mqtt::{
+    Connection, Version,
+    common::{Cursor, HashSet},
+    connection::{ConnectionOptions, Event, TimerKind},
+    packet::{GenericPacketTrait, Packet, StorePacket, v3_1_1, v5_0},
+    result_code::{
+        ConnectReasonCode, ConnectReturnCode, DisconnectReasonCode, MqttError, PubackReasonCode,
+        PubrecReasonCode,
+    },
+    role,
+};
+use tokio::time::Instant;
+
+/// Why the other side must go, as far as the codec can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    TooLarge,
+    Protocol,
+}
+
+/// One connection's protocol state.
+pub(crate) struct Codec {
+    core: Connection<role::Server>,
+    pub(crate) v5: bool,
+    /// What waits to be written to the socket.
+    pub(crate) out: BytesMut,
+    /// When the client must have been heard again.
+    pub(crate) silent_until: Option<Instant>,
+    /// Packet identifiers of messages that the client is done with, since this was last emptied.
+    pub(crate) released: Vec<u16>,
+    /// QoS 1 and 2 messages sent and not yet done with.
+    pub(crate) unacknowledged: usize,
+    /// Nothing more is to be read: write what waits, then close.
+    pub(crate) closing: bool,
+    /// Set once, with the first fault.
+    pub(crate) fault: Option<Fault>,
+    /// QoS 2 messages whose record is not durable yet. The protocol crate answers a repeated one at once: that
+    /// answer is held back, because it would acknowledge what a crash could still lose.
+    undurable: HashSet<u16>,
+}
+
+impl Codec {
+    pub(crate) fn new(max_packet_bytes: u32) -> Codec {
+        let options = ConnectionOptions::new().maximum_packet_size_recv(max_packet_bytes);
+        let mut core = Connection::with_options(Version::Undetermined, options);
+        core.set_auto_ping_response(true);
+        core.set_auto_map_topic_alias_send(true);
+        Codec {
+            core,
+            v5: false,
+            out: BytesMut::new(),
+            silent_until: None,
+            released: Vec::new(),
+            unacknowledged: 0,
+            closing: false,
+            fault: None,
+            undurable: HashSet::default(),
+        }
+    }
+
+    /// Notes that the QoS 2 message `packet_id` has no durable record yet; [`Codec::acknowledge`] ends that.
+    pub(crate) fn hold(&mut self, packet_id: u16) {
+        self.undurable.insert(packet_id);
+    }
+
+    /// Takes one packet off the front of `buffer`. `None` when none is complete, or when the packet needed no
+    /// answer but the protocol's own, which is then in `out`: go on while the buffer shrinks.
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Option<Packet> {
+        let core = &mut self.core;
+        let bytes: &[u8] = buffer;
+        let parsed = catch_unwind(AssertUnwindSafe(|| {
+            let mut cursor = Cursor::new(bytes);
+            let events = core.recv(&mut cursor);
+            (events, usize::try_from(cursor.position()).unwrap_or(bytes.len()))
+        }));
+        match parsed {
+            Ok((events, used)) => {
+                buffer.advance(used);
+                self.apply(events)
+            }
+            Err(_) => {
+                tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
+                buffer.clear();
+                self.fail(Fault::Protocol);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+        self.closing = true;
+    }
+
+    fn apply(&mut self, events: Vec<Event>) -> Option<Packet> {
+        let mut received = None;
+        for event in events {
+            match event {
+                Event::NotifyPacketReceived(packet) => received = Some(packet),
+                Event::RequestSendPacket { packet, .. } if self.is_early(&packet) => {}
+                Event::RequestSendPacket { packet, .. } => {
+                    for slice in packet.to_buffers() {
+                        self.out.extend_from_slice(&slice);
+                    }
+                }
+                Event::NotifyPacketIdReleased(_) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1)
+                }
+                Event::RequestTimerReset {
+                    kind: TimerKind::PingreqRecv,
+                    duration_ms,
+                } => {
+                    self.silent_until = Some(Instant::now() + Duration::from_millis(duration_ms));
+                }
+                Event::RequestTimerCancel(TimerKind::PingreqRecv) => self.silent_until = None,
+                Event::RequestClose => self.closing = true,
+                Event::NotifyError(MqttError::PacketTooLarge) => {
+                    self.fault = self.fault.or(Some(Fault::TooLarge))
+                }
+                Event::NotifyError(
+                    MqttError::PacketNotAllowedToSend | MqttError::PacketIdentifierInvalid,
+                ) => {}
+                Event::NotifyError(_) => self.fault = self.fault.or(Some(Fault::Protocol)),
+                _ => {}
+            }
+        }
+        received
+    }
+
+    fn is_early(&self, packet: &Packet) -> bool {
+        match packet {
+            Packet::V3_1_1Pubrec(p) => self.undurable.contains(&p.packet_id()),
+            Packet::V5_0Pubrec(p) => self.undurable.contains(&p.packet_id()),
+            _ => false,
+        }
+    }
+
+    /// Sends `packet`. What does not fit the client's maximum packet size is dropped, as the standard says.
+    pub(crate) fn send(&mut self, packet: impl Into<Packet>) {
+        let events = self.core.send(packet.into());
+        let too_large = |e: &Event| matches!(e, Event::NotifyError(MqttError::PacketTooLarge));
+        let (_, rest): (Vec<_>, Vec<_>) = events.into_iter().partition(too_large);
+        let none = self.apply(rest);
+        debug_assert!(none.is_none(), "sending receives nothing");
+    }
+
+    /// Sends a PUBLISH with a packet identifier, which is freed again when the packet is too large for the client.
+    pub(crate) fn send_tracked(&mut self, packet: impl Into<Packet>, packet_id: u16) {
+        let events = self.core.send(packet.into());
+        if events
+            .iter()
+            .any(|e| matches!(e, Event::NotifyError(MqttError::PacketTooLarge)))
+        {
+            let released = self.core.release_packet_id(packet_id);
+            self.apply(released);
+            return;
+        }
+        self.apply(events);
+    }
+
+    /// A packet identifier for a message to the client; `None` when all are in use.
+    pub(crate) fn acquire_packet_id(&mut self) -> Option<u16> {
+        let id = self.core.acquire_packet_id().ok()?;
+        self.unacknowledged += 1;
+        Some(id)
+    }
+
+    /// Returns a packet identifier that was not used after all.
+    pub(crate) fn give_back_packet_id(&mut self, packet_id: u16) {
+        let released = self.core.release_packet_id(packet_id);
+        self.apply(released);
+    }
+
+    /// Whether the client has room for another QoS 1 or 2 message.
+    pub(crate) fn has_window(&self, max_inflight: usize) -> bool {
+        self.unacknowledged < max_inflight && self.core.get_receive_maximum_vacancy_for_send() != Some(0)
+    }
+
+    /// Acknowledges a QoS 1 or 2 message.
+    pub(crate) fn acknowledge(&mut self, packet_id: u16, qos: u8, accepted: bool) {
+        self.undurable.remove(&packet_id);
+        match (self.v5, qos) {
+            (true, 1) => {
+                let b = v5_0::Puback::builder().packet_id(packet_id);
+                let b = if accepted {
+                    b
+                } else {
+                    b.reason_code(PubackReasonCode::NotAuthorized)
+                };
+                self.send(
+                    b.build()
+                        .expect("a PUBACK of an identifier that was received is valid"),
+                );
+            }
+            (true, _) => {
+                let b = v5_0::Pubrec::builder().packet_id(packet_id);
+                let b = if accepted {
+                    b
+                } else {
+                    b.reason_code(PubrecReasonCode::NotAuthorized)
+                };
+                self.send(
+                    b.build()
+                        .expect("a PUBREC of an identifier that was received is valid"),
+                );
+            }
+            (false, 1) => {
+                let ack = v3_1_1::Puback::builder().packet_id(packet_id).build();
+                self.send(ack.expect("a PUBACK of an identifier that was received is valid"));
+            }
+            (false, _) => {
+                let ack = v3_1_1::Pubrec::builder().packet_id(packet_id).build();
+                self.send(ack.expect("a PUBREC of an identifier that was received is valid"));
+            }
+        }
+    }
+
+    /// Tells an MQTT 5 client why, and closes. MQTT 3.1.1 has no word for it: it is closed.
+    pub(crate) fn disconnect(&mut self, reason: DisconnectReasonCode) {
+        if self.v5 && !self.closing {
+            let packet = v5_0::Disconnect::builder().reason_code(reason).build();
+            self.send(packet.expect("a DISCONNECT with a reason and nothing else is valid"));
+        }
+        self.closing = true;
+    }
+
+    /// Refuses a CONNECT.
+    pub(crate) fn refuse(&mut self, v3: ConnectReturnCode, v5: ConnectReasonCode) {
+        if self.v5 {
+            let packet = v5_0::Connack::builder()
+                .session_present(false)
+                .reason_code(v5)
+                .build();
+            self.send(packet.expect("a CONNACK with a reason and nothing else is valid"));
+        } else {
+            let packet = v3_1_1::Connack::builder()
+                .session_present(false)
+                .return_code(v3)
+                .build();
+            self.send(packet.expect("a CONNACK with a return code is valid"));
+        }
+        self.closing = true;
+    }
+
+    /// Goes on where an earlier connection of the session stopped. Before the CONNACK. Packets of the other version
+    /// cannot be sent again: the identifiers that remain are returned.
+    pub(crate) fn restore(&mut self, stored: Vec<StorePacket>, handled: HashSet<u16>) -> Vec<u16> {
+        let v5 = self.v5;
+        let same = |packet: &StorePacket| {
+            v5 == matches!(packet, StorePacket::V5_0Publish(_) | StorePacket::V5_0Pubrel(_))
+        };
+        let stored: Vec<_> = stored.into_iter().filter(same).collect();
+        self.unacknowledged = stored.len();
+        let ids = stored.iter().map(StorePacket::packet_id).collect();
+        self.core.restore_packets(stored);
+        self.core.restore_qos2_publish_handled(handled);
+        ids
+    }
+
+    /// What a later connection of the session needs: packets without acknowledgement, QoS 2 identifiers in progress.
+    /// One without a durable record does not count as received: the client will send it again.
+    pub(crate) fn save(&self) -> (Vec<StorePacket>, HashSet<u16>) {
+        let handled = self.core.get_qos2_publish_handled();
+        let handled = handled
+            .into_iter()
+            .filter(|id| !self.undurable.contains(id))
+            .collect();
+        (self.core.get_stored_packets(), handled)
+    }
+
+    /// The keep-alive ran out.
+    pub(crate) fn fell_silent(&mut self) {
+        self.silent_until = None;
+        let events = self.core.notify_timer_fired(TimerKind::PingreqRecv);
+        self.apply(events);
+        self.closing = true;
+    }
+}

@@ -1,0 +1,132 @@
+//! The last message of each topic that asked to be retained, bounded in number and bytes.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{access::matches, message::Message};
+
+/// What became of a message offered to [`Retained::apply`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Applied {
+    Kept,
+    Removed,
+    /// A new topic that no room was left for. The topics that are held stay.
+    NoRoom,
+}
+
+#[derive(Debug)]
+pub(crate) struct Retained {
+    messages: HashMap<Box<str>, Arc<Message>>,
+    bytes: usize,
+    max_messages: usize,
+    max_bytes: usize,
+    /// Counts changes.
+    version: u64,
+}
+
+impl Retained {
+    pub(crate) fn new(max_messages: usize, max_bytes: usize) -> Retained {
+        Retained {
+            messages: HashMap::new(),
+            bytes: 0,
+            max_messages,
+            max_bytes,
+            version: 0,
+        }
+    }
+
+    /// Takes in a message that was published with the retain flag. An empty one removes its topic.
+    pub(crate) fn apply(&mut self, message: Message) -> Applied {
+        self.version += 1;
+        if let Some(old) = self.messages.remove(&message.topic) {
+            self.bytes -= old.cost();
+        }
+        if message.payload.is_empty() {
+            return Applied::Removed;
+        }
+        if self.messages.len() >= self.max_messages || self.bytes + message.cost() > self.max_bytes {
+            return Applied::NoRoom;
+        }
+        self.bytes += message.cost();
+        self.messages.insert(message.topic.clone(), Arc::new(message));
+        Applied::Kept
+    }
+
+    /// The messages that `filter` selects and that still live at `now_ms`.
+    pub(crate) fn select(&self, filter: &str, now_ms: i64) -> Vec<Arc<Message>> {
+        if !filter.contains(['+', '#']) {
+            return self
+                .messages
+                .get(filter)
+                .filter(|m| m.remaining_s(now_ms).is_some())
+                .cloned()
+                .into_iter()
+                .collect();
+        }
+        let selected = |m: &&Arc<Message>| matches(filter, &m.topic) && m.remaining_s(now_ms).is_some();
+        let mut found: Vec<_> = self.messages.values().filter(selected).cloned().collect();
+        found.sort_by_key(|m| m.position);
+        found
+    }
+
+    /// Forgets what has expired.
+    pub(crate) fn purge(&mut self, now_ms: i64) {
+        let bytes = &mut self.bytes;
+        self.messages.retain(|_, m| {
+            let lives = m.remaining_s(now_ms).is_some();
+            if !lives {
+                *bytes -= m.cost();
+            }
+            lives
+        });
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Message>> {
+        self.messages.values().cloned().collect()
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.messages.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(topic: &str, payload: &'static [u8], expiry_s: u32) -> Message {
+        Message {
+            position: 0,
+            time_ms: 0,
+            qos: 0,
+            retain: true,
+            client_id: "".into(),
+            topic: topic.into(),
+            expiry_s,
+            properties: bytes::Bytes::new(),
+            payload: payload.into(),
+        }
+    }
+
+    #[test]
+    fn the_last_message_stays_until_an_empty_one() {
+        let mut retained = Retained::new(2, 1_000);
+        assert_eq!(retained.apply(message("a/1", b"x", 0)), Applied::Kept);
+        assert_eq!(retained.apply(message("a/1", b"y", 0)), Applied::Kept);
+        assert_eq!(retained.select("a/+", 0)[0].payload, "y");
+        assert_eq!(retained.apply(message("a/2", b"z", 5)), Applied::Kept);
+        assert_eq!(retained.apply(message("a/3", b"z", 0)), Applied::NoRoom);
+        assert_eq!(
+            (retained.select("#", 0).len(), retained.select("#", 6_000).len()),
+            (2, 1)
+        );
+        retained.purge(6_000);
+        assert_eq!(retained.len(), 1);
+        assert_eq!(retained.apply(message("a/1", b"", 0)), Applied::Removed);
+        assert_eq!((retained.len(), retained.bytes), (0, 0));
+    }
+}

@@ -1,0 +1,122 @@
+//! A PUBACK means durable, whatever happens.
+
+use sunshine_broker::BrokerError;
+
+use crate::{
+    client::{Client, Connect, packet, text},
+    rig::{Rig, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_is_in_the_journal_before() {
+    let rig = Rig::start().await;
+    for v5 in [false, true] {
+        let mut c = rig.client(v5, "c", "all").await;
+        for i in 0..50 {
+            let (bytes, _) = c.publish_bytes("t", format!("{v5}{i}").as_bytes(), 1 + i % 2, false);
+            c.send(&bytes).await;
+            c.recv().await;
+            // No waiting: a record that the answer stood for is readable now.
+            assert_eq!(rig.records().last().unwrap().2, format!("{v5}{i}").as_bytes());
+            if i % 2 == 1 {
+                c.send(&packet(0x62, &bytes[5..7])).await;
+                assert_eq!(c.recv().await.kind(), 7);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_has_ended_gives_no_answer() {
+    let mut rig = Rig::start().await;
+    let mut c = rig.client(true, "c", "all").await;
+    assert_eq!(c.publish("t", b"1", 1, false).await, 0);
+    rig.journal.close();
+    let (bytes, _) = c.publish_bytes("t", b"2", 1, false);
+    c.send(&bytes).await;
+    let said = c.closed().await;
+    assert!(said.iter().all(|f| f.kind() == 14), "no PUBACK: {said:?}");
+    let ended = rig.ended().await;
+    assert!(matches!(ended, Err(BrokerError::JournalEnded)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_journal_holds_publishers_back_and_loses_nothing() {
+    let rig = Rig::start().await;
+    // A cursor that does not move keeps every segment, so the journal fills up.
+    let start = rig.journal.start();
+    rig.journal.advance_cursor("slow", start).unwrap();
+    let mut c = rig.client(true, "c", "all").await;
+    let payload = vec![7; 200_000];
+    let mut sent = 0;
+    while !rig.journal.stats().full {
+        let (bytes, _) = c.publish_bytes("t", &payload, 1, false);
+        if tokio::time::timeout(std::time::Duration::from_millis(500), c.send(&bytes)).await.is_err() {
+            break;
+        }
+        sent += 1;
+        assert!(sent < 2_000, "the journal never fills");
+    }
+    eventually("the journal is full", || rig.journal.stats().full).await;
+    let before = rig.journal.stats().appended_records;
+    rig.journal.advance_cursor("slow", rig.journal.durable()).unwrap();
+    eventually("publishing goes on", || rig.journal.stats().appended_records > before).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_qos_2_publish_makes_no_second_record() {
+    let rig = Rig::start().await;
+    let mut c = rig.client(false, "c", "all").await;
+    let (bytes, id) = c.publish_bytes("t", b"once", 2, false);
+    let mut twice = bytes.clone();
+    let mut dup = bytes;
+    dup[0] |= 8;
+    twice.extend(&dup);
+    c.send(&twice).await;
+    assert_eq!(c.recv().await.kind(), 5);
+    c.send(&dup).await;
+    assert_eq!(c.recv().await.kind(), 5);
+    c.send(&packet(0x62, &id.to_be_bytes())).await;
+    while c.recv().await.kind() != 7 {}
+    assert_eq!(rig.records().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_answers_what_is_durable_and_says_goodbye() {
+    let mut rig = Rig::start().await;
+    let will = Connect::new(true, "v5", "all").will("w", "gone", 1, false);
+    let mut v5 = Client::open(rig.address, will).await.unwrap().0;
+    let mut v3 = rig.client(false, "v3", "other").await;
+    let mut out = vec![];
+    for i in 0..100 {
+        out.extend(v5.publish_bytes("t", &[i], 1, false).0);
+    }
+    v5.send(&out).await;
+    assert_eq!(v5.recv().await.kind(), 4);
+    rig.stop.cancel();
+    let said = v5.closed().await;
+    let acked = said.iter().filter(|f| f.kind() == 4).count() + 1;
+    let last = said.last().unwrap();
+    assert_eq!((last.head, last.body[0]), (0xe0, 0x8b));
+    assert_eq!(v3.closed().await, []);
+    rig.ended().await.unwrap();
+    let stored = rig.records().iter().filter(|r| r.1 == "t").count();
+    assert_eq!(acked, stored, "each stored publish was answered and no other");
+    assert!(rig.records().iter().all(|r| r.1 != "w"), "a stop is no reason to call a device dead");
+    rig.journal.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_of_a_client_that_vanishes_is_stored_or_not_answered() {
+    let rig = Rig::start().await;
+    for i in 0..20u8 {
+        let mut c = rig.client(false, "c", "all").await;
+        let mut body = text("v");
+        body.extend([0, 1, i]);
+        c.send(&packet(0x32, &body)).await;
+        c.vanish();
+    }
+    eventually("all are gone", || rig.handle.stats().connections == 0).await;
+    let records = rig.records();
+    assert!(records.len() <= 20 && records.iter().all(|r| r.1 == "v"));
+}

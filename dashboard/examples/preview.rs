@@ -1,0 +1,94 @@
+//! Serves the pages over a made-up district, to look at them: `cargo run -p sunshine-dashboard --example preview`.
+//! Nothing is kept; it ends with Ctrl-C.
+
+#[path = "../tests/dashboard/stage.rs"]
+mod stage;
+
+use std::{f64::consts::TAU, time::Duration};
+
+use domain::{Clock, UtcMillis};
+use stage::{EQUIPMENT_COUNT, Stage};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const MINUTE: i64 = 60_000;
+/// A fridge that warms for the last hours.
+const WARM: usize = 5;
+/// A kitchen whose gas rises for the last minutes.
+const GAS: usize = 3;
+/// A kitchen that has been silent for an hour.
+const SILENT: usize = 10;
+
+/// What a thing measures at `at`, or nothing when it is silent.
+fn value(facility: usize, equipment: usize, at: UtcMillis, now: UtcMillis) -> Option<f64> {
+    let ago_min = now.ms_since(at) as f64 / MINUTE as f64;
+    if facility == SILENT && ago_min < 70.0 || (facility, equipment) == (7, 5) {
+        return None;
+    }
+    let phase = (facility * 7 + equipment * 3) as f64;
+    let minute = (at.0 / MINUTE) as f64;
+    let noise = ((minute * 12.9898 + phase * 78.233).sin() * 43_758.545).fract() * 0.25;
+    let cycle = (minute / 38.0 * TAU + phase).sin();
+    Some(match equipment {
+        0 if facility == WARM && ago_min < 150.0 => 4.6 + (150.0 - ago_min) * 0.045 + cycle * 0.4 + noise,
+        1 if facility == 8 && ago_min < 25.0 => 8.9 + cycle * 0.3 + noise,
+        0 | 1 => 3.9 + equipment as f64 * 0.6 + (phase % 5.0) * 0.25 + cycle * 0.7 + noise,
+        2 => -21.0 + cycle * 0.9 + noise,
+        3 if facility == GAS && ago_min < 9.0 => 24.0 - ago_min * 0.8 + noise,
+        3 => (0.6 + noise).max(0.0),
+        4 => 0.0,
+        _ => 52.0 + cycle * 4.0 + noise * 8.0,
+    })
+}
+
+fn moment(stage: &Stage, at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
+    let all = (0..stage.facilities).flat_map(|f| (0..EQUIPMENT_COUNT).map(move |e| (f, e)));
+    all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v))).collect()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let now = Clock::system().now();
+    let stage = Stage::build(12, now).await;
+    for minute in (0..=9 * 60).rev() {
+        let at = now - minute * MINUTE;
+        stage.clock.set(at);
+        stage.take_in(at, &moment(&stage, at, now)).await;
+    }
+    stage.judged().await;
+    stage.reject(0, "fridge-2", now - 2 * MINUTE, "temp=4,2;<script>alert(1)</script>");
+    let dashboard = sunshine_dashboard::build(stage.state.clone())?;
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(dashboard.feed.run(stop.clone()));
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 18_080)).await?;
+    println!("http://{}/", listener.local_addr()?);
+    let ended = stop.clone();
+    tasks.spawn(async move {
+        let served = axum::serve(listener, dashboard.router).with_graceful_shutdown(ended.cancelled_owned());
+        if let Err(error) = served.await {
+            eprintln!("the server ended: {error}");
+        }
+    });
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut turn = 0;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => break,
+            _ = ticks.tick() => {
+                turn += 1;
+                let at = Clock::system().now();
+                stage.clock.set(at);
+                // Every point reports once in fifteen seconds, a few each second.
+                let mut values = moment(&stage, at, at);
+                values.retain(|(f, e, _)| (f + e * 5) % 15 == turn % 15);
+                stage.stats.lock().map_err(|e| e.to_string())?.readings_stored += values.len() as u64;
+                stage.take_in(at, &values).await;
+            }
+        }
+    }
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    stage.finish().await;
+    Ok(())
+}

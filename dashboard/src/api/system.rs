@@ -1,0 +1,184 @@
+//! The server about itself: what it offers, how it fares, and its figures for Prometheus.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::status::SystemStats;
+use serde::Serialize;
+
+use super::json;
+use crate::app::App;
+
+pub(super) async fn index() -> impl IntoResponse {
+    Json(serde_json::json!({
+        "name": "Sunshine Kitchen API",
+        "version": "1",
+        "times": "RFC 3339 in UTC; parameters also take milliseconds since 1970",
+        "errors": "application/problem+json (RFC 9457) with detail and remedy",
+        "addresses": {
+            "/api/v1/facilities": "facilities with their points: state, latest value, limits (facility, limit, after)",
+            "/api/v1/devices": "devices: last seen, last payload, rejects with reasons (facility, limit, after)",
+            "/api/v1/points/{facility}/{device}/{metric}/latest": "the newest reading",
+            "/api/v1/points/{facility}/{device}/{metric}/window":
+                "min, max, avg, count and last per bucket (from, to, buckets: 1 to 2000; at most 400 days)",
+            "/api/v1/cases": "cases, newest first (state, facility, limit, before)",
+            "/api/v1/stats": "figures of the running server",
+            "/livez": "the process answers",
+            "/readyz": "it can do its work; 503 with reasons when not",
+            "/metrics": "Prometheus text format",
+        },
+    }))
+}
+
+#[derive(Serialize)]
+struct Stats {
+    records_accepted: u64,
+    readings_stored: u64,
+    rejects_total: u64,
+    rejects: BTreeMap<&'static str, u64>,
+    refusals_total: u64,
+    refusals: BTreeMap<&'static str, u64>,
+    lag_bytes: u64,
+    lag_ms: i64,
+    connections: u64,
+    series: u64,
+    journal_bytes: u64,
+    journal_capacity_bytes: u64,
+    journal_syncs: u64,
+    disk_free_ratio: f64,
+    journal_fault: Option<String>,
+    viewers: usize,
+}
+
+pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let s = (app.stores.stats)();
+    json(Stats {
+        records_accepted: s.records_accepted,
+        readings_stored: s.readings_stored,
+        rejects_total: s.rejects.iter().map(|(_, n)| n).sum(),
+        rejects: s.rejects.into_iter().collect(),
+        refusals_total: s.refusals.iter().map(|(_, n)| n).sum(),
+        refusals: s.refusals.into_iter().collect(),
+        lag_bytes: s.lag_bytes,
+        lag_ms: s.lag_ms,
+        connections: s.connections,
+        series: s.series,
+        journal_bytes: s.journal_bytes,
+        journal_capacity_bytes: s.journal_capacity_bytes,
+        journal_syncs: s.journal_syncs,
+        disk_free_ratio: s.disk_free_ratio,
+        journal_fault: s.journal_fault,
+        viewers: app.live.viewers(),
+    })
+}
+
+pub(super) async fn livez() -> impl IntoResponse {
+    json(serde_json::json!({ "status": "live" }))
+}
+
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let reasons = app.unready().await;
+    if reasons.is_empty() {
+        return json(serde_json::json!({ "status": "ready" })).into_response();
+    }
+    let list: Vec<_> =
+        reasons.iter().map(|r| serde_json::json!({ "code": r.trouble.code(), "detail": r.detail })).collect();
+    let body = serde_json::json!({
+        "type": "urn:sunshine:problem:not-ready",
+        "title": "The server cannot do its work",
+        "status": 503,
+        "detail": reasons.iter().map(|r| r.detail.as_str()).collect::<Vec<_>>().join("; "),
+        "remedy": "Remove the named reasons; the server becomes ready again by itself.",
+        "reasons": list,
+    });
+    let headers = [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, body.to_string()).into_response()
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let text = exposition(&(app.stores.stats)(), app.live.viewers());
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (headers, text)
+}
+
+/// The figures in Prometheus' text format.
+fn exposition(stats: &SystemStats, viewers: usize) -> String {
+    let mut out = String::with_capacity(4_096);
+    let counters = [
+        ("records_accepted_total", "Records the log has accepted.", stats.records_accepted),
+        ("readings_stored_total", "Readings stored and queryable.", stats.readings_stored),
+        ("journal_syncs_total", "Times the log was synced to disk.", stats.journal_syncs),
+    ];
+    for (name, help, value) in counters {
+        family(&mut out, name, "counter", help);
+        line(&mut out, name, "", value as f64);
+    }
+    for (name, help, values) in [
+        ("rejects_total", "Payloads that were not understood.", &stats.rejects),
+        ("refusals_total", "Clients and messages the broker turned away.", &stats.refusals),
+    ] {
+        family(&mut out, name, "counter", help);
+        for (reason, value) in values {
+            line(&mut out, name, &format!("{{reason=\"{reason}\"}}"), *value as f64);
+        }
+    }
+    let gauges = [
+        ("lag_bytes", "Bytes in the log that are not yet read.", stats.lag_bytes as f64),
+        ("lag_seconds", "Age of the oldest record that is not yet read.", stats.lag_ms as f64 / 1000.0),
+        ("mqtt_connections", "MQTT connections.", stats.connections as f64),
+        ("series", "Series known.", stats.series as f64),
+        ("journal_bytes", "Bytes the log occupies.", stats.journal_bytes as f64),
+        ("journal_capacity_bytes", "The most bytes the log may occupy.", stats.journal_capacity_bytes as f64),
+        ("disk_free_ratio", "Free share of the data disk.", stats.disk_free_ratio),
+        ("journal_fault", "1 while the log takes nothing in.", f64::from(u8::from(stats.journal_fault.is_some()))),
+        ("live_viewers", "Pages that follow the live stream.", viewers as f64),
+    ];
+    for (name, help, value) in gauges {
+        family(&mut out, name, "gauge", help);
+        line(&mut out, name, "", value);
+    }
+    out
+}
+
+fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+    writeln!(out, "# HELP sunshine_{name} {help}\n# TYPE sunshine_{name} {kind}")
+        .expect("writing to a String succeeds");
+}
+
+fn line(out: &mut String, name: &str, labels: &str, value: f64) {
+    writeln!(out, "sunshine_{name}{labels} {value}").expect("writing to a String succeeds");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_announced_before_it_is_given() {
+        let stats = SystemStats {
+            records_accepted: 7,
+            rejects: vec![("syntax", 3), ("unit", 1)],
+            lag_ms: 1_500,
+            ..SystemStats::default()
+        };
+        let text = exposition(&stats, 2);
+        assert!(text.contains("sunshine_records_accepted_total 7\n"));
+        assert!(text.contains("sunshine_rejects_total{reason=\"syntax\"} 3\n"));
+        assert!(text.contains("sunshine_lag_seconds 1.5\n"));
+        let mut announced = "";
+        for line in text.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                announced = rest.split(' ').next().unwrap();
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert_eq!(name, announced, "{line}");
+            }
+        }
+    }
+}

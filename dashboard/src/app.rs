@@ -1,0 +1,72 @@
+//! What every request handler and the live feed share.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use tokio::sync::Semaphore;
+
+use crate::{
+    DashboardError, DashboardState, SiteInfo,
+    directory::DirectoryCache,
+    failure::Failure,
+    live::LiveShared,
+    spark::SparkBook,
+};
+use domain::{SeriesId, TimeRange};
+use store::Bucket;
+
+/// Windows and sparklines read at the same time; more wait for their turn, so that a wall of charts
+/// cannot take every blocking thread.
+const READERS: usize = 8;
+
+pub(crate) struct App {
+    pub(crate) stores: DashboardState,
+    pub(crate) zone: TimeZone,
+    pub(crate) directory: DirectoryCache,
+    pub(crate) sparks: SparkBook,
+    pub(crate) live: LiveShared,
+    readers: Semaphore,
+}
+
+impl App {
+    pub(crate) fn new(stores: DashboardState) -> Result<Arc<App>, DashboardError> {
+        let name = stores.site.time_zone.clone();
+        let zone = TimeZone::get(&name).map_err(|source| DashboardError::TimeZone { name, source })?;
+        Ok(Arc::new(App {
+            stores,
+            zone,
+            directory: DirectoryCache::default(),
+            sparks: SparkBook::default(),
+            live: LiveShared::new(),
+            readers: Semaphore::new(READERS),
+        }))
+    }
+
+    pub(crate) fn site(&self) -> &SiteInfo {
+        &self.stores.site
+    }
+
+    /// Runs `read`, which may touch the disk, on a blocking thread.
+    pub(crate) async fn read_blocking<T, F>(self: &Arc<App>, read: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(&App) -> T + Send + 'static,
+    {
+        let _permit = self.readers.acquire().await.map_err(Failure::internal)?;
+        let app = Arc::clone(self);
+        tokio::task::spawn_blocking(move || read(&app)).await.map_err(Failure::internal)
+    }
+
+    /// Reads a window of one series, off the runtime's threads.
+    pub(crate) async fn window(
+        self: &Arc<App>,
+        scope: &domain::Scope,
+        series: SeriesId,
+        range: TimeRange,
+        buckets: u32,
+    ) -> Result<Vec<Bucket>, Failure> {
+        let scope = scope.clone();
+        let read = self.read_blocking(move |app| app.stores.series.window(&scope, series, range, buckets)).await?;
+        read.map_err(Failure::from)
+    }
+}

@@ -1,0 +1,42 @@
+//! The browser's files, embedded in the program. Their addresses carry a version, so a browser may
+//! keep them for a year and still gets new ones after an upgrade.
+
+use axum::{
+    Router,
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use crate::app::App;
+use std::sync::Arc;
+
+/// Changes whenever an asset does; part of every asset's address.
+pub(crate) const VERSION: &str = env!("ASSETS_VERSION");
+
+const VENDOR_JS: &str = include_str!(concat!(env!("OUT_DIR"), "/vendor.js"));
+const APP_CSS: &str = include_str!(concat!(env!("OUT_DIR"), "/app.css"));
+const APP_JS: &str = include_str!("../assets/app.js");
+const CHART_JS: &str = include_str!("../assets/chart.js");
+const THEME_JS: &str = include_str!("../assets/theme.js");
+const ICON: &str = include_str!("../assets/icon.svg");
+
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+pub(crate) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/vendor.js", get(|| async { asset(SCRIPT, VENDOR_JS) }))
+        .route("/app.js", get(|| async { asset(SCRIPT, APP_JS) }))
+        .route("/chart.js", get(|| async { asset(SCRIPT, CHART_JS) }))
+        .route("/theme.js", get(|| async { asset(SCRIPT, THEME_JS) }))
+        .route("/app.css", get(|| async { asset("text/css; charset=utf-8", APP_CSS) }))
+        .route("/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
+}
+
+fn asset(media_type: &'static str, body: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+    ];
+    (headers, body).into_response()
+}

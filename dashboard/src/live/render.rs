@@ -1,0 +1,83 @@
+//! What the stream says: pieces of pages, each with the place it replaces.
+
+use std::sync::Arc;
+
+use askama::Template as _;
+use domain::{Case, Scope};
+
+use super::{Said, Topic};
+use crate::{
+    app::App,
+    directory::Directory,
+    format::Locale,
+    i18n::Lang,
+    pages,
+    picture::FacilityNow,
+    view::{
+        case::CaseTeller,
+        kpis::{Figures, Kpis},
+        point::Points,
+        tile::Tile,
+    },
+};
+
+/// One text per language. A text that cannot be drawn is left out, and logged: the page keeps what it has.
+pub(super) fn in_every_language(app: &App, say: impl Fn(&Locale) -> askama::Result<String>) -> Option<Said> {
+    let now = app.stores.clock.now();
+    let mut said = Lang::ALL.map(|lang| say(&Locale::new(lang, app.zone.clone(), now))).into_iter();
+    match (said.next(), said.next()) {
+        (Some(Ok(zh)), Some(Ok(en))) => Some([one_line(&zh), one_line(&en)]),
+        (first, second) => {
+            let error = [first, second].into_iter().flatten().find_map(Result::err);
+            tracing::error!(?error, "a live update could not be drawn");
+            None
+        }
+    }
+}
+
+/// An event's data is one line; in HTML a space does what a line's end does.
+fn one_line(html: &str) -> Arc<str> {
+    html.replace(['\r', '\n'], " ").into()
+}
+
+fn partial(target: &str, html: &str) -> String {
+    format!("<hx-partial hx-target=\"#{target}\" hx-swap=\"outerMorph\">{html}</hx-partial>")
+}
+
+pub(super) fn tile(app: &App, facility: &FacilityNow) -> Option<Said> {
+    in_every_language(app, |locale| {
+        let tile = Tile::new(locale, facility);
+        Ok(partial(&tile.dom, &tile.render()?))
+    })
+}
+
+pub(super) fn kpis(app: &App, figures: &Figures) -> Option<Said> {
+    in_every_language(app, |locale| Ok(partial("kpis", &Kpis::new(locale, figures).render()?)))
+}
+
+pub(super) fn queue(app: &App, directory: &Directory, cases: &[Case]) -> Option<Said> {
+    let scope = Scope::everything();
+    let rules = app.stores.alerts.rules();
+    in_every_language(app, |locale| {
+        CaseTeller { locale, scope: &scope, directory, rules: &rules }.queue(cases).render()
+    })
+}
+
+pub(super) fn points(app: &App, facility: &FacilityNow) -> Option<Said> {
+    in_every_language(app, |locale| Ok(partial("points", &Points::new(locale, facility).render()?)))
+}
+
+/// The part of a page that `topic` is about, unless it is made of tiles.
+pub(super) fn part(app: &App, scope: &Scope, directory: &Directory, topic: &Topic) -> Option<Said> {
+    match topic {
+        Topic::Facility(id) => {
+            let entry = directory.facility(scope, id)?;
+            points(app, &app.facility_now(scope, entry, &app.judgement()))
+        }
+        Topic::Device(facility, device) => in_every_language(app, |locale| {
+            let card = pages::device::card(app, locale, scope, (facility, device));
+            Ok(partial("device-status", &card.render()?))
+        }),
+        Topic::Overview | Topic::Facilities | Topic::Plain => None,
+    }
+}

@@ -1,0 +1,241 @@
+//! `/devices` and `/devices/{facility}/{device}`: did it arrive, and if not, why not?
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::Uri,
+    response::Response,
+};
+use domain::{Access, DeviceId, FacilityId, Scope, status::Refusal};
+use i18n_embed_fl::fl;
+
+use crate::{
+    app::App,
+    failure::Failure,
+    format::Locale,
+    query::{Parameters, device},
+    view::{
+        device::{DeviceCard, RefusalRow, device_state, publish_command, refusal_reason},
+        page::{Nav, Page},
+    },
+    visitor::Visitor,
+};
+
+/// Devices on one page of the list.
+const PER_PAGE: usize = 100;
+/// Refusals on a page.
+const MAX_REFUSALS: usize = 20;
+
+struct DeviceRow {
+    href: String,
+    device: String,
+    facility: String,
+    facility_href: String,
+    tone: &'static str,
+    state: String,
+    ago: Option<String>,
+    messages: u64,
+    readings: u64,
+    rejects: u64,
+    what: String,
+}
+
+struct FacilityChoice {
+    id: String,
+    name: String,
+    current: bool,
+}
+
+#[derive(Template)]
+#[template(path = "devices.html")]
+struct Devices {
+    page: Page,
+    rows: Vec<DeviceRow>,
+    found: usize,
+    facilities: Vec<FacilityChoice>,
+    query: String,
+    next: Option<String>,
+    refusals: Vec<RefusalRow>,
+}
+
+impl App {
+    /// What the broker turned away last, newest first, as far as `of` says it matters.
+    pub(crate) fn refusals(
+        &self,
+        locale: &Locale,
+        scope: &Scope,
+        of: impl Fn(&Refusal) -> bool,
+    ) -> Vec<RefusalRow> {
+        let all = (self.stores.refusals)();
+        let visible = all.iter().rev().filter(|r| may_see(scope, r) && of(r));
+        visible
+            .take(MAX_REFUSALS)
+            .map(|refusal| RefusalRow {
+                at: locale.stamp(refusal.at).ago(),
+                identity: refusal.identity.as_ref().map_or_else(String::new, ToString::to_string),
+                reason: refusal_reason(locale, refusal.reason),
+                detail: refusal.detail.clone(),
+            })
+            .collect()
+    }
+}
+
+/// A refusal belongs to the facility its identity names; one that names none is for those who see all.
+fn may_see(scope: &Scope, refusal: &Refusal) -> bool {
+    if *scope == Scope::everything() {
+        return true;
+    }
+    let facility = refusal.identity.as_ref().and_then(|n| n.as_str().split_once('/'));
+    facility.and_then(|(f, _)| FacilityId::new(f).ok()).is_some_and(|f| scope.allows(&f))
+}
+
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let parameters = Parameters::of(&uri)?;
+    let facility = parameters.facility()?;
+    let query = parameters.get("q").unwrap_or_default().chars().take(64).collect::<String>();
+    let from = parameters.number("from", 0, 10_000_000, 0)? as usize;
+    let locale = visitor.locale(&app);
+    let directory = app.directory().await?;
+    let identities = app.stores.records.devices(&visitor.scope, facility.as_ref()).await?;
+    let mut all: Vec<(FacilityId, DeviceId)> = identities
+        .into_iter()
+        .filter_map(|identity| match identity.access {
+            Access::Device { facility, device, .. } => Some((facility, device)),
+            Access::Service { .. } => None,
+        })
+        .filter(|(f, d)| f.as_str().contains(query.trim()) || d.as_str().contains(query.trim()))
+        .collect();
+    all.sort();
+    let found = all.len();
+    let rows = all.iter().skip(from).take(PER_PAGE);
+    let rows = rows.map(|(f, d)| row(&app, &visitor, &locale, &directory, (f, d))).collect();
+    let facilities = directory
+        .facilities(&visitor.scope)
+        .map(|e| FacilityChoice {
+            id: e.facility.id.to_string(),
+            name: locale.facility(&e.facility).to_owned(),
+            current: facility.as_ref() == Some(&e.facility.id),
+        })
+        .collect();
+    let of = facility.as_ref().map(ToString::to_string).unwrap_or_default();
+    let page = Page::new(&app, &visitor, Nav::Devices, fl!(locale.l, "devices-title"), "/devices");
+    let view = Devices {
+        page,
+        rows,
+        found,
+        facilities,
+        next: (from + PER_PAGE < found).then(|| format!("/devices?facility={of}&from={}", from + PER_PAGE)),
+        refusals: app.refusals(&locale, &visitor.scope, |_| true),
+        query,
+    };
+    view.page.answer(view.render())
+}
+
+fn row(
+    app: &App,
+    visitor: &Visitor,
+    locale: &Locale,
+    directory: &crate::directory::Directory,
+    (facility, device): (&FacilityId, &DeviceId),
+) -> DeviceRow {
+    let status = app.stores.devices.get(&visitor.scope, facility, device).unwrap_or_default();
+    let entry = directory.facility(&visitor.scope, facility);
+    let (tone, state) = device_state(locale, &status);
+    let points = entry.map(|e| e.points.as_slice()).unwrap_or_default();
+    let mut what: Vec<String> =
+        points.iter().filter(|p| p.key.device == *device).map(|p| locale.place(&p.point)).collect();
+    what.dedup();
+    DeviceRow {
+        href: format!("/devices/{facility}/{device}"),
+        device: device.to_string(),
+        facility: entry.map_or_else(|| facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+        facility_href: format!("/facilities/{facility}"),
+        tone,
+        state,
+        ago: status.last_seen.map(|at| locale.stamp(at).ago()),
+        messages: status.messages,
+        readings: status.readings,
+        rejects: status.reject_counts.iter().map(|(_, n)| n).sum(),
+        what: what.join(", "),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "device.html")]
+struct DevicePage {
+    page: Page,
+    facility: String,
+    facility_name: String,
+    device: String,
+    card: DeviceCard,
+    user: String,
+    root: String,
+    command: String,
+    points: Vec<(String, String, String)>,
+    mqtt_addr: String,
+}
+
+/// How a device fares, for its page and for the stream.
+pub(crate) fn card(
+    app: &App,
+    locale: &Locale,
+    scope: &Scope,
+    (facility, device): (&FacilityId, &DeviceId),
+) -> DeviceCard {
+    let status = app.stores.devices.get(scope, facility, device).unwrap_or_default();
+    let user = format!("{facility}/{device}");
+    let refusals =
+        app.refusals(locale, scope, |r| r.identity.as_ref().is_some_and(|n| n.as_str() == user));
+    DeviceCard::new(locale, &status, refusals)
+}
+
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path((facility, device_id)): Path<(String, String)>,
+) -> Result<Response, Failure> {
+    let (facility, device) = device(&facility, &device_id)?;
+    let locale = visitor.locale(&app);
+    let directory = app.directory().await?;
+    let identities = app.stores.records.devices(&visitor.scope, Some(&facility)).await?;
+    let known = identities.iter().any(|i| matches!(&i.access, Access::Device { device: d, .. } if *d == device));
+    let entry = directory.facility(&visitor.scope, &facility);
+    let points: Vec<_> = entry
+        .map(|e| e.points.iter().filter(|p| p.key.device == device).collect())
+        .unwrap_or_default();
+    if !known && points.is_empty() {
+        return Err(Failure::not_found("device"));
+    }
+    let metric = points.first().map_or("temperature", |p| p.key.metric.as_str());
+    let path = format!("/devices/{facility}/{device}");
+    let page = Page::new(&app, &visitor, Nav::Devices, device.to_string(), &path)
+        .following(&format!("page=device&facility={facility}&device={device}"));
+    let mqtt_addr = app.site().mqtt_addr.clone();
+    let view = DevicePage {
+        page,
+        facility: facility.to_string(),
+        facility_name: entry
+            .map_or_else(|| facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+        card: card(&app, &locale, &visitor.scope, (&facility, &device)),
+        user: format!("{facility}/{device}"),
+        root: domain::address::device_root(&facility, &device),
+        command: publish_command(&mqtt_addr, &facility, &device, metric),
+        points: points
+            .iter()
+            .map(|p| {
+                let href =
+                    format!("/facilities/{facility}?device={device}&metric={}#chart-card", p.key.metric);
+                (href, locale.place(&p.point), locale.metric(&p.key.metric))
+            })
+            .collect(),
+        device: device.to_string(),
+        mqtt_addr,
+    };
+    view.page.answer(view.render())
+}

@@ -1,0 +1,95 @@
+//! Whether the server can do its work now: what `/readyz` answers and what the pages warn of.
+
+use domain::status::SystemStats;
+
+use crate::app::App;
+
+/// Ingest is late when the oldest unread record is older than this, in milliseconds.
+const LATE_MS: i64 = 30_000;
+/// The disk is full for us when less than this share is free.
+const LEAST_FREE: f64 = 0.02;
+
+/// Something that keeps the server from its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The log takes nothing in: no message is acknowledged.
+    Journal,
+    /// What arrives is not judged in time.
+    Late,
+    /// Little room is left on the disk.
+    Disk,
+    /// The record store does not answer.
+    Records,
+}
+
+/// One reason, with its words.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reason {
+    pub(crate) trouble: Trouble,
+    pub(crate) detail: String,
+}
+
+impl Trouble {
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Trouble::Journal => "journal",
+            Trouble::Late => "lag",
+            Trouble::Disk => "disk",
+            Trouble::Records => "records",
+        }
+    }
+}
+
+/// What the figures alone tell.
+pub(crate) fn troubles(stats: &SystemStats) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if let Some(fault) = &stats.journal_fault {
+        let detail = format!("the log takes nothing in: {fault}");
+        reasons.push(Reason { trouble: Trouble::Journal, detail });
+    }
+    if stats.lag_ms > LATE_MS {
+        let detail = format!("the oldest unread record is {} s old; at most {} s is normal", stats.lag_ms / 1000, LATE_MS / 1000);
+        reasons.push(Reason { trouble: Trouble::Late, detail });
+    }
+    if stats.disk_free_ratio < LEAST_FREE {
+        let detail = format!(
+            "{:.1} % of the data disk is free; at least {:.0} % is needed: free some space",
+            stats.disk_free_ratio * 100.0,
+            LEAST_FREE * 100.0
+        );
+        reasons.push(Reason { trouble: Trouble::Disk, detail });
+    }
+    reasons
+}
+
+impl App {
+    /// Everything that keeps the server from its work; nothing when it is ready.
+    pub(crate) async fn unready(&self) -> Vec<Reason> {
+        let mut reasons = troubles(&(self.stores.stats)());
+        if let Err(error) = self.stores.records.ping().await {
+            tracing::warn!(%error, "the record store does not answer");
+            let detail = "the record store does not answer; the cause is in the server's log".to_owned();
+            reasons.push(Reason { trouble: Trouble::Records, detail });
+        }
+        reasons
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_is_told() {
+        let well = SystemStats { disk_free_ratio: 0.5, ..SystemStats::default() };
+        assert_eq!(troubles(&well), []);
+        let ill = SystemStats {
+            journal_fault: Some("disk full".into()),
+            lag_ms: 31_000,
+            disk_free_ratio: 0.01,
+            ..SystemStats::default()
+        };
+        let codes: Vec<_> = troubles(&ill).iter().map(|r| r.trouble.code()).collect();
+        assert_eq!(codes, ["journal", "lag", "disk"]);
+    }
+}

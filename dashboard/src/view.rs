@@ -1,0 +1,9 @@
+//! What templates are made of: finished words and numbers, nothing left to decide.
+
+pub(crate) mod case;
+pub(crate) mod chart;
+pub(crate) mod device;
+pub(crate) mod kpis;
+pub(crate) mod page;
+pub(crate) mod point;
+pub(crate) mod tile;

@@ -1,0 +1,118 @@
+//! A case in words, for the queue, for lists and for its own page.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use askama::Template;
+use domain::{Case, CaseState, Rule, RuleId, Scope};
+use i18n_embed_fl::fl;
+
+use crate::{
+    directory::Directory,
+    format::Locale,
+    i18n::Loader,
+};
+
+/// The longest comment and name that a form takes, in characters.
+pub(crate) const MAX_COMMENT: usize = 1_000;
+/// The longest name that a form takes, in characters.
+pub(crate) const MAX_NAME: usize = 60;
+
+/// A case in words.
+pub(crate) struct CaseWords {
+    pub(crate) id: i64,
+    pub(crate) version: i64,
+    pub(crate) tone: &'static str,
+    pub(crate) severity: String,
+    pub(crate) severity_code: &'static str,
+    pub(crate) state: String,
+    pub(crate) open: bool,
+    pub(crate) closed: bool,
+    pub(crate) facility: String,
+    pub(crate) facility_href: String,
+    pub(crate) title: String,
+    pub(crate) place: String,
+    pub(crate) finding: String,
+    pub(crate) since: String,
+    pub(crate) lasted: String,
+    pub(crate) cleared: bool,
+    /// Whether neither the machine nor people have ended it.
+    pub(crate) ongoing: bool,
+    pub(crate) people: u32,
+    pub(crate) acknowledged_by: String,
+    pub(crate) clause: String,
+    pub(crate) edition: String,
+    pub(crate) confidence: String,
+}
+
+/// What turns cases into words.
+pub(crate) struct CaseTeller<'a> {
+    pub(crate) locale: &'a Locale,
+    pub(crate) scope: &'a Scope,
+    pub(crate) directory: &'a Directory,
+    pub(crate) rules: &'a BTreeMap<RuleId, Rule>,
+}
+
+impl CaseTeller<'_> {
+    pub(crate) fn tell(&self, case: &Case) -> CaseWords {
+        let locale = self.locale;
+        let entry = self.directory.facility(self.scope, &case.point.facility);
+        let point = self.directory.point(self.scope, &case.point);
+        let rule = self.rules.get(&case.rule);
+        let until = case.cleared_at.or(case.closed.as_ref().map(|n| n.at)).unwrap_or(locale.now);
+        let metric = locale.metric(&case.point.metric);
+        let place = point.map_or_else(|| case.point.device.to_string(), |p| locale.place(&p.point));
+        CaseWords {
+            id: case.id.0,
+            version: case.version,
+            tone: crate::picture::Shown::Active(case.severity).tone(),
+            severity: locale.severity(case.severity),
+            severity_code: case.severity.code(),
+            state: locale.case_state(case.state),
+            open: case.state == CaseState::Open,
+            closed: case.state == CaseState::Closed,
+            facility: entry
+                .map_or_else(|| case.point.facility.to_string(), |e| locale.facility(&e.facility).to_owned()),
+            facility_href: format!("/facilities/{}", case.point.facility),
+            title: rule.map_or_else(|| case.rule.to_string(), |r| locale.pick(&r.title_zh, &r.title_en).to_owned()),
+            place: format!("{place} · {metric}"),
+            finding: locale.finding(case, rule),
+            since: locale.stamp(case.since).at(),
+            lasted: locale.duration(until.ms_since(case.since)),
+            cleared: case.cleared_at.is_some(),
+            ongoing: case.cleared_at.is_none() && case.state != CaseState::Closed,
+            people: entry.map_or(0, |e| e.facility.people_served),
+            acknowledged_by: case.acknowledged.as_ref().map(|n| n.by.clone()).unwrap_or_default(),
+            clause: rule.map(|r| r.clause.clone()).unwrap_or_default(),
+            edition: rule.map(|r| r.edition.clone()).unwrap_or_default(),
+            confidence: rule.map(|r| locale.confidence(r.confidence)).unwrap_or_default(),
+        }
+    }
+
+    /// What needs somebody, most urgent first: severity, then what nobody has taken up, then the people
+    /// it reaches, then how long it lasts.
+    pub(crate) fn queue(&self, cases: &[Case]) -> Queue {
+        let people = |case: &Case| {
+            self.directory.facility(self.scope, &case.point.facility).map_or(0, |e| e.facility.people_served)
+        };
+        let mut open: Vec<&Case> = cases.iter().filter(|c| c.state != CaseState::Closed).collect();
+        open.sort_by_key(|c| (c.severity, c.state != CaseState::Open, Reverse(people(c)), c.since));
+        Queue { l: self.locale.l, cases: open.into_iter().map(|c| self.tell(c)).collect() }
+    }
+}
+
+/// What needs somebody now.
+#[derive(Template)]
+#[template(path = "queue.html")]
+pub(crate) struct Queue {
+    l: Loader,
+    pub(crate) cases: Vec<CaseWords>,
+}
+
+/// A list of cases, open or past.
+#[derive(Template)]
+#[template(path = "case_list.html")]
+pub(crate) struct CaseList {
+    pub(crate) l: Loader,
+    pub(crate) cases: Vec<CaseWords>,
+    pub(crate) none: String,
+}

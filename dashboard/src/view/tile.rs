@@ -1,0 +1,58 @@
+//! A facility at a glance.
+
+use std::sync::Arc;
+
+use askama::Template;
+use i18n_embed_fl::fl;
+
+use crate::{
+    format::{Locale, dom_id, is_switch},
+    i18n::Loader,
+    picture::{FacilityNow, Shown},
+    spark::Spark,
+};
+
+/// A facility's tile.
+#[derive(Template)]
+#[template(path = "tile.html")]
+pub(crate) struct Tile {
+    l: Loader,
+    pub(crate) dom: String,
+    href: String,
+    name: String,
+    tone: &'static str,
+    state: String,
+    value: String,
+    unit: &'static str,
+    place: String,
+    spark: Option<Arc<Spark>>,
+    ago: Option<String>,
+    reporting: usize,
+    points: usize,
+}
+
+impl Tile {
+    pub(crate) fn new(locale: &Locale, facility: &FacilityNow) -> Tile {
+        let entry = &facility.entry;
+        let headline = facility.headline();
+        let latest = headline.and_then(|(e, n)| n.latest.map(|s| (&e.key.metric, s.value)));
+        // A value that is long past is not shown as if it were one: silence has none.
+        let silent = headline.is_none_or(|(_, n)| n.state == Shown::Unknown);
+        let shown = latest.filter(|_| !silent);
+        Tile {
+            l: locale.l,
+            dom: dom_id("f-", entry.facility.id.as_str()),
+            href: format!("/facilities/{}", entry.facility.id),
+            name: locale.facility(&entry.facility).to_owned(),
+            tone: facility.worst.tone(),
+            state: locale.state(facility.worst),
+            value: shown.map_or_else(|| "—".to_owned(), |(m, v)| locale.number(m, v)),
+            unit: shown.filter(|(m, _)| !is_switch(m)).map_or("", |(m, _)| m.unit().sign()),
+            place: headline.map(|(e, _)| locale.place(&e.point)).unwrap_or_default(),
+            spark: headline.and_then(|(_, n)| n.spark.clone()).filter(|s| !s.line.is_empty()),
+            ago: facility.newest().map(|at| locale.stamp(at).ago()),
+            reporting: facility.reporting(),
+            points: facility.points.len(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What people see.
+
+use axum::http::StatusCode;
+use domain::{Facility, FacilityId, FacilityKind, RegionId, SizeClass};
+
+use crate::{NOW, get, post, two_kitchens};
+
+#[tokio::test]
+async fn every_page_is_there_in_both_languages() {
+    let (stage, router) = two_kitchens().await;
+    let pages = [
+        ("/", "燃气泄漏", "Gas leak"),
+        ("/facilities", "松柏养老服务中心", "Songbai Centre"),
+        ("/facilities/binhe-01", "灶台燃气", "Stove gas"),
+        ("/cases/1", "判定依据", "What it rests on"),
+        ("/devices", "被拒绝的连接与消息", "Refused connections"),
+        ("/devices/binhe-01/fridge-1", "接入方法", "How to connect"),
+        ("/rules", "CN-TMP-01", "CN-TMP-01"),
+        ("/help", "取得身份", "Get an identity"),
+    ];
+    for (path, zh, en) in pages {
+        for (lang, tag, want) in [("zh", "zh-CN", zh), ("en", "en", en)] {
+            let answer = get(&router, &format!("{path}?lang={lang}")).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path} {lang}: {}", answer.text);
+            assert!(answer.text.contains(want), "{path} {lang}: {want:?} is missing");
+            assert!(answer.text.contains(&format!("<html lang=\"{tag}\">")), "{path} {lang}");
+            assert!(answer.header("set-cookie").starts_with(&format!("lang={tag};")), "{path} {lang}");
+            assert!(!answer.text.contains("No localization"), "{path} {lang}");
+            assert!(!answer.text.contains("<script>") && !answer.text.contains(" style="), "{path}: inline code");
+        }
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn the_overview_says_what_needs_somebody_now() {
+    let (stage, router) = two_kitchens().await;
+    let page = get(&router, "/?lang=en").await.text;
+    assert!(page.contains("<dd id=\"kpi-open\">1</dd>"), "one open hazard");
+    assert!(page.contains("186 people affected"), "whom it reaches");
+    assert!(page.contains("action=\"/cases/1/acknowledge\""), "what to do about it");
+    assert!(page.contains("2 of 12 points"), "what is heard");
+    assert!(page.contains("above the limit of 10.0 %LEL"), "what was found");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_silent_point_is_unknown_and_never_normal() {
+    let (stage, router) = two_kitchens().await;
+    let page = get(&router, "/facilities/songbai-02?lang=en").await.text;
+    assert_eq!(page.matches("</svg>Unknown</span>").count(), 6, "all six points are silent");
+    assert_eq!(page.matches("</svg>Normal</span>").count(), 0);
+    let page = get(&router, "/facilities/binhe-01?lang=en").await.text;
+    assert_eq!(page.matches("</svg>Normal</span>").count(), 1, "one fridge is heard");
+    assert_eq!(page.matches("</svg>Unknown</span>").count(), 4);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_case_is_acknowledged_once_and_closed() {
+    let (stage, router) = two_kitchens().await;
+    let page = get(&router, "/cases/1?lang=en").await.text;
+    for fact in ["FG-GAS-01", "GB 15322.1-2019", "from memory", "shut the main valve", "Binhe Care Home"] {
+        assert!(page.contains(fact), "{fact} is missing");
+    }
+    let form = |version: i64| format!("by=%E7%8E%8B%E8%8A%B3&comment=on+my+way&version={version}&back=overview");
+    let version: i64 = page.split("data-version=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
+    let done = post(&router, "/cases/1/acknowledge", &form(version)).await;
+    assert_eq!((done.status, done.header("location")), (StatusCode::SEE_OTHER, "/"));
+    let page = get(&router, "/?lang=en").await.text;
+    assert!(page.contains("taken up by 王芳"), "the queue names who took it up");
+
+    let late = post(&router, "/cases/1/acknowledge?lang=en", &form(version)).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+    assert!(late.text.contains("Somebody was faster") && late.text.contains("王芳"), "{}", late.text);
+    assert!(late.text.contains("on my way"), "what was typed is not lost");
+
+    let closed = post(&router, "/cases/1/close", &form(version + 1)).await;
+    assert_eq!(closed.status, StatusCode::SEE_OTHER, "{}", closed.text);
+    let page = get(&router, "/cases/1?lang=en").await.text;
+    assert!(page.contains("This case is closed."));
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_form_is_checked_before_anything_is_done() {
+    let (stage, router) = two_kitchens().await;
+    let long = "x".repeat(1_001);
+    let cases = [
+        ("/cases/1/acknowledge", "by=&version=1".to_owned(), StatusCode::BAD_REQUEST),
+        ("/cases/1/acknowledge", "by=%20&version=1".to_owned(), StatusCode::BAD_REQUEST),
+        ("/cases/1/acknowledge", format!("by={}&version=1", &long[..61]), StatusCode::BAD_REQUEST),
+        ("/cases/1/acknowledge", format!("by=a&version=1&comment={long}"), StatusCode::BAD_REQUEST),
+        ("/cases/1/acknowledge", "by=a&version=x".to_owned(), StatusCode::BAD_REQUEST),
+        ("/cases/0/acknowledge", "by=a&version=1".to_owned(), StatusCode::BAD_REQUEST),
+        ("/cases/99/close", "by=a&version=1".to_owned(), StatusCode::NOT_FOUND),
+    ];
+    for (path, form, want) in cases {
+        let answer = post(&router, path, &form).await;
+        assert_eq!(answer.status, want, "{path} {}", &form[..form.len().min(40)]);
+        assert!(answer.text.contains("<html"), "a person gets a page");
+    }
+    let page = get(&router, "/?lang=en").await.text;
+    assert!(page.contains("action=\"/cases/1/acknowledge\""), "the case is as it was");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn hostile_names_and_payloads_are_shown_as_text() {
+    let (stage, router) = two_kitchens().await;
+    let hostile = "<script>alert(1)</script>\"onload='x'";
+    stage
+        .state
+        .records
+        .put_facility(&Facility {
+            id: FacilityId::new("zz-99").unwrap(),
+            region: RegionId::new("binhe").unwrap(),
+            name_zh: hostile.into(),
+            name_en: hostile.into(),
+            kind: FacilityKind::CareHome,
+            size: SizeClass::Small,
+            beds: 1,
+            people_served: 1,
+            address: hostile.into(),
+        })
+        .await
+        .unwrap();
+    stage.reject(0, "fridge-1", NOW, "</pre><img src=x onerror=alert(2)>");
+    let form = "by=%3Cb%3Eme%3C%2Fb%3E&comment=%3Cscript%3E&version=1";
+    assert_eq!(post(&router, "/cases/1/acknowledge", form).await.status, StatusCode::SEE_OTHER);
+    let paths = ["/", "/facilities", "/facilities/zz-99", "/devices", "/devices/binhe-01/fridge-1", "/cases/1"];
+    for path in paths {
+        let page = get(&router, path).await.text;
+        for raw in ["<script>", "<img", "<b>me", "\"onload"] {
+            assert!(!page.contains(raw), "{path} has {raw}");
+        }
+    }
+    let page = get(&router, "/devices/binhe-01/fridge-1").await.text;
+    assert!(page.contains("&#60;img src=x"), "the payload is shown");
+    let find = get(&router, "/facilities?q=%22%3E%3Cscript%3E").await.text;
+    assert!(!find.contains("\"><script>"));
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_says_so() {
+    let (stage, router) = two_kitchens().await;
+    let cases = [
+        ("/nothing", StatusCode::NOT_FOUND),
+        ("/facilities/none", StatusCode::NOT_FOUND),
+        ("/facilities/a%20b", StatusCode::BAD_REQUEST),
+        ("/facilities/%3Cscript%3E", StatusCode::BAD_REQUEST),
+        ("/cases/abc", StatusCode::BAD_REQUEST),
+        ("/cases/-1", StatusCode::BAD_REQUEST),
+        ("/cases/9999", StatusCode::NOT_FOUND),
+        ("/devices/binhe-01/none", StatusCode::NOT_FOUND),
+        ("/devices?from=x", StatusCode::BAD_REQUEST),
+        ("/facilities?from=-1", StatusCode::BAD_REQUEST),
+    ];
+    for (path, want) in cases {
+        let answer = get(&router, &format!("{path}{}lang=en", if path.contains('?') { '&' } else { '?' })).await;
+        assert_eq!(answer.status, want, "{path}");
+        assert!(answer.text.contains("Back to the overview"), "{path}: a page that leads on");
+        assert!(!answer.text.contains("<script>"), "{path}");
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_chart_is_drawn_without_javascript_and_described_for_it() {
+    let (stage, router) = two_kitchens().await;
+    for range in ["1h", "6h", "24h", "7d", "30d", "1y", "nonsense"] {
+        let page = get(&router, &format!("/facilities/binhe-01?device=gas-1&metric=combustible_gas&range={range}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{range}");
+        assert!(page.text.contains("<path class=\"ln l1\" d=\"M"), "{range}: a line");
+        assert!(page.text.contains("/api/v1/points/binhe-01/gas-1/combustible_gas/window"), "{range}");
+    }
+    stage.finish().await;
+}

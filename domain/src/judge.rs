@@ -1,0 +1,324 @@
+//! Judgement: readings and time in, conditions out.
+//!
+//! A *condition* is one rule at one point: `Normal → Pending → Active → Cleared`, and `Unknown` while
+//! the point says nothing. [`Judge`] is a pure function of the log: the same events give the same
+//! transitions, however they are cut into batches, live or in a replay, and from any snapshot on.
+//!
+//! # Which time counts
+//!
+//! *Event time* (`Reading::at`) measures how long a breach lasted. *Log time* (`Reading::received` and
+//! ticks) makes timers fire when no further message comes. The log's own clock is the only one.
+//!
+//! - A breach that began at `since` is Active at `since + hold`, in event time. It becomes so when a
+//!   reading still in breach shows that moment, or when log time reaches `since + hold + lag`, where
+//!   `lag` is how late the series' latest reading arrived. So two days of buffered readings raise the
+//!   cases they contain, and not one for the moment at which they were received.
+//! - Every event first fires the timers that were due before it. A tick therefore only makes a
+//!   transition known earlier: it never changes which transitions there are.
+//! - A reading older than the latest judged one of its series proves that the device lives, and is not
+//!   judged. One of the same moment is a correction and is judged.
+//! - Only a value in breach keeps a condition Pending, and only a safe one lets an Active one clear. A
+//!   value between the two limits starts neither: it ends a Pending condition (no case may say "above
+//!   8 °C for 30 minutes" of a fridge that was at 7.5) and leaves an Active one Active.
+//! - When log time steps by more than [`GAP_MS`], the product itself was down: it was deaf, and nobody
+//!   else was silent. Timers run on *listening time*, which is log time without those gaps.
+//! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
+//!   been registered for as long as the rule allows.
+
+mod board;
+mod condition;
+mod due;
+mod listening;
+mod restore;
+mod timers;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::RuleId,
+    reading::{Reading, SeriesKey},
+    rule::Rule,
+    time::UtcMillis,
+};
+use condition::{Condition, Phase, Spec, Step, Test};
+use listening::Listening;
+use timers::{Target, Timers};
+
+pub use board::{Board, PointState};
+
+pub use restore::Snapshot;
+
+/// A step of log time longer than this, in milliseconds, means that the product was down. Ticks come
+/// once a second.
+pub const GAP_MS: i64 = 10_000;
+
+/// Report intervals of silence after which a point is Unknown when no rule of silence applies to it.
+pub const SILENT_INTERVALS: u32 = 3;
+
+/// The machine's view of one rule at one point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConditionState {
+    /// No breach.
+    Normal,
+    /// A breach that has not lasted long enough.
+    Pending,
+    /// A breach that has lasted long enough: there is a case.
+    Active,
+    /// It was active and is safe again. Only a transition's goal: the condition is Normal at once.
+    Cleared,
+    /// Nothing is known: silence, or never heard. Not the same as Normal. Shown of points only: no
+    /// transition names it.
+    Unknown,
+}
+
+/// One step of one condition. All times are event time, so that they do not depend on when ticks came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transition {
+    /// The rule.
+    pub rule: RuleId,
+    /// The point.
+    pub point: SeriesKey,
+    /// The state before.
+    pub from: ConditionState,
+    /// The state after.
+    pub to: ConditionState,
+    /// When the breach began. For silence: when the point was last heard, or registered. Never the same
+    /// for two breaches of one condition.
+    pub since: UtcMillis,
+    /// When the state was reached: `since + hold` for Active, the end of the clear hold for Cleared.
+    pub at: UtcMillis,
+    /// The latest judged value; `None` for silence.
+    pub value: Option<f64>,
+    /// The limit of the breach; `None` for silence.
+    pub limit: Option<f64>,
+}
+
+/// A registered point's number within one [`Judge`]. [`Judge::set_points`] numbers points anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PointIndex(u32);
+
+/// Rules, points and the state of every condition.
+///
+/// ```
+/// # use sunshine_domain as domain;
+/// # use domain::{DeviceId, FacilityId, Metric, Point, Quality, Reading, SeriesId, Unit};
+/// use domain::{ConditionState, Judge, UtcMillis, pack};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let detector = Point {
+/// #     facility: FacilityId::new("binhe-01")?,
+/// #     device: DeviceId::new("smoke-1")?,
+/// #     metric: Metric::new("smoke_alarm")?,
+/// #     unit: Unit::Bool,
+/// #     point_type: "smoke_detector".to_owned(),
+/// #     place_zh: "备餐间".to_owned(),
+/// #     place_en: "Pantry".to_owned(),
+/// #     report_interval_s: 3600,
+/// # };
+/// # let at = UtcMillis(1_795_243_200_000);
+/// # let smoke =
+/// #     Reading { series: SeriesId(0), at, received: at, value: 1.0, quality: Quality::Good };
+/// let mut judge = Judge::new(pack::active(&["fire-gas"])?, &[detector.clone()]);
+/// let point = judge.point(&detector.key()).expect("it was registered");
+/// let mut transitions = Vec::new();
+/// judge.reading(point, &smoke, &mut transitions);
+/// assert_eq!(transitions[0].rule.as_str(), "FG-SMK-01");
+/// assert_eq!(transitions[0].to, ConditionState::Active);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Judge {
+    rules: Vec<Rule>,
+    specs: Vec<Spec>,
+    points: Vec<Watched>,
+    index: HashMap<SeriesKey, PointIndex>,
+    conditions: Vec<Condition>,
+    timers: Timers,
+    time: Listening,
+    late_readings: u64,
+    revision: u64,
+}
+
+/// One point and what was last heard of it.
+#[derive(Debug)]
+struct Watched {
+    key: SeriesKey,
+    /// Its conditions: a range of [`Judge::conditions`].
+    first: u32,
+    end: u32,
+    interval_ms: i64,
+    /// Listening time without a reading after which the point is Unknown.
+    silent_after_ms: i64,
+    /// Event time of the latest judged reading.
+    latest_at: UtcMillis,
+    latest_value: Option<f64>,
+    /// Add to an event time of this series to get the listening time at which it was known.
+    offset_ms: i64,
+    /// Listening time at which it was last heard, or registered; `None` until the log begins.
+    heard: Option<i64>,
+    /// The same moment in log time.
+    heard_at: UtcMillis,
+    /// Never heard, or silent too long.
+    silent: bool,
+    /// Since when no rule but one of silence is broken.
+    calm_since: UtcMillis,
+    /// When the live timer that watches for its silence is due, in listening time.
+    timer: Option<i64>,
+}
+
+impl Watched {
+    /// The listening time from which on it counts as silent if nothing is heard until then.
+    fn silent_at(&self) -> Option<i64> {
+        self.heard
+            .map(|heard| heard.saturating_add(self.silent_after_ms + 1))
+    }
+}
+
+impl Judge {
+    /// A judge who has seen nothing: every point is Unknown.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>, points: &[crate::Point]) -> Judge {
+        let mut none = Vec::new();
+        let judge = Judge::restore(&Snapshot::default(), rules, points, &mut none);
+        debug_assert!(none.is_empty(), "nothing was active, so nothing can clear");
+        judge
+    }
+
+    /// The number of a registered point.
+    #[must_use]
+    pub fn point(&self, key: &SeriesKey) -> Option<PointIndex> {
+        self.index.get(key).copied()
+    }
+
+    /// How many points are registered.
+    #[must_use]
+    pub fn points(&self) -> usize {
+        self.points.len()
+    }
+
+    /// The rules, as given.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Log time: the latest moment noted in the log. `None` before the first event.
+    #[must_use]
+    pub fn log_time(&self) -> Option<UtcMillis> {
+        self.time.log_time()
+    }
+
+    /// Readings that were not judged because a later one of their series had been.
+    #[must_use]
+    pub fn late_readings(&self) -> u64 {
+        self.late_readings
+    }
+
+    /// Grows whenever [`Judge::board`] would show something else than a later moment.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Time passed. Appends the transitions to `out`. A moment before log time changes nothing.
+    pub fn tick(&mut self, at: UtcMillis, out: &mut Vec<Transition>) {
+        if self.time.advance(at) {
+            self.begin();
+        }
+        while let Some(timer) = self.timers.pop_due(self.time.now()) {
+            self.fire(timer.target, timer.due, out);
+        }
+    }
+
+    /// A reading of `point` arrived. Appends the transitions to `out`, those of other points whose timers
+    /// were due before it first.
+    pub fn reading(&mut self, point: PointIndex, reading: &Reading, out: &mut Vec<Transition>) {
+        self.tick(reading.received, out);
+        let now = self.time.now();
+        let log_time = self.time.log_time().unwrap_or(reading.received);
+        let Some(watched) = self.points.get_mut(point.0 as usize) else {
+            return;
+        };
+        watched.heard = Some(now);
+        watched.heard_at = log_time;
+        let was_silent = std::mem::take(&mut watched.silent);
+        let late = reading.at < watched.latest_at;
+        if late {
+            self.late_readings += 1;
+        } else {
+            watched.latest_at = reading.at;
+            watched.latest_value = Some(reading.value);
+            watched.offset_ms = reading.received.ms_since(reading.at).max(0) - self.time.deaf_ms();
+        }
+        if was_silent {
+            self.speak(point.0, log_time, out);
+        }
+        if !late {
+            self.judge_value(point.0, reading, out);
+        }
+    }
+
+    fn judge_value(&mut self, point: u32, reading: &Reading, out: &mut Vec<Transition>) {
+        let watched = &self.points[point as usize];
+        let (first, end, offset) = (watched.first, watched.end, watched.offset_ms);
+        for number in first..end {
+            let condition = &mut self.conditions[number as usize];
+            let spec = &self.specs[condition.rule as usize];
+            let Test::Value(limits) = &spec.test else { continue };
+            let verdict = limits.verdict(reading.value);
+            let step = condition.on_value(spec, verdict, reading.at);
+            if let Some(due) = condition.phase.due(spec) {
+                self.timers.set(
+                    &mut condition.timer,
+                    due.0.saturating_add(offset),
+                    Target::Condition(number),
+                );
+            }
+            if let Some(step) = step {
+                self.note(number, step, out);
+            }
+        }
+        self.bound_timers();
+    }
+
+    /// A silent point speaks: conditions of silence clear.
+    fn speak(&mut self, point: u32, now: UtcMillis, out: &mut Vec<Transition>) {
+        self.revision += 1;
+        let watched = &mut self.points[point as usize];
+        watched.calm_since = now;
+        for number in watched.first..watched.end {
+            let condition = &mut self.conditions[number as usize];
+            let Test::Silence { .. } = self.specs[condition.rule as usize].test else {
+                continue;
+            };
+            if let Some(step) = condition.end_silence(now) {
+                self.note(number, step, out);
+            }
+        }
+        self.watch(point);
+    }
+
+    /// Records a condition's step: appends the transition, moves the board on.
+    fn note(&mut self, number: u32, step: Step, out: &mut Vec<Transition>) {
+        self.revision += 1;
+        let condition = &self.conditions[number as usize];
+        let watched = &mut self.points[condition.point as usize];
+        if condition.phase == Phase::Normal {
+            watched.calm_since = watched.calm_since.max(step.at);
+        }
+        let limits = self.specs[condition.rule as usize].test.limits();
+        out.push(Transition {
+            rule: self.rules[condition.rule as usize].id.clone(),
+            point: watched.key.clone(),
+            from: step.from,
+            to: step.to,
+            since: step.since,
+            at: step.at,
+            value: limits.and(watched.latest_value),
+            limit: limits.map(|l| l.limit),
+        });
+    }
+}

@@ -1,0 +1,8 @@
+//! Judgement: tables of what each kind of rule says, and properties that hold for any log.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
+
+mod kinds;
+mod log_time;
+mod memory;
+mod properties;
+mod stage;

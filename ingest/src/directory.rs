@@ -1,0 +1,41 @@
+//! What ingest asks about series and points: answered by the store in the product, by a map in tests.
+
+use std::sync::Arc;
+
+use domain::{SeriesId, SeriesKey, Unit};
+
+/// The store holds as many series as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store holds as many series as it may")]
+pub struct TooManySeries;
+
+/// Gives series their numbers and knows the points. Asked once per new topic or metric: the answers are
+/// kept until [`SeriesDirectory::version`] changes.
+pub trait SeriesDirectory {
+    /// The series' number, giving it one if it is new.
+    ///
+    /// # Errors
+    /// [`TooManySeries`] when there is no room for another one.
+    fn resolve(&self, key: &SeriesKey) -> Result<SeriesId, TooManySeries>;
+
+    /// The unit that the point's device sends when its message names none; `None` for a series that is no
+    /// registered point.
+    fn unit(&self, key: &SeriesKey) -> Option<Unit>;
+
+    /// A number that changes whenever points change. Asked once per batch.
+    fn version(&self) -> u64;
+}
+
+impl<D: SeriesDirectory + ?Sized> SeriesDirectory for Arc<D> {
+    fn resolve(&self, key: &SeriesKey) -> Result<SeriesId, TooManySeries> {
+        (**self).resolve(key)
+    }
+
+    fn unit(&self, key: &SeriesKey) -> Option<Unit> {
+        (**self).unit(key)
+    }
+
+    fn version(&self) -> u64 {
+        (**self).version()
+    }
+}

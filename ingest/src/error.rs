@@ -1,0 +1,170 @@
+//! Why a payload is refused, in words that an integrator can act on; and why ingest itself stops.
+
+use domain::{IdError, Unit, status::RejectReason};
+
+/// The most characters of the input that an error repeats.
+const MAX_ECHO: usize = 40;
+
+/// Ingest cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// The log cannot be read.
+    #[error("the log cannot be read; see the cause")]
+    Journal(#[from] journal::JournalError),
+}
+
+/// Why a payload, or a value in it, is refused. The words name the cause and the remedy and repeat at most
+/// a few characters of the input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// More bytes than are read.
+    #[error("the payload has {bytes} bytes and at most {max} are read; send it in several messages")]
+    TooLarge {
+        /// What it has.
+        bytes: usize,
+        /// What is allowed.
+        max: usize,
+    },
+    /// More values than are taken from one payload.
+    #[error("the payload holds more than {max} values; send them in several messages")]
+    TooManyValues {
+        /// What is allowed.
+        max: usize,
+    },
+    /// Neither JSON nor a number.
+    #[error(
+        "the payload is neither JSON nor a number ({what} at line {line}, column {column}); \
+         send for example {{\"ts\":1795000000000,\"v\":4.1}}, or true or false for a yes or no"
+    )]
+    Syntax {
+        /// What the parser stumbled over.
+        what: &'static str,
+        /// In which line, from 1; 0 when that is not known.
+        line: usize,
+        /// At which byte of that line.
+        column: usize,
+    },
+    /// JSON of a form that is not known.
+    #[error(
+        "the payload is JSON of an unknown form; send {{\"ts\":…,\"v\":4.1}}, {{\"ts\":…,\"values\":{{…}}}}, \
+         an array of these, or SenML"
+    )]
+    UnknownForm,
+    /// A member that must stand once stands twice.
+    #[error("the member {member:?} stands twice in one object; send it once")]
+    Twice {
+        /// Its name.
+        member: &'static str,
+    },
+    /// Members of our form and of SenML in one object.
+    #[error(
+        "one object holds members of SenML and of the plain form; use \"ts\" and \"values\", or \"t\" and \"n\""
+    )]
+    MixedForms,
+    /// An object without a value.
+    #[error(
+        "an object holds no value; give \"v\" on up/<metric>, or \"values\":{{\"temperature\":4.1}} on up"
+    )]
+    NoValue,
+    /// More than one value in a SenML record.
+    #[error("a SenML record holds more than one of v, vb, vs and vd; give one")]
+    SeveralValues,
+    /// SenML of a version, or with a member, that must be understood and is not.
+    #[error("the SenML needs an extension that is not known; send plain RFC 8428, version 10")]
+    SenmlExtension,
+    /// A value on `up` that says not what it measures.
+    #[error("a value names no metric; publish it to up/<metric>, or send \"values\":{{\"temperature\":4.1}}")]
+    NoMetric,
+    /// A text, null, list or object where a value should stand.
+    #[error("a value is no number; send a number without quotes, or true or false for a yes or no")]
+    NotANumber,
+    /// Infinite, or not a number at all.
+    #[error("a value is not finite, or too large; leave it out while the sensor has no reading")]
+    NotFinite,
+    /// Neither 0 nor 1 where only these mean anything.
+    #[error("{metric:?} is a yes or no; send true or 1, false or 0")]
+    NotYesOrNo {
+        /// The metric's name, cut.
+        metric: String,
+    },
+    /// The time is not one.
+    #[error(
+        "a time is neither milliseconds since 1970 nor RFC 3339; send 1795000000000 or \"2026-11-21T20:00:00+08:00\""
+    )]
+    Time,
+    /// A unit that is not known, on a metric whose unit is.
+    #[error("the unit {unit:?} is not known; {metric:?} is kept in {}: send that", .wanted.code())]
+    UnknownUnit {
+        /// The unit, cut.
+        unit: String,
+        /// The metric's name, cut.
+        metric: String,
+        /// The unit in which the metric is kept.
+        wanted: Unit,
+    },
+    /// A unit that measures something else.
+    #[error("{} does not measure what {metric:?} measures, which is kept in {}; check the metric's name, the unit in \
+             the message and the point's registered unit", .unit.code(), .wanted.code())]
+    WrongUnit {
+        /// The unit of the value.
+        unit: Unit,
+        /// The metric's name, cut.
+        metric: String,
+        /// The unit in which the metric is kept.
+        wanted: Unit,
+    },
+    /// The metric's name is not an identifier.
+    #[error("the metric's name {name:?} cannot be used: {why}")]
+    Metric {
+        /// The name, cut.
+        name: String,
+        /// Why not, and what is allowed.
+        #[source]
+        why: IdError,
+    },
+    /// No room for another series.
+    #[error("the store holds as many series as it may; use fewer metric names, or raise the limit")]
+    TooManySeries,
+    /// A topic that carries no readings.
+    #[error(
+        "the topic carries no readings; publish to up, up/<metric>, status or image below the device's own root"
+    )]
+    Topic,
+    /// A word on `status` that is not known.
+    #[error("a status is online or offline; send one of these words")]
+    Status,
+}
+
+impl DecodeError {
+    /// The reason under which it is counted.
+    #[must_use]
+    pub fn reason(&self) -> RejectReason {
+        match self {
+            DecodeError::TooLarge { .. } | DecodeError::TooManyValues { .. } => RejectReason::Size,
+            DecodeError::Syntax { .. } => RejectReason::Syntax,
+            DecodeError::UnknownForm
+            | DecodeError::Twice { .. }
+            | DecodeError::MixedForms
+            | DecodeError::NoValue
+            | DecodeError::SeveralValues
+            | DecodeError::SenmlExtension
+            | DecodeError::NoMetric
+            | DecodeError::Status => RejectReason::Shape,
+            DecodeError::NotANumber | DecodeError::NotFinite | DecodeError::NotYesOrNo { .. } => {
+                RejectReason::Value
+            }
+            DecodeError::Time => RejectReason::Time,
+            DecodeError::UnknownUnit { .. } | DecodeError::WrongUnit { .. } => RejectReason::Unit,
+            DecodeError::Metric { .. } => RejectReason::Metric,
+            DecodeError::TooManySeries => RejectReason::TooManySeries,
+            DecodeError::Topic => RejectReason::Topic,
+        }
+    }
+}
+
+/// The beginning of `text`, short enough for an error.
+pub(crate) fn echo(text: &str) -> String {
+    text.chars().take(MAX_ECHO).collect()
+}

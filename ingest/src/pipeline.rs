@@ -1,0 +1,308 @@
+//! From the log to batches.
+
+use std::time::Duration;
+
+use domain::{
+    Batch, LogPosition, Quality, Reading, UtcMillis,
+    batch::{Presence, Tick},
+    status::{Reject, excerpt},
+};
+use journal::{Chunk, Kind, Reader, Record};
+use tracing::debug;
+
+use crate::{
+    DecodeError, Decoded, IngestError, IngestLimits, SeriesDirectory, Value, decode, moment,
+    reading::number_of,
+    routes::{Route, RouteKind, Routes, SeriesRoute},
+    sightings::{Shown, Sightings},
+};
+
+/// Reads the log by a reader of its own and decodes it. Blocking: it belongs on a thread.
+pub struct Ingest<D> {
+    reader: Reader,
+    chunk: Chunk,
+    decoder: Decoder<D>,
+}
+
+impl<D: SeriesDirectory> Ingest<D> {
+    /// Reads from where `reader` stands.
+    pub fn new(reader: Reader, directory: D, limits: IngestLimits) -> Ingest<D> {
+        Ingest {
+            reader,
+            chunk: Chunk::default(),
+            decoder: Decoder::new(directory, limits),
+        }
+    }
+
+    /// The next run of records, decoded; at most [`IngestLimits::batch_bytes`] of them. Waits up to `patience`
+    /// for one: an empty batch says that nothing came. `None` when the log is closed and read to its end.
+    ///
+    /// # Errors
+    /// [`IngestError::Journal`] when the log cannot be read.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Batch>, IngestError> {
+        let bytes = self.decoder.limits.batch_bytes;
+        let from = self.reader.position();
+        self.reader.read(&mut self.chunk, bytes)?;
+        if self.chunk.is_empty() {
+            let open = self.reader.wait(patience);
+            // Also after closing: the last records may have come in while we waited.
+            self.reader.read(&mut self.chunk, bytes)?;
+            if self.chunk.is_empty() && !open {
+                return Ok(None);
+            }
+        }
+        let span = (LogPosition(from.0), LogPosition(self.chunk.end().0));
+        Ok(Some(self.decoder.batch(span, self.chunk.records())))
+    }
+
+    /// The decoder, with its counters.
+    pub fn decoder(&self) -> &Decoder<D> {
+        &self.decoder
+    }
+}
+
+/// Decodes records, wherever they come from. What it remembers makes it fast and changes no answer.
+#[derive(Debug)]
+pub struct Decoder<D> {
+    directory: D,
+    limits: IngestLimits,
+    routes: Routes,
+    batches: u64,
+    foreign: u64,
+}
+
+impl<D: SeriesDirectory> Decoder<D> {
+    /// Remembers nothing yet.
+    pub fn new(directory: D, limits: IngestLimits) -> Decoder<D> {
+        Decoder {
+            directory,
+            limits,
+            routes: Routes::default(),
+            batches: 0,
+            foreign: 0,
+        }
+    }
+
+    /// Messages so far whose topic is not below any device's root. Services may send such; nobody is told.
+    pub fn foreign(&self) -> u64 {
+        self.foreign
+    }
+
+    /// Topics, devices and metrics that are remembered now.
+    pub fn remembered(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Decodes a run of records, in their order. `span` is its beginning and its end in the log.
+    pub fn batch<'c>(
+        &mut self,
+        span: (LogPosition, LogPosition),
+        records: impl Iterator<Item = Record<'c>>,
+    ) -> Batch {
+        self.routes.renew(self.directory.version(), self.limits.routes);
+        self.batches += 1;
+        let mut run = Run {
+            directory: &self.directory,
+            limits: &self.limits,
+            routes: &mut self.routes,
+            sightings: Sightings::new(self.batches),
+            values: Vec::new(),
+            foreign: 0,
+            batch: Batch {
+                from: span.0,
+                upto: span.1,
+                ..Batch::default()
+            },
+        };
+        for record in records {
+            run.record(&record);
+        }
+        let Run {
+            sightings,
+            foreign,
+            mut batch,
+            ..
+        } = run;
+        batch.sightings = sightings.finish(&self.routes);
+        self.foreign += foreign;
+        batch
+    }
+}
+
+/// A message, as far as it matters here.
+#[derive(Debug, Clone, Copy)]
+struct Message<'c> {
+    topic: &'c str,
+    body: &'c [u8],
+    received: UtcMillis,
+    route: Route,
+}
+
+/// One batch in the making.
+struct Run<'d, 'c, D> {
+    directory: &'d D,
+    limits: &'d IngestLimits,
+    routes: &'d mut Routes,
+    sightings: Sightings<'c>,
+    /// Used again for every message.
+    values: Vec<Value<'c>>,
+    foreign: u64,
+    batch: Batch,
+}
+
+impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
+    fn record(&mut self, record: &Record<'c>) {
+        let received = UtcMillis(record.time_ms);
+        match record.envelope.kind {
+            Kind::TICK => self.batch.ticks.push(Tick {
+                before: self.batch.readings.len(),
+                at: received,
+            }),
+            Kind::MESSAGE => {
+                let (topic, body) = (record.envelope.subject, record.envelope.body);
+                match self.routes.find(topic) {
+                    Some(route) => self.message(Message {
+                        topic,
+                        body,
+                        received,
+                        route,
+                    }),
+                    None => {
+                        self.foreign += 1;
+                        debug!(
+                            topic = excerpt(topic.as_bytes()),
+                            "A message is not about any device."
+                        );
+                    }
+                }
+            }
+            // A later version's record: it is no message and no tick, so it means nothing here.
+            Kind(_) => {}
+        }
+        // Whoever has seen a part of this run takes up where it stopped.
+        let place = LogPosition(record.position.0);
+        self.batch.positions.resize(self.batch.readings.len(), place);
+    }
+
+    fn message(&mut self, message: Message<'c>) {
+        match message.route.kind {
+            RouteKind::Command => {}
+            RouteKind::Image => self.heard(&message, Shown::Image(message.body.len())),
+            RouteKind::Other => {
+                self.heard(&message, Shown::Payload(message.body));
+                self.reject(&message, &DecodeError::Topic, None);
+            }
+            RouteKind::Status => self.status(&message),
+            RouteKind::Up | RouteKind::UpMetric(_) => self.values(&message),
+        }
+    }
+
+    fn heard(&mut self, message: &Message<'c>, shown: Shown<'c>) {
+        let said = (message.received, message.topic, shown);
+        self.sightings.message(self.routes, message.route.device, said);
+    }
+
+    fn status(&mut self, message: &Message<'c>) {
+        let online = match message.body.trim_ascii() {
+            b"online" | b"\"online\"" => true,
+            b"offline" | b"\"offline\"" => false,
+            _ => {
+                self.heard(message, Shown::Payload(message.body));
+                return self.reject(message, &DecodeError::Status, None);
+            }
+        };
+        // A will is said by the broker, because the device is not there to be heard.
+        if online {
+            self.heard(message, Shown::Payload(message.body));
+        }
+        let device = self.routes.device(message.route.device);
+        self.batch.presence.push(Presence {
+            facility: device.facility.clone(),
+            device: device.id.clone(),
+            online,
+            received: message.received,
+        });
+    }
+
+    fn values(&mut self, message: &Message<'c>) {
+        self.heard(message, Shown::Payload(message.body));
+        let mut values = std::mem::take(&mut self.values);
+        match decode(message.body, message.received, self.limits, &mut values) {
+            Err(why) => self.reject(message, &why, None),
+            Ok(mut decoded) => {
+                let sent = values.len() + decoded.refused;
+                let mut topic_series = match message.route.kind {
+                    RouteKind::UpMetric(known) => known,
+                    _ => None,
+                };
+                for value in &values {
+                    if let Err(why) = self.value(message, value, &mut topic_series) {
+                        decoded.refuse(1, why);
+                    }
+                }
+                self.tell_refused(message, &decoded, sent);
+            }
+        }
+        self.values = values;
+    }
+
+    fn value(
+        &mut self,
+        message: &Message<'c>,
+        value: &Value<'c>,
+        topic_series: &mut Option<SeriesRoute>,
+    ) -> Result<(), DecodeError> {
+        let device = message.route.device;
+        let series = match (&value.metric, *topic_series) {
+            (Some(name), _) => self.routes.series(self.directory, device, name)?,
+            (None, Some(known)) => known,
+            (None, None) => {
+                let learnt = self.routes.topic_series(self.directory, device, message.topic)?;
+                *topic_series.insert(learnt)
+            }
+        };
+        let name = || match &value.metric {
+            Some(name) => name,
+            None => message.topic.rsplit_once('/').map_or("", |(_, metric)| metric),
+        };
+        let number = number_of(value, series, name)?;
+        let (at, quality) = moment::believe(value.at, message.received, self.limits.future_ms);
+        let received = message.received;
+        self.batch.readings.push(Reading {
+            series: series.series,
+            at,
+            received,
+            value: number,
+            quality,
+        });
+        let doubtful = matches!(quality, Quality::ClockAhead | Quality::ClockUnset);
+        self.sightings.reading(self.routes, device, doubtful);
+        Ok(())
+    }
+
+    fn tell_refused(&mut self, message: &Message<'c>, decoded: &Decoded, sent: usize) {
+        if let Some(why) = &decoded.first {
+            self.reject(message, why, Some((decoded.refused, sent)));
+        }
+    }
+
+    fn reject(&mut self, message: &Message<'c>, why: &DecodeError, some: Option<(usize, usize)>) {
+        let device = self.routes.device(message.route.device);
+        let detail = match some {
+            Some((refused, sent)) if refused < sent => {
+                format!("{refused} of {sent} values are refused, the others are taken; the first: {why}")
+            }
+            Some((refused, _)) if refused > 1 => format!("{refused} values are refused; the first: {why}"),
+            _ => why.to_string(),
+        };
+        self.batch.rejects.push(Reject {
+            facility: device.facility.clone(),
+            device: device.id.clone(),
+            received: message.received,
+            topic: excerpt(message.topic.as_bytes()),
+            reason: why.reason(),
+            detail,
+            excerpt: excerpt(message.body),
+        });
+    }
+}

@@ -1,0 +1,204 @@
+//! What a topic is about, remembered: a topic that was seen before costs one look-up and no allocation.
+
+use std::collections::HashMap;
+
+use domain::{DeviceId, DeviceTopic, FacilityId, Leaf, Metric, SeriesId, SeriesKey, Unit};
+use foldhash::fast::RandomState;
+
+use crate::{
+    SeriesDirectory,
+    error::{DecodeError, echo},
+};
+
+/// A device's place in [`Routes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DeviceNumber(u32);
+
+/// What a topic is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    pub(crate) device: DeviceNumber,
+    pub(crate) kind: RouteKind,
+}
+
+/// What kind of messages a topic carries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RouteKind {
+    /// `up`.
+    Up,
+    /// `up/<metric>`; its series is learnt when a payload first leaves the metric to the topic.
+    UpMetric(Option<SeriesRoute>),
+    Status,
+    Image,
+    /// Said to the device, not by it.
+    Command,
+    Other,
+}
+
+/// Where a metric's values go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeriesRoute {
+    pub(crate) series: SeriesId,
+    /// The unit of a number whose payload names none.
+    pub(crate) sent: Unit,
+    /// The unit in which the series is kept; [`Unit::One`] when values are kept as they come.
+    pub(crate) kept: Unit,
+}
+
+/// A device that was heard.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) facility: FacilityId,
+    pub(crate) id: DeviceId,
+    series: HashMap<Box<str>, SeriesRoute, RandomState>,
+    /// The batch in which it was last heard, and its place among that batch's sightings.
+    pub(crate) heard: (u64, usize),
+}
+
+/// Topics, devices and metrics that were seen.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    topics: HashMap<Box<str>, Route, RandomState>,
+    numbers: HashMap<(FacilityId, DeviceId), DeviceNumber, RandomState>,
+    devices: Vec<Device>,
+    /// Metrics over all devices.
+    metrics: usize,
+    /// The directory's version that this rests on.
+    version: u64,
+}
+
+impl Routes {
+    /// To be called between batches: forgets everything when points changed or there is too much of it.
+    pub(crate) fn renew(&mut self, version: u64, max: usize) {
+        if self.version != version || self.len() > max {
+            *self = Routes {
+                version,
+                ..Routes::default()
+            };
+        }
+    }
+
+    /// Topics, devices and metrics together.
+    pub(crate) fn len(&self) -> usize {
+        self.topics.len() + self.devices.len() + self.metrics
+    }
+
+    /// What `topic` is about; `None` when it is not below a device's root.
+    pub(crate) fn find(&mut self, topic: &str) -> Option<Route> {
+        match self.topics.get(topic) {
+            Some(route) => Some(*route),
+            None => self.learn(topic),
+        }
+    }
+
+    fn learn(&mut self, topic: &str) -> Option<Route> {
+        let parsed = DeviceTopic::parse(topic)?;
+        let facility = FacilityId::new(parsed.facility).ok()?;
+        let id = DeviceId::new(parsed.device).ok()?;
+        let kind = match parsed.leaf {
+            Leaf::Up => RouteKind::Up,
+            Leaf::UpMetric(_) => RouteKind::UpMetric(None),
+            Leaf::Status => RouteKind::Status,
+            Leaf::Image => RouteKind::Image,
+            Leaf::Command(_) => RouteKind::Command,
+            Leaf::Other(_) => RouteKind::Other,
+        };
+        let device = self.number(facility, id);
+        let route = Route { device, kind };
+        // A topic that carries nothing is not worth remembering: there may be any number of them.
+        if !matches!(kind, RouteKind::Other | RouteKind::Command) {
+            self.topics.insert(topic.into(), route);
+        }
+        Some(route)
+    }
+
+    fn number(&mut self, facility: FacilityId, id: DeviceId) -> DeviceNumber {
+        let next = DeviceNumber(u32::try_from(self.devices.len()).expect("devices are fewer than routes"));
+        let devices = &mut self.devices;
+        *self
+            .numbers
+            .entry((facility, id))
+            .or_insert_with_key(|(facility, id)| {
+                let (facility, id) = (facility.clone(), id.clone());
+                devices.push(Device {
+                    facility,
+                    id,
+                    series: HashMap::default(),
+                    heard: (0, 0),
+                });
+                next
+            })
+    }
+
+    pub(crate) fn device(&self, number: DeviceNumber) -> &Device {
+        &self.devices[number.0 as usize]
+    }
+
+    pub(crate) fn device_mut(&mut self, number: DeviceNumber) -> &mut Device {
+        &mut self.devices[number.0 as usize]
+    }
+
+    /// Where the device's `metric` goes.
+    pub(crate) fn series<D: SeriesDirectory>(
+        &mut self,
+        directory: &D,
+        device: DeviceNumber,
+        metric: &str,
+    ) -> Result<SeriesRoute, DecodeError> {
+        let known = self.device(device).series.get(metric);
+        known
+            .copied()
+            .map_or_else(|| self.learn_series(directory, device, metric), Ok)
+    }
+
+    /// Where the metric named by `topic` goes; remembered with the topic.
+    pub(crate) fn topic_series<D: SeriesDirectory>(
+        &mut self,
+        directory: &D,
+        device: DeviceNumber,
+        topic: &str,
+    ) -> Result<SeriesRoute, DecodeError> {
+        let Some(Leaf::UpMetric(metric)) = DeviceTopic::parse(topic).map(|t| t.leaf) else {
+            return Err(DecodeError::NoMetric);
+        };
+        let route = self.series(directory, device, metric)?;
+        self.topics.insert(
+            topic.into(),
+            Route {
+                device,
+                kind: RouteKind::UpMetric(Some(route)),
+            },
+        );
+        Ok(route)
+    }
+
+    fn learn_series<D: SeriesDirectory>(
+        &mut self,
+        directory: &D,
+        device: DeviceNumber,
+        name: &str,
+    ) -> Result<SeriesRoute, DecodeError> {
+        let metric = Metric::new(name).map_err(|why| DecodeError::Metric {
+            name: echo(name),
+            why,
+        })?;
+        let canonical = metric.unit();
+        let Device { facility, id, .. } = self.device(device);
+        let key = SeriesKey {
+            facility: facility.clone(),
+            device: id.clone(),
+            metric,
+        };
+        let series = directory
+            .resolve(&key)
+            .map_err(|_full| DecodeError::TooManySeries)?;
+        let registered = directory.unit(&key);
+        let sent = registered.unwrap_or(canonical);
+        // Of a metric that the product does not know, the point's own unit is the only one there is.
+        let kept = if canonical == Unit::One { sent } else { canonical };
+        let route = SeriesRoute { series, sent, kept };
+        self.device_mut(device).series.insert(name.into(), route);
+        self.metrics += 1;
+        Ok(route)
+    }
+}

@@ -1,0 +1,360 @@
+//! The composition root: opens every part, hands each what it may know, and runs them all.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use broker::{Broker, BrokerOptions, IdentityDirectory};
+use dashboard::{DashboardState, SiteInfo};
+use domain::{Clock, LogPosition};
+use journal::{Journal, Position};
+use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config,
+    directory::{Identities, PointDirectory, watch_directory},
+    figures::Figures,
+    pipeline::{self, Pipeline},
+    shutdown::{Stages, Task},
+};
+
+/// The journal cursor below which readings and verdicts are stored elsewhere.
+pub(crate) const INGEST_CURSOR: &str = "ingest";
+
+/// Batches that may wait for judgement before ingest waits too.
+const BATCHES_WAITING: usize = 16;
+
+/// Why the product does not start. The text names the cause and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct BuildError(#[from] anyhow::Error);
+
+/// What listens where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Pages and API.
+    pub http: SocketAddr,
+    /// Devices.
+    pub mqtt: SocketAddr,
+}
+
+/// Everything, opened and bound, not yet running.
+pub struct App {
+    pub(crate) config: Config,
+    pub(crate) records: Records,
+    clock: Clock,
+    journal: Journal,
+    series: SeriesStore,
+    devices: DeviceBook,
+    engine: alerts::Engine,
+    broker: Broker,
+    http: TcpListener,
+    identities: Identities,
+    directory: PointDirectory,
+    demo: bool,
+    _lock: DataLock,
+}
+
+impl App {
+    /// Opens the stores, replays nothing yet, and binds every listener.
+    ///
+    /// # Errors
+    /// [`BuildError`] when a folder, a file or an address cannot be had.
+    pub async fn build(config: Config, clock: Clock) -> Result<App, BuildError> {
+        let folder = DataFolder::open(&config, &clock).await?;
+        Ok(Self::on(folder, config, clock).await?)
+    }
+
+    /// The same on a folder that is already held, so that whoever holds it can write into its records first.
+    pub(crate) async fn on(folder: DataFolder, config: Config, clock: Clock) -> anyhow::Result<App> {
+        let DataFolder { records, lock } = folder;
+        let dir = config.data_dir.0.clone();
+        let series = open_series(&config, &dir, &clock)?;
+        let journal = open_journal(&config, &dir, &clock)?;
+        let devices = DeviceBook::new();
+
+        let rules = pipeline::rules(&config.rules.packs)?;
+        let engine = alerts::Engine::open(records.clone(), series.clone(), rules, clock.clone())
+            .await
+            .context("cannot restore judgement from the record store")?;
+
+        let identities = Identities::new(&config.mqtt.service)?;
+        let access = IdentityDirectory::new(identities.read(&records).await?);
+        let directory = PointDirectory::new(series.clone());
+        directory.reload(&records).await?;
+
+        let broker = Broker::bind(
+            BrokerOptions {
+                listen: config.mqtt.listen,
+                limits: config.mqtt.limits(),
+                anonymous_as: config.mqtt.anonymous_as.clone(),
+                dir: dir.join("broker"),
+            },
+            access.clone(),
+            journal.clone(),
+            clock.clone(),
+        )
+        .await
+        .context("cannot start the MQTT listener; is the address in use? Set [mqtt] listen")?;
+        let http = TcpListener::bind(config.http.listen).await.with_context(|| {
+            format!(
+                "cannot listen on {} for pages; is it in use? Set [http] listen",
+                config.http.listen
+            )
+        })?;
+        let identities = identities.serving(access);
+        Ok(App {
+            config,
+            records,
+            clock,
+            journal,
+            series,
+            devices,
+            engine,
+            broker,
+            http,
+            identities,
+            directory,
+            demo: false,
+            _lock: lock,
+        })
+    }
+
+    /// Says on the pages that this is the demo district.
+    #[must_use]
+    pub fn as_demo(mut self) -> App {
+        self.demo = true;
+        self
+    }
+
+    /// The time-series store.
+    pub(crate) fn series(&self) -> &SeriesStore {
+        &self.series
+    }
+
+    /// What listens where.
+    ///
+    /// # Errors
+    /// When the system does not tell the bound address.
+    pub fn addrs(&self) -> Result<Addresses, BuildError> {
+        let http = self
+            .http
+            .local_addr()
+            .context("the page listener has no address")?;
+        Ok(Addresses {
+            http,
+            mqtt: self.broker.local_addr(),
+        })
+    }
+
+    /// Runs until `stop` is cancelled, then stops in order: devices → time → log → ingest → judgement →
+    /// readings to disk → pages. A part that does not stop in time is named in the log and left behind.
+    ///
+    /// # Errors
+    /// When a part fails that nothing works without.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let deadline = Duration::from_secs(self.config.shutdown.deadline_s);
+        let mut stages = Stages::new(stop, deadline);
+        let figures = Figures::new(&self);
+        let alerts = self.engine.handle();
+        let broker_handle = self.broker.handle();
+        let series = self.series.clone();
+        let journal = self.journal.clone();
+
+        let pages = dashboard::build(self.dashboard_state(&figures))?;
+
+        let pipeline = Pipeline::open(&self, figures.progress())?;
+        let (batches, waiting) = tokio::sync::mpsc::channel(BATCHES_WAITING);
+
+        let broker = self.broker;
+        stages.add(
+            Task::Devices,
+            move |stop| async move { Ok(broker.run(stop).await?) },
+        );
+        let ticking = journal.clone();
+        stages.add(Task::Time, move |stop| pipeline::tick(ticking, stop));
+        stages.add(
+            Task::Directory,
+            watch_directory(
+                self.records.clone(),
+                self.identities,
+                self.directory,
+                broker_handle,
+                alerts.clone(),
+            ),
+        );
+        stages.add_thread(Task::Ingest, move || pipeline.run(&batches))?;
+        let engine = self.engine;
+        stages.add(
+            Task::Judgement,
+            move |_| async move { Ok(engine.run(waiting).await?) },
+        );
+        let (maintained, log) = (series.clone(), journal.clone());
+        stages.add(Task::Maintenance, move |stop| {
+            pipeline::maintain(maintained, alerts, log, stop)
+        });
+        stages.add(Task::Live, move |stop| async move {
+            pages.feed.run(stop).await;
+            Ok(())
+        });
+        let http = self.http;
+        stages.add(Task::Pages, move |stop| async move {
+            Ok(axum_serve(http, pages.router, stop).await?)
+        });
+        let result = stages.run(&journal, &series).await;
+        self.records.close().await;
+        result
+    }
+
+    fn dashboard_state(&self, figures: &Figures) -> DashboardState {
+        let (stats, broker) = (figures.clone(), self.broker.handle());
+        DashboardState {
+            series: self.series.clone(),
+            records: self.records.clone(),
+            devices: self.devices.clone(),
+            alerts: self.engine.handle(),
+            stats: Arc::new(move || stats.gather()),
+            refusals: Arc::new(move || broker.refusals()),
+            clock: self.clock.clone(),
+            site: SiteInfo {
+                name_zh: self.config.site.name_zh.clone(),
+                name_en: self.config.site.name_en.clone(),
+                mqtt_addr: self.broker.local_addr().to_string(),
+                demo: self.demo,
+                time_zone: self.config.site.time_zone.clone(),
+            },
+        }
+    }
+
+    pub(crate) fn parts(&self) -> Parts<'_> {
+        Parts {
+            journal: &self.journal,
+            series: &self.series,
+            devices: &self.devices,
+            directory: &self.directory,
+            broker: &self.broker,
+            clock: &self.clock,
+            data_dir: &self.config.data_dir.0,
+            future_limit_s: self.config.ingest.future_limit_s,
+            judged: LogPosition(self.engine.position().0),
+        }
+    }
+}
+
+/// What the wiring modules may see of the app.
+pub(crate) struct Parts<'a> {
+    pub(crate) journal: &'a Journal,
+    pub(crate) series: &'a SeriesStore,
+    pub(crate) devices: &'a DeviceBook,
+    pub(crate) directory: &'a PointDirectory,
+    pub(crate) broker: &'a Broker,
+    pub(crate) clock: &'a Clock,
+    pub(crate) data_dir: &'a Path,
+    pub(crate) future_limit_s: i64,
+    /// Judgement has seen everything before this.
+    pub(crate) judged: LogPosition,
+}
+
+async fn axum_serve(
+    listener: TcpListener,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+pub(crate) async fn open_records(dir: &Path, clock: &Clock) -> anyhow::Result<Records> {
+    let path = dir.join("records.db");
+    Records::open(&path, clock.clone())
+        .await
+        .with_context(|| format!("cannot open the record store {}", path.display()))
+}
+
+fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {
+    let options = SeriesOptions {
+        dir: dir.join("series"),
+        shards: config.series.shards,
+        flush_readings: config.series.flush_readings,
+        flush_age_ms: config.series.flush_age_s * 1000,
+        max_series: config.series.max_series,
+    };
+    SeriesStore::open(options, clock.clone()).context("cannot open the time-series store")
+}
+
+pub(crate) fn journal_dir(config: &Config) -> PathBuf {
+    config.data_dir.0.join("journal")
+}
+
+fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Journal> {
+    let journal = &config.journal;
+    let options = journal::Options {
+        dir: dir.join("journal"),
+        segment_bytes: journal.segment_mib << 20,
+        capacity_bytes: journal.capacity_mib << 20,
+        commit_interval: Duration::from_millis(journal.commit_interval_ms),
+        commit_bytes: journal.commit_kib << 10,
+        queue_bytes: journal.queue_mib << 20,
+    };
+    let clock = clock.clone();
+    let journal =
+        Journal::open(options, Arc::new(move || clock.now().0)).context("cannot open the journal")?;
+    // Registered before anything is appended, so that no segment is freed before it was read.
+    journal
+        .cursor(INGEST_CURSOR)
+        .context("cannot read the journal's cursors")?;
+    Ok(journal)
+}
+
+/// The position of `domain` for one of the journal, and back: the same number in two vocabularies, because
+/// the journal knows no crate of ours.
+pub(crate) fn to_log(position: Position) -> LogPosition {
+    LogPosition(position.0)
+}
+
+/// See [`to_log`].
+pub(crate) fn to_journal(position: LogPosition) -> Position {
+    Position(position.0)
+}
+
+/// A data folder that is ours alone, with its records open.
+pub(crate) struct DataFolder {
+    pub(crate) records: Records,
+    lock: DataLock,
+}
+
+impl DataFolder {
+    pub(crate) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<DataFolder> {
+        let dir = &config.data_dir.0;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the data folder {}; set data_dir", dir.display()))?;
+        let lock = DataLock::take(dir)?;
+        Ok(DataFolder { records: open_records(dir, clock).await?, lock })
+    }
+}
+
+/// Holds the data folder: two processes on one journal would destroy it.
+struct DataLock(#[expect(dead_code, reason = "held for its lock, which ends when the file closes")] File);
+
+impl DataLock {
+    fn take(dir: &Path) -> anyhow::Result<DataLock> {
+        let path = dir.join("lock");
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        file.try_lock().with_context(|| {
+            format!(
+                "another sunshine process uses {}; stop it, or set another data_dir",
+                dir.display()
+            )
+        })?;
+        Ok(DataLock(file))
+    }
+}

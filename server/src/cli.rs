@@ -1,0 +1,235 @@
+//! The command line: what a stranger reads with `--help`, and what each command does.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use domain::{DeviceId, FacilityId};
+
+use crate::commands;
+
+/// Watches facility kitchens: takes in sensors over MQTT, judges their readings against food-safety and
+/// fire-safety rules, and shows manager and inspector what needs them now.
+///
+/// Without a command it runs a live demo district and prints where to look.
+#[derive(Debug, Parser)]
+#[command(name = "sunshine", version, about, long_about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a simulated district of 24 kitchens against this process (the default)
+    Demo(DemoArgs),
+    /// Run with a configuration file, for real devices
+    Serve(ConfigArgs),
+    /// Check a configuration file, print what it comes to, and exit
+    CheckConfig(ConfigArgs),
+    /// Read facilities and points of measurement from a TOML file into the record store
+    Import(ImportArgs),
+    /// Add, list or revoke the devices that may sign in to the broker
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Look into the journal
+    #[command(subcommand)]
+    Journal(JournalCommand),
+}
+
+/// How the demo runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Where the demo keeps its data
+    #[arg(long, value_name = "FOLDER", default_value = "sunshine-data/demo")]
+    pub(crate) data_dir: PathBuf,
+    /// Where pages and API listen (loopback only)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub(crate) http: SocketAddr,
+    /// Where devices connect; a free port is taken when this one is in use
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
+    pub(crate) mqtt: SocketAddr,
+    /// The district's seed: the same seed gives the same day
+    #[arg(long, value_name = "NUMBER", default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// How many facilities (1 to 24)
+    #[arg(long, value_name = "NUMBER", default_value_t = 24, value_parser = clap::value_parser!(u8).range(1..=24))]
+    pub(crate) facilities: u8,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        DemoArgs {
+            data_dir: "sunshine-data/demo".into(),
+            http: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            mqtt: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            seed: 7,
+            facilities: 24,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; without one every option has its default (see sunshine.example.toml)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The file with [[region]], [[facility]] and [[point]] tables (see docs/INTEGRATOR.md)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeviceCommand {
+    /// Add a device, or give it a new secret; prints the secret once
+    Add(DeviceAddArgs),
+    /// List the devices and whether they may sign in
+    List(ConfigArgs),
+    /// Bar a device; a running server ends its session within a second
+    Revoke(DeviceRevokeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The facility it belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: FacilityId,
+    /// Its identifier, unique within the facility
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: DeviceId,
+    /// How its payloads are read
+    #[arg(long, default_value = "standard", value_parser = ["standard"])]
+    pub(crate) profile: String,
+    /// From when it is refused, as RFC 3339: 2027-01-01T00:00:00+08:00
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceRevokeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The facility it belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: FacilityId,
+    /// Its identifier
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: DeviceId,
+}
+
+#[derive(Debug, Subcommand)]
+enum JournalCommand {
+    /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The journal's folder, instead of the configuration's
+    #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+/// Runs the process: reads the arguments, does the work, and answers with the exit status — 0 for done, 1
+/// for failed, 2 for arguments that make no sense, 64 for a refused configuration.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::try_parse_from(std::env::args_os()) {
+        Ok(cli) => run(cli),
+        Err(refused) => {
+            // `--help` and `--version` come this way too, with status 0.
+            let status = u8::try_from(refused.exit_code()).unwrap_or(2);
+            if refused.print().is_err() {
+                return ExitCode::FAILURE;
+            }
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let command = cli.command.unwrap_or_else(|| Command::Demo(DemoArgs::default()));
+    let done = match command {
+        Command::Demo(args) => commands::demo(&args),
+        Command::Serve(args) => commands::serve(&args),
+        Command::CheckConfig(args) => commands::check_config(&args),
+        Command::Import(args) => commands::import(&args),
+        Command::Device(DeviceCommand::Add(args)) => commands::device_add(&args),
+        Command::Device(DeviceCommand::List(args)) => commands::device_list(&args),
+        Command::Device(DeviceCommand::Revoke(args)) => commands::device_revoke(&args),
+        Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("sunshine: {failed:#}");
+            let refused = failed.downcast_ref::<crate::ConfigError>().is_some();
+            ExitCode::from(if refused { 64 } else { 1 })
+        }
+    }
+}
+
+/// Parses `arguments` as the process would: for tests of what a stranger can type.
+///
+/// # Errors
+/// What `clap` would print.
+pub fn parse<I, T>(arguments: I) -> Result<Cli, String>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    Cli::try_parse_from(arguments).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_argument_is_explained() {
+        Cli::command().debug_assert();
+        fn explained(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+            }
+            command.get_subcommands().for_each(explained);
+        }
+        explained(&Cli::command());
+    }
+
+    #[test]
+    fn arguments_are_checked_at_the_edge() {
+        assert!(parse(["sunshine"]).is_ok());
+        assert!(
+            parse([
+                "sunshine",
+                "device",
+                "add",
+                "--facility",
+                "binhe",
+                "--device",
+                "冰箱-1"
+            ])
+            .is_ok()
+        );
+        let refused = parse(["sunshine", "device", "add", "--facility", "a/b", "--device", "d"]);
+        assert!(refused.unwrap_err().contains("'/'"));
+        assert!(parse(["sunshine", "demo", "--facilities", "25"]).is_err());
+    }
+}

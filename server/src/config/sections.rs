@@ -1,0 +1,213 @@
+//! The sections of the configuration file and their defaults. `sunshine.example.toml` documents every option
+//! with its range and unit; a test holds the two together.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use domain::{IdentityName, RegionId};
+use serde::Deserialize;
+
+/// A folder, `sunshine-data` by default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DataDir(pub(crate) PathBuf);
+
+impl Default for DataDir {
+    fn default() -> Self {
+        DataDir("sunshine-data".into())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Site {
+    pub(crate) name_zh: String,
+    pub(crate) name_en: String,
+    pub(crate) time_zone: String,
+    /// The region that a facility without one of its own lies in.
+    pub(crate) region: RegionId,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Site {
+            name_zh: "阳光厨房".into(),
+            name_en: "Sunshine Kitchen".into(),
+            time_zone: "Asia/Shanghai".into(),
+            region: RegionId::new("district").expect("a constant that is a valid identifier"),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Mqtt {
+    pub(crate) listen: SocketAddr,
+    pub(crate) anonymous_as: Option<IdentityName>,
+    pub(crate) packet_bytes: u32,
+    pub(crate) publishes_per_second: u32,
+    pub(crate) inflight: u16,
+    pub(crate) connections: usize,
+    pub(crate) connections_per_identity: usize,
+    pub(crate) queued_bytes_per_subscriber: usize,
+    pub(crate) first_packet_timeout_s: u64,
+    pub(crate) subscriptions_per_session: usize,
+    pub(crate) session_expiry_s: u64,
+    pub(crate) keep_alive_s: u16,
+    pub(crate) retained_messages: usize,
+    pub(crate) retained_bytes: usize,
+    pub(crate) parked_sessions: usize,
+    pub(crate) service: Vec<Service>,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        let limits = broker::Limits::default();
+        Mqtt {
+            listen: SocketAddr::from(([127, 0, 0, 1], 1883)),
+            anonymous_as: None,
+            packet_bytes: limits.packet_bytes,
+            publishes_per_second: limits.publishes_per_second,
+            inflight: limits.inflight,
+            connections: limits.connections,
+            connections_per_identity: limits.connections_per_identity,
+            queued_bytes_per_subscriber: limits.queued_bytes_per_subscriber,
+            first_packet_timeout_s: limits.first_packet_timeout.as_secs(),
+            subscriptions_per_session: limits.subscriptions_per_session,
+            session_expiry_s: limits.session_expiry.as_secs(),
+            keep_alive_s: limits.keep_alive_seconds,
+            retained_messages: limits.retained_messages,
+            retained_bytes: limits.retained_bytes,
+            parked_sessions: limits.parked_sessions,
+            service: Vec::new(),
+        }
+    }
+}
+
+impl Mqtt {
+    pub(crate) fn limits(&self) -> broker::Limits {
+        broker::Limits {
+            packet_bytes: self.packet_bytes,
+            publishes_per_second: self.publishes_per_second,
+            inflight: self.inflight,
+            connections: self.connections,
+            connections_per_identity: self.connections_per_identity,
+            queued_bytes_per_subscriber: self.queued_bytes_per_subscriber,
+            first_packet_timeout: std::time::Duration::from_secs(self.first_packet_timeout_s),
+            subscriptions_per_session: self.subscriptions_per_session,
+            session_expiry: std::time::Duration::from_secs(self.session_expiry_s),
+            keep_alive_seconds: self.keep_alive_s,
+            retained_messages: self.retained_messages,
+            retained_bytes: self.retained_bytes,
+            parked_sessions: self.parked_sessions,
+        }
+    }
+}
+
+/// A service identity: a bridge, a wall display, a load generator.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Service {
+    pub(crate) name: IdentityName,
+    #[serde(default)]
+    pub(crate) publish: Vec<String>,
+    #[serde(default)]
+    pub(crate) subscribe: Vec<String>,
+    /// The file whose first line is the secret. Without one, only `anonymous_as` reaches this identity.
+    #[serde(default)]
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct JournalConfig {
+    pub(crate) segment_mib: u64,
+    pub(crate) capacity_mib: u64,
+    pub(crate) commit_interval_ms: u64,
+    pub(crate) commit_kib: usize,
+    pub(crate) queue_mib: usize,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        JournalConfig {
+            segment_mib: 32,
+            capacity_mib: 4096,
+            commit_interval_ms: 2,
+            commit_kib: 64,
+            queue_mib: 32,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Series {
+    pub(crate) shards: usize,
+    pub(crate) flush_readings: usize,
+    pub(crate) flush_age_s: i64,
+    pub(crate) max_series: u32,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Series {
+            shards: 16,
+            flush_readings: 200_000,
+            flush_age_s: 900,
+            max_series: 200_000,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IngestConfig {
+    pub(crate) future_limit_s: i64,
+}
+
+impl Default for IngestConfig {
+    fn default() -> Self {
+        IngestConfig { future_limit_s: 300 }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Rules {
+    pub(crate) packs: Vec<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let packs = ["cn-canteen", "fire-gas", "environment", "system"];
+        Rules {
+            packs: packs.map(String::from).to_vec(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Shutdown {
+    pub(crate) deadline_s: u64,
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Shutdown { deadline_s: 20 }
+    }
+}

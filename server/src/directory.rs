@@ -1,0 +1,265 @@
+//! Who may sign in and what is measured where, as the running process knows it: read at start, read again
+//! when the record store says that something changed — also by the command line in another process.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    io::BufRead,
+    path::Path,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use alerts::AlertHandle;
+use anyhow::Context;
+use broker::{BrokerHandle, IdentityDirectory};
+use domain::{Access, Clock, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit};
+use ingest::{SeriesDirectory, TooManySeries};
+use store::{Records, SeriesStore};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Service;
+
+/// How often the record store is asked whether something changed. A revoked device is cut off within a
+/// second, this included.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// Numbers for series and units for points, for ingest.
+#[derive(Clone)]
+pub(crate) struct PointDirectory {
+    series: SeriesStore,
+    units: Arc<RwLock<HashMap<SeriesKey, Unit>>>,
+    version: Arc<AtomicU64>,
+}
+
+impl PointDirectory {
+    pub(crate) fn new(series: SeriesStore) -> PointDirectory {
+        PointDirectory {
+            series,
+            units: Arc::default(),
+            version: Arc::default(),
+        }
+    }
+
+    /// Reads the points anew.
+    pub(crate) async fn reload(&self, records: &Records) -> anyhow::Result<()> {
+        let points = records
+            .points(&Scope::everything(), None)
+            .await
+            .context("cannot read the points")?;
+        let units = points.iter().map(|point| (point.key(), point.unit)).collect();
+        *self
+            .units
+            .write()
+            .expect("no code panics while it holds the units") = units;
+        self.version.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+impl SeriesDirectory for PointDirectory {
+    fn resolve(&self, key: &SeriesKey) -> Result<SeriesId, TooManySeries> {
+        self.series.resolve(key).map_err(|refused| {
+            error!(series = %key, "No number for a new series: {refused}");
+            TooManySeries
+        })
+    }
+
+    fn unit(&self, key: &SeriesKey) -> Option<Unit> {
+        self.units
+            .read()
+            .expect("no code panics while it holds the units")
+            .get(key)
+            .copied()
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+}
+
+/// The identities of the record store and of the configuration, together.
+pub(crate) struct Identities {
+    services: Vec<Identity>,
+    access: Option<IdentityDirectory>,
+}
+
+impl Identities {
+    pub(crate) fn new(services: &[Service]) -> anyhow::Result<Identities> {
+        let services = services.iter().map(service).collect::<anyhow::Result<_>>()?;
+        Ok(Identities {
+            services,
+            access: None,
+        })
+    }
+
+    /// Names the broker's list, which [`watch_directory`] keeps current.
+    pub(crate) fn serving(mut self, access: IdentityDirectory) -> Identities {
+        self.access = Some(access);
+        self
+    }
+
+    /// Tells the broker who may sign in now; answers with those whose live sessions must end.
+    pub(crate) async fn refresh(&self, records: &Records) -> anyhow::Result<Vec<IdentityName>> {
+        match &self.access {
+            Some(access) => Ok(access.replace(self.read(records).await?)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Everybody who may sign in now.
+    pub(crate) async fn read(&self, records: &Records) -> anyhow::Result<Vec<Identity>> {
+        let mut all = records.identities().await.context("cannot read the identities")?;
+        all.extend(self.services.iter().cloned());
+        Ok(all)
+    }
+}
+
+fn service(service: &Service) -> anyhow::Result<Identity> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).context("the system gives no randomness")?;
+    let secret = match &service.secret_file {
+        Some(path) => first_line(path)?.into_bytes(),
+        // Nobody knows these 32 bytes: only `anonymous_as` reaches this identity.
+        None => random_secret()?.into_bytes(),
+    };
+    Ok(Identity {
+        name: service.name.clone(),
+        access: Access::Service {
+            publish: service.publish.clone(),
+            subscribe: service.subscribe.clone(),
+        },
+        secret: SecretHash::of(&secret, salt),
+        expires_at: None,
+        revoked_at: None,
+    })
+}
+
+fn first_line(path: &Path) -> anyhow::Result<String> {
+    let what = || {
+        format!(
+            "cannot read the secret file {}; its first line is the secret",
+            path.display()
+        )
+    };
+    let file = std::fs::File::open(path).with_context(what)?;
+    let mut line = String::new();
+    std::io::BufReader::new(file)
+        .read_line(&mut line)
+        .with_context(what)?;
+    let secret = line.trim_end().to_owned();
+    anyhow::ensure!(
+        secret.len() >= 16,
+        "{}: a secret has at least 16 characters",
+        path.display()
+    );
+    Ok(secret)
+}
+
+/// A fresh secret: 32 random bytes in hexadecimal.
+pub(crate) fn random_secret() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("the system gives no randomness")?;
+    Ok(hex::encode(bytes))
+}
+
+/// A fresh secret and its hash.
+pub(crate) fn new_secret() -> anyhow::Result<(String, SecretHash)> {
+    let secret = random_secret()?;
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).context("the system gives no randomness")?;
+    let hash = SecretHash::of(secret.as_bytes(), salt);
+    Ok((secret, hash))
+}
+
+/// Returns the task that keeps identities and points current until it is told to stop.
+pub(crate) fn watch_directory(
+    records: Records,
+    identities: Identities,
+    points: PointDirectory,
+    broker: BrokerHandle,
+    alerts: AlertHandle,
+) -> impl FnOnce(CancellationToken) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> {
+    move |stop| {
+        Box::pin(async move {
+            let watch = Watch {
+                records,
+                identities,
+                points,
+                broker,
+                alerts,
+                clock: Clock::system(),
+            };
+            watch.run(stop).await
+        })
+    }
+}
+
+struct Watch {
+    records: Records,
+    identities: Identities,
+    points: PointDirectory,
+    broker: BrokerHandle,
+    alerts: AlertHandle,
+    clock: Clock,
+}
+
+impl Watch {
+    async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut known = None;
+        let mut expired = BTreeSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            let version = match self.records.directory_version().await {
+                Ok(version) => version,
+                Err(e) => {
+                    error!("Changes of devices are not seen: {e}");
+                    continue;
+                }
+            };
+            if known != Some(version) {
+                match self.refresh(known.is_some()).await {
+                    Ok(()) => known = Some(version),
+                    Err(e) => error!("Changes of devices are not seen: {e:#}"),
+                }
+            }
+            self.end_expired(&mut expired).await;
+        }
+    }
+
+    async fn refresh(&self, changed: bool) -> anyhow::Result<()> {
+        for name in self.identities.refresh(&self.records).await? {
+            info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
+            self.broker.revoke(&name);
+        }
+        if changed {
+            self.points.reload(&self.records).await?;
+            self.alerts.reload_points().await?;
+        }
+        Ok(())
+    }
+
+    /// Ends sessions whose identity's time has come while they were connected.
+    async fn end_expired(&self, done: &mut BTreeSet<IdentityName>) {
+        let now = self.clock.now();
+        let Ok(identities) = self.records.identities().await else {
+            return;
+        };
+        let over: BTreeSet<IdentityName> = identities
+            .into_iter()
+            .filter(|i| i.expires_at.is_some_and(|at| at <= now))
+            .map(|i| i.name)
+            .collect();
+        for name in over.difference(done) {
+            self.broker.revoke(name);
+        }
+        *done = over;
+    }
+}

@@ -1,0 +1,185 @@
+//! The path of a reading once it is durable: log → decoded → stored → judged → freed.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use alerts::AlertHandle;
+use anyhow::{Context, bail};
+use domain::{Batch, Clock, Rule};
+use ingest::{Ingest, IngestLimits};
+use journal::{Envelope, Journal, Kind};
+use store::{DeviceBook, SeriesError, SeriesStore};
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    app::{App, INGEST_CURSOR, to_journal, to_log},
+    directory::PointDirectory,
+    figures::Progress,
+};
+
+/// How long ingest waits for a record before it looks whether the log was closed.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often the head is looked over for something to write out.
+const MAINTENANCE_EVERY: Duration = Duration::from_millis(500);
+
+/// How often time is noted in the log. Timers of rules fire with this resolution.
+const TICK_EVERY: Duration = Duration::from_secs(1);
+
+/// The rules of the packs named in the configuration.
+pub(crate) fn rules(packs: &[String]) -> anyhow::Result<Vec<Rule>> {
+    let all = domain::pack::built_in();
+    for pack in packs {
+        if !all.iter().any(|rule| rule.pack == *pack) {
+            let mut known: Vec<&str> = all.iter().map(|rule| rule.pack.as_str()).collect();
+            known.dedup();
+            bail!(
+                "option rules.packs: there is no pack {pack:?}; choose from {}",
+                known.join(", ")
+            );
+        }
+    }
+    Ok(all
+        .into_iter()
+        .filter(|rule| packs.contains(&rule.pack))
+        .collect())
+}
+
+/// Reads the log and stores what it says. Runs on a thread of its own.
+pub(crate) struct Pipeline {
+    ingest: Ingest<PointDirectory>,
+    series: SeriesStore,
+    devices: DeviceBook,
+    progress: Arc<Progress>,
+    clock: Clock,
+}
+
+impl Pipeline {
+    /// Begins where storage or judgement still lacks something, whichever is earlier.
+    pub(crate) fn open(app: &App, progress: Arc<Progress>) -> anyhow::Result<Pipeline> {
+        let parts = app.parts();
+        let stored = parts.series.checkpoint();
+        let from = to_journal(stored.min(parts.judged));
+        let reader = parts.journal.reader(from).context("cannot read the journal")?;
+        let start = reader.position();
+        if start > from && from.0 > 0 {
+            warn!(
+                missing_bytes = start.0 - from.0,
+                "The journal no longer holds records that storage or judgement had not seen."
+            );
+        }
+        let durable = parts.journal.durable();
+        info!(
+            bytes = durable.0.saturating_sub(start.0),
+            "Reading the journal from the last checkpoint."
+        );
+        progress.stored_upto.store(start.0, Ordering::Release);
+        let limits = IngestLimits {
+            future_ms: parts.future_limit_s * 1000,
+            ..IngestLimits::default()
+        };
+        Ok(Pipeline {
+            ingest: Ingest::new(reader, parts.directory.clone(), limits),
+            series: parts.series.clone(),
+            devices: parts.devices.clone(),
+            progress,
+            clock: parts.clock.clone(),
+        })
+    }
+
+    /// Until the log is closed and read to its end.
+    pub(crate) fn run(mut self, judge: &Sender<Arc<Batch>>) -> anyhow::Result<()> {
+        while let Some(batch) = self.ingest.next(PATIENCE)? {
+            if batch.from == batch.upto {
+                continue;
+            }
+            self.store(&batch)?;
+            self.devices.apply(&batch);
+            let last = batch.readings.last().map(|r| r.received);
+            let time = last
+                .max(batch.ticks.last().map(|t| t.at))
+                .unwrap_or_else(|| self.clock.now());
+            self.progress
+                .readings
+                .fetch_add(batch.readings.len() as u64, Ordering::AcqRel);
+            self.progress.stored_time_ms.store(time.0, Ordering::Release);
+            self.progress.stored_upto.store(batch.upto.0, Ordering::Release);
+            if judge.blocking_send(Arc::new(batch)).is_err() {
+                bail!("judgement has ended; readings would be stored but not judged");
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&self, batch: &Batch) -> Result<(), SeriesError> {
+        // The head is memory: it refuses only what it can never take, and the journal still holds the rest.
+        self.series.append(&batch.readings, batch.from, batch.upto)
+    }
+}
+
+/// Notes the passing of time in the log until told to stop.
+pub(crate) async fn tick(journal: Journal, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut every = tokio::time::interval(TICK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let tick = Envelope {
+        kind: Kind::TICK,
+        flags: 0,
+        source: "sunshine",
+        subject: "",
+        attributes: &[],
+        body: &[],
+    };
+    let mut refused = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = every.tick() => match journal.append_durable(&tick).await {
+                Ok(_) => refused = false,
+                Err(e) if !refused => {
+                    refused = true;
+                    error!("Time does not pass in the log, so no timer fires: {e}");
+                }
+                Err(_) => {}
+            },
+        }
+    }
+}
+
+/// Writes the head out, compacts closed days and frees the log, until told to stop.
+pub(crate) async fn maintain(
+    series: SeriesStore,
+    alerts: AlertHandle,
+    journal: Journal,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut freed = to_log(journal.cursor(INGEST_CURSOR)?);
+    while !stop.is_cancelled() {
+        let working = series.clone();
+        let worked = tokio::task::spawn_blocking(move || working.maintain()).await?;
+        let busy = match worked {
+            Ok(busy) => busy,
+            Err(e) => {
+                error!("Readings cannot be written to disk and stay in the journal: {e}");
+                false
+            }
+        };
+        let done = series.checkpoint().min(alerts.durable_position());
+        if done > freed {
+            match journal.advance_cursor(INGEST_CURSOR, to_journal(done)) {
+                Ok(()) => freed = done,
+                Err(e) => error!("The journal cannot be freed: {e}"),
+            }
+        }
+        if !busy {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(MAINTENANCE_EVERY) => {}
+            }
+        }
+    }
+    Ok(())
+}

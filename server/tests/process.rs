@@ -1,0 +1,137 @@
+//! The real binary, as a process: its command line, its signals, and what a `kill -9` leaves behind.
+
+#[path = "process/crash.rs"]
+mod crash;
+#[path = "process/publisher.rs"]
+mod publisher;
+#[path = "process/sunshine.rs"]
+mod sunshine;
+
+use std::time::Duration;
+
+use sunshine::{Sunshine, command, configuration};
+
+#[test]
+fn help_is_for_strangers() {
+    let output = command().arg("--help").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    for word in [
+        "demo",
+        "serve",
+        "check-config",
+        "device",
+        "journal",
+        "MQTT",
+        "kitchens",
+    ] {
+        assert!(text.contains(word), "{word} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_refused_configuration_names_file_line_and_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    std::fs::write(&file, "[http]\nlisten = \"127.0.0.1:0\"\nport = 8080\n").unwrap();
+    for verb in ["serve", "check-config"] {
+        let output = command().args([verb, "--config"]).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        for part in ["bad.toml", "line 3", "port"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    let open = dir.path().join("open.toml");
+    std::fs::write(&open, "[http]\nlisten = \"0.0.0.0:0\"\n").unwrap();
+    let output = command().args(["serve", "--config"]).arg(&open).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no sign-in yet"));
+}
+
+#[test]
+fn devices_are_added_listed_and_barred_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "");
+    let inventory = dir.path().join("site.toml");
+    std::fs::write(
+        &inventory,
+        "[[facility]]\nid = \"binhe\"\nname_zh = \"滨河\"\nname_en = \"Binhe\"\nkind = \"care_home\"\npeople_served = 9\n",
+    )
+    .unwrap();
+    let run = |arguments: &[&str]| {
+        let output = command()
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            output.status.success(),
+            text + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let device = ["--facility", "binhe", "--device", "fridge-1"];
+    let (added, said) = run(&[&["device", "add"], &device[..]].concat());
+    assert!(!added && said.contains("no facility binhe"), "{said}");
+
+    let (imported, said) = run(&["import", inventory.to_str().unwrap()]);
+    assert!(imported && said.contains("1 facilities"), "{said}");
+    let (added, said) = run(&[&["device", "add"], &device[..]].concat());
+    assert!(added && said.contains("binhe/fridge-1"), "{said}");
+    let secret = said
+        .lines()
+        .find_map(|l| l.strip_prefix("secret    "))
+        .unwrap()
+        .to_owned();
+    assert_eq!(secret.len(), 64);
+
+    let (_, listed) = run(&["device", "list"]);
+    assert!(listed.contains("binhe/fridge-1\tmay sign in"), "{listed}");
+    assert!(!listed.contains(&secret), "a secret is shown once");
+    let (barred, _) = run(&[&["device", "revoke"], &device[..]].concat());
+    assert!(barred);
+    let (_, listed) = run(&["device", "list"]);
+    assert!(listed.contains("binhe/fridge-1\trevoked"), "{listed}");
+}
+
+#[test]
+fn a_signal_ends_it_in_order_and_the_journal_can_be_inspected() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Sunshine::start(dir.path());
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.wait(Duration::from_secs(30)).success());
+    let said = running.log();
+    let position = |text: &str| {
+        said.find(text)
+            .unwrap_or_else(|| panic!("no {text:?} in:\n{said}"))
+    };
+    assert!(position("Stopping.") < position("Stopped."), "{said}");
+
+    let output = command()
+        .args(["journal", "inspect", "--config"])
+        .arg(dir.path().join("sunshine.toml"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("ingest"),
+        "segments and cursors: {text}"
+    );
+}
+
+#[test]
+fn a_data_folder_belongs_to_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Sunshine::start(dir.path());
+    let output = command()
+        .args(["serve", "--config"])
+        .arg(dir.path().join("sunshine.toml"))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("another sunshine process"), "{said}");
+    running.kill();
+}

@@ -1,0 +1,135 @@
+//! The whole district on the air.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use domain::{Clock, IdentityName};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    connection::{Device, Line, Outbox, Speech},
+    district::District,
+    history::History,
+    model::DeviceModel,
+    noise::Dice,
+    schedule::Live,
+    script::{Scenario, Script},
+};
+
+/// How many devices tell their past at once.
+const HISTORIANS: usize = 16;
+/// Devices sign in this far apart, so that the broker is not rung by all at once.
+const STAGGER: Duration = Duration::from_millis(2);
+
+/// A district about to go on the air.
+#[derive(Debug)]
+pub struct Simulator {
+    scenario: Scenario,
+    district: District,
+    broker: SocketAddr,
+    secrets: HashMap<IdentityName, String>,
+    clock: Clock,
+}
+
+impl Simulator {
+    /// `secrets` holds one for every device's [`crate::SimDevice::identity`]. With a simulated `clock`, devices
+    /// notice within a second of real time that it was moved.
+    #[must_use]
+    pub fn new(
+        scenario: Scenario,
+        district: District,
+        broker: SocketAddr,
+        secrets: HashMap<IdentityName, String>,
+        clock: Clock,
+    ) -> Simulator {
+        Simulator {
+            scenario,
+            district,
+            broker,
+            secrets,
+            clock,
+        }
+    }
+
+    /// Runs every device until `stop` is cancelled; each then says goodbye within two seconds. A broker that
+    /// is away, or that refuses a device, is no error: the devices keep trying and say so in the log.
+    ///
+    /// # Errors
+    /// When a device has no secret, and when a device's task fails, which is a defect of the simulator.
+    pub async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let (told, told_seen) = watch::channel(0);
+        let line = Arc::new(Line {
+            broker: self.broker,
+            clock: self.clock.clone(),
+            start: self.scenario.start,
+            historians: Semaphore::new(HISTORIANS),
+            told,
+        });
+        let count = self.district.devices.len();
+        let mut tasks = JoinSet::new();
+        let script = Arc::new(Script::new(&self.scenario, &self.district));
+        let mut devices = VecDeque::with_capacity(count);
+        for index in 0..count {
+            devices.push_back(self.device(index, &script, &line)?);
+        }
+        tasks.spawn(announce(told_seen, count, stop.clone()));
+        while let Some(device) = devices.pop_front() {
+            tasks.spawn(device.run(stop.clone()));
+            if stop.run_until_cancelled(sleep(STAGGER)).await.is_none() {
+                break;
+            }
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended.context("a simulated device's task failed")?;
+        }
+        Ok(())
+    }
+
+    fn device(&mut self, index: usize, script: &Arc<Script>, line: &Arc<Line>) -> anyhow::Result<Device> {
+        let model = DeviceModel::new(&self.scenario, &self.district, script, index);
+        let identity = self.district.devices[index].identity();
+        let secret = self.secrets.remove(&identity).with_context(|| {
+            format!("the device {identity} has no secret; register the district's devices and hand in theirs")
+        })?;
+        let status = format!("{}status", model.root);
+        let dice = Dice::new(model.key);
+        let now = self.clock.now().max(line.start);
+        let speech = match self.scenario.history_from {
+            Some(_) => Speech::Past(History::new(&self.scenario, model, now)),
+            None => Speech::Present(Live::from(model, now)),
+        };
+        let line = Arc::clone(line);
+        Ok(Device {
+            name: identity.as_str().to_owned(),
+            secret,
+            status,
+            speech: Some(speech),
+            outbox: Outbox::default(),
+            dice,
+            line,
+        })
+    }
+}
+
+/// Logs when every device has told its past.
+async fn announce(mut told: watch::Receiver<usize>, devices: usize, stop: CancellationToken) {
+    let begun = Instant::now();
+    let all = told.wait_for(|count| *count >= devices);
+    if let Some(Ok(_)) = stop.run_until_cancelled(all).await {
+        tracing::info!(
+            devices,
+            duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "The simulated district has published its past."
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! What can go wrong with records, and what can be done about it.
+
+use std::{error::Error, path::PathBuf};
+
+use domain::CaseState;
+
+use super::database::Fault;
+
+/// A cause inside the database client. Opaque on purpose: no caller depends on the client.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why a call on [`super::Records`] failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// It does not exist, or lies outside the caller's scope: the two cannot be told apart.
+    #[error("there is no such record within your reach")]
+    NotFound,
+    /// Somebody changed the record since it was read.
+    #[error("somebody else changed the record in the meantime; read it again and decide anew")]
+    Conflict,
+    /// The case is not in a state in which this can be done to it.
+    #[error("the case is {}; this can no longer be done to it", .state.code())]
+    WrongState {
+        /// Where the case stands.
+        state: CaseState,
+    },
+    /// A field holds what it must not.
+    #[error("{field} {problem}")]
+    Invalid {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong with it, and what is allowed.
+        problem: Problem,
+    },
+    /// The record refers to one that does not exist.
+    #[error("the {what} {id:?} is not registered; add it first")]
+    Missing {
+        /// What kind of record is missing.
+        what: &'static str,
+        /// Its identifier.
+        id: String,
+    },
+    /// The database file could not be opened.
+    #[error("the record store {path:?} cannot be opened; check that the folder exists and is writable")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the database client said.
+        #[source]
+        source: Cause,
+    },
+    /// The database holds a schema that this version does not know.
+    #[error(
+        "the record store's schema does not fit this version; run the newest version on it, or restore a backup"
+    )]
+    Schema {
+        /// What the database client said.
+        #[source]
+        source: Cause,
+    },
+    /// Another writer held the database for too long.
+    #[error("the record store is busy; try again")]
+    Busy {
+        /// What the database client said.
+        #[source]
+        source: Cause,
+    },
+    /// The disk has no room.
+    #[error("the disk of the record store is full; free some space, then try again")]
+    Full {
+        /// What the database client said.
+        #[source]
+        source: Cause,
+    },
+    /// A stored value cannot be read back.
+    #[error(
+        "the stored {what} of record {key:?} cannot be read; the database was changed by other means: restore a backup"
+    )]
+    Damaged {
+        /// Which column.
+        what: &'static str,
+        /// Whose.
+        key: String,
+    },
+    /// Anything else that the database refused.
+    #[error("the record store failed; see the cause")]
+    Database {
+        /// What the database client said.
+        #[source]
+        source: Cause,
+    },
+}
+
+/// What is wrong with a field, and what is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// Nothing, or only blanks.
+    #[error("is empty; give at least one character")]
+    Empty,
+    /// Too many characters.
+    #[error("is too long; at most {max} characters are allowed")]
+    TooLong {
+        /// The most characters.
+        max: usize,
+    },
+    /// A control character.
+    #[error("holds a control character; use printable text only")]
+    ControlCharacter,
+    /// A number outside its range.
+    #[error("is out of range; {min} to {max} is allowed")]
+    OutOfRange {
+        /// The least.
+        min: i64,
+        /// The most.
+        max: i64,
+    },
+    /// Too many entries.
+    #[error("has too many entries; at most {max} are allowed")]
+    TooMany {
+        /// The most entries.
+        max: usize,
+    },
+    /// A name that only the product itself may bear.
+    #[error("is a name that the product keeps for itself; give a person's name")]
+    Reserved,
+    /// A region inside itself.
+    #[error("would put the region inside itself")]
+    Cycle,
+}
+
+impl RecordError {
+    /// Sorts what the database client said by what a caller can do about it.
+    pub(super) fn from_database(error: sqlx::Error) -> RecordError {
+        let fault = Fault::of(&error);
+        let source = Cause::from(error);
+        match fault {
+            Fault::Busy => RecordError::Busy { source },
+            Fault::Full => RecordError::Full { source },
+            Fault::Reference | Fault::Other => RecordError::Database { source },
+        }
+    }
+
+    /// As [`RecordError::from_database`], where a broken reference means that `what` is missing.
+    pub(super) fn from_reference(error: sqlx::Error, what: &'static str, id: &str) -> RecordError {
+        match Fault::of(&error) {
+            Fault::Reference => RecordError::Missing {
+                what,
+                id: id.to_owned(),
+            },
+            _ => RecordError::from_database(error),
+        }
+    }
+}

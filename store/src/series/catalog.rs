@@ -1,0 +1,164 @@
+//! `catalog.db`: which number stands for which series, every series' last value on disk, and how far the
+//! log is on disk.
+
+use std::path::{Path, PathBuf};
+
+use domain::{DeviceId, FacilityId, IdError, LogPosition, Metric, Sample, SeriesKey, UtcMillis};
+use rusqlite::{Connection, params};
+
+use super::{
+    db::{self, Layout},
+    error::SeriesError,
+};
+
+const LAYOUT: Layout = Layout {
+    format: 1,
+    creation: "",
+    schema: "
+        CREATE TABLE series(
+            id INTEGER PRIMARY KEY,
+            facility TEXT NOT NULL,
+            device TEXT NOT NULL,
+            metric TEXT NOT NULL,
+            last_at INTEGER,
+            last_value REAL,
+            UNIQUE(facility, device, metric)
+        );
+        CREATE TABLE position(one INTEGER PRIMARY KEY CHECK (one = 1), replay_from INTEGER NOT NULL);
+        INSERT INTO position VALUES (1, 0);",
+};
+
+pub(super) struct Catalog {
+    file: PathBuf,
+    connection: Connection,
+    /// Series with a smaller number are in the file.
+    saved: u32,
+}
+
+/// A series as found in the file.
+pub(super) struct Known {
+    pub(super) key: SeriesKey,
+    pub(super) last: Option<Sample>,
+}
+
+impl Catalog {
+    /// Opens the catalog and reads it: the series in the order of their numbers.
+    pub(super) fn open(dir: &Path) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
+        let file = dir.join("catalog.db");
+        let connection = db::open_writer(&file, &LAYOUT)?;
+        let known = read_series(&file, &connection)?;
+        let replay_from = connection
+            .query_row("SELECT replay_from FROM position", [], |row| row.get::<_, i64>(0))
+            .map_err(SeriesError::database(&file))?;
+        let saved = u32::try_from(known.len()).expect("every number in the file was read as u32");
+        Ok((
+            Catalog {
+                file,
+                connection,
+                saved,
+            },
+            known,
+            LogPosition(replay_from.cast_unsigned()),
+        ))
+    }
+
+    /// How many series the file knows: those with smaller numbers.
+    pub(super) fn saved(&self) -> u32 {
+        self.saved
+    }
+
+    /// Writes the keys of new series, whose numbers go on from [`Catalog::saved`]. No chunk may name a
+    /// series before this has returned.
+    pub(super) fn save_series(&mut self, keys: &[SeriesKey]) -> Result<(), SeriesError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let fail = SeriesError::database(&self.file);
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        let mut next = self.saved;
+        for key in keys {
+            transaction
+                .prepare_cached("INSERT INTO series(id, facility, device, metric) VALUES (?, ?, ?, ?)")
+                .and_then(|mut insert| {
+                    let (facility, device, metric) =
+                        (key.facility.as_str(), key.device.as_str(), key.metric.as_str());
+                    insert.execute(params![next, facility, device, metric])
+                })
+                .map_err(&fail)?;
+            next += 1;
+        }
+        transaction.commit().map_err(&fail)?;
+        self.saved = next;
+        Ok(())
+    }
+
+    /// Notes that chunks are on disk: the series' last values in them, and where the log must be read
+    /// again from. Called only after the chunks themselves were committed.
+    pub(super) fn note(
+        &mut self,
+        lasts: &[(u32, Sample)],
+        replay_from: LogPosition,
+    ) -> Result<(), SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        for (series, last) in lasts {
+            transaction
+                .prepare_cached(
+                    "UPDATE series SET last_at = ?2, last_value = ?3
+                     WHERE id = ?1 AND (last_at IS NULL OR last_at <= ?2)",
+                )
+                .and_then(|mut update| update.execute(params![series, last.at.0, last.value]))
+                .map_err(&fail)?;
+        }
+        transaction
+            .execute(
+                "UPDATE position SET replay_from = ?",
+                [replay_from.0.cast_signed()],
+            )
+            .map_err(&fail)?;
+        transaction.commit().map_err(&fail)
+    }
+}
+
+fn invalid_key(file: &Path, error: IdError) -> SeriesError {
+    SeriesError::Damaged {
+        file: file.to_owned(),
+        what: "a series has a key that is not valid",
+        source: Some(Box::new(error)),
+    }
+}
+
+fn read_series(file: &Path, connection: &Connection) -> Result<Vec<Known>, SeriesError> {
+    let fail = SeriesError::database(file);
+    let sql = "SELECT id, facility, device, metric, last_at, last_value FROM series ORDER BY id";
+    let mut select = connection.prepare(sql).map_err(&fail)?;
+    let mut rows = select.query([]).map_err(&fail)?;
+    let mut known = Vec::new();
+    while let Some(row) = rows.next().map_err(&fail)? {
+        let id: u32 = row.get(0).map_err(&fail)?;
+        if id as usize != known.len() {
+            return Err(SeriesError::damaged(
+                file,
+                "its series are not numbered without gaps",
+            ));
+        }
+        let text = |column| row.get::<_, String>(column).map_err(&fail);
+        let key = parse_key(&text(1)?, &text(2)?, &text(3)?).map_err(|error| invalid_key(file, error))?;
+        let at: Option<i64> = row.get(4).map_err(&fail)?;
+        let value: Option<f64> = row.get(5).map_err(&fail)?;
+        let last = at.zip(value).map(|(at, value)| Sample {
+            at: UtcMillis(at),
+            value,
+        });
+        known.push(Known { key, last });
+    }
+    Ok(known)
+}
+
+fn parse_key(facility: &str, device: &str, metric: &str) -> Result<SeriesKey, IdError> {
+    Ok(SeriesKey {
+        facility: FacilityId::new(facility)?,
+        device: DeviceId::new(device)?,
+        metric: Metric::new(metric)?,
+    })
+}

@@ -1,0 +1,273 @@
+//! The head: the newest readings, in memory, until they are written to disk in chunks.
+//!
+//! Series are dealt out to shards. A shard is a lock around one column of samples per series, in order
+//! of arrival. To write a shard to disk its columns are *frozen*: moved aside, unchanging, still visible
+//! to queries, while new readings go into fresh columns. So an append never waits for the disk.
+//!
+//! The log, not the head, makes readings durable: what is lost here with the process is read again from
+//! the log, beginning at [`Head::replay_from`].
+
+use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use domain::{LogPosition, Reading, Sample, SeriesId, TimeRange, UtcMillis};
+
+/// A shard is not flushed for its size before it holds this many readings per series it has any of:
+/// thousands of slow series would otherwise make thousands of tiny chunks.
+const READINGS_PER_CHUNK: usize = 100;
+
+pub(super) struct Head {
+    shards: Box<[Mutex<Shard>]>,
+    /// Everything before this position is in the head or on disk. Held during an append, which makes
+    /// appends one after the other and lets [`Head::replay_from`] see whole batches only.
+    applied: Mutex<LogPosition>,
+    readings: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shard {
+    slots: Vec<Slot>,
+    /// Readings in the slots' columns.
+    readings: usize,
+    /// Slots whose column is not empty.
+    active: usize,
+    /// Where the oldest reading in the columns, and when the first of them was taken in.
+    since: Option<(LogPosition, UtcMillis)>,
+    frozen: Option<Arc<Frozen>>,
+}
+
+#[derive(Default)]
+struct Slot {
+    column: Vec<Sample>,
+    last: Option<Sample>,
+}
+
+/// The columns of one shard on their way to disk.
+pub(super) struct Frozen {
+    /// By series number, ascending; samples in order of arrival.
+    pub(super) columns: Vec<(u32, Vec<Sample>)>,
+    oldest: LogPosition,
+    readings: usize,
+}
+
+/// When a shard is due to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FlushPolicy {
+    pub(super) readings: usize,
+    pub(super) age_ms: i64,
+}
+
+impl Head {
+    pub(super) fn new(shards: usize, applied: LogPosition) -> Head {
+        Head {
+            shards: (0..shards.clamp(1, 256)).map(|_| Mutex::default()).collect(),
+            applied: Mutex::new(applied),
+            readings: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Readings that are not on disk yet.
+    pub(super) fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
+    }
+
+    fn place(&self, series: u32) -> (usize, usize) {
+        let series = series as usize;
+        (series % self.shards.len(), series / self.shards.len())
+    }
+
+    fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index]
+            .lock()
+            .expect("nothing panics while it holds a shard")
+    }
+
+    /// Takes readings in, in their order. The caller has checked that the series exist.
+    pub(super) fn append(&self, readings: &[Reading], from: LogPosition, upto: LogPosition, now: UtcMillis) {
+        let mut applied = self
+            .applied
+            .lock()
+            .expect("nothing panics while it holds the position");
+        let (order, ends) = self.deal(readings);
+        let mut begin = 0;
+        for (index, &end) in ends.iter().enumerate() {
+            if begin < end {
+                let mut shard = self.shard(index);
+                shard.since.get_or_insert((from, now));
+                shard.readings += end - begin;
+                for &i in &order[begin..end] {
+                    let reading = &readings[i as usize];
+                    let slot = reading.series.0 as usize / self.shards.len();
+                    shard.put(
+                        slot,
+                        Sample {
+                            at: reading.at,
+                            value: reading.value,
+                        },
+                    );
+                }
+            }
+            begin = end;
+        }
+        self.readings.fetch_add(readings.len() as u64, Ordering::Relaxed);
+        *applied = upto;
+    }
+
+    /// The indices of `readings` grouped by shard, each group in log order, and where each group ends:
+    /// every shard is locked once per batch.
+    fn deal(&self, readings: &[Reading]) -> (Vec<u32>, Vec<usize>) {
+        let shards = self.shards.len();
+        let mut ends = vec![0_usize; shards];
+        for reading in readings {
+            ends[reading.series.0 as usize % shards] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ends {
+            let count = *end;
+            *end = total;
+            total += count;
+        }
+        // Each end now stands at its group's beginning and moves to its end while the group fills.
+        let mut order = vec![0_u32; readings.len()];
+        for (i, reading) in readings.iter().enumerate() {
+            let end = &mut ends[reading.series.0 as usize % shards];
+            order[*end] = u32::try_from(i).expect("a batch holds fewer than 2^32 readings");
+            *end += 1;
+        }
+        (order, ends)
+    }
+
+    /// Sets a series' last value as it was found on disk.
+    pub(super) fn restore_last(&self, series: u32, last: Sample) {
+        let (shard, slot) = self.place(series);
+        self.shard(shard).slot(slot).last = Some(last);
+    }
+
+    /// The newest sample by event time; of several at one moment the one taken in last.
+    pub(super) fn latest(&self, series: SeriesId) -> Option<Sample> {
+        let (shard, slot) = self.place(series.0);
+        self.shard(shard).slots.get(slot)?.last
+    }
+
+    /// Copies the samples of one series in `range`, in order of arrival.
+    pub(super) fn samples(&self, series: SeriesId, range: TimeRange) -> Vec<Sample> {
+        let (index, slot) = self.place(series.0);
+        let shard = self.shard(index);
+        let frozen = shard
+            .frozen
+            .as_deref()
+            .and_then(|f| f.column(series.0))
+            .unwrap_or_default();
+        let live = shard.slots.get(slot).map_or(&[][..], |s| &s.column);
+        frozen
+            .iter()
+            .chain(live)
+            .filter(|s| range.contains(s.at))
+            .copied()
+            .collect()
+    }
+
+    /// A shard that is due for writing, if any.
+    pub(super) fn due(&self, policy: FlushPolicy, now: UtcMillis) -> Option<usize> {
+        (0..self.shards.len()).find(|&index| self.shard(index).is_due(policy, now))
+    }
+
+    /// Moves a shard's columns aside for writing. `None` when there is nothing to write. Columns whose
+    /// writing failed before come first, again.
+    pub(super) fn freeze(&self, index: usize) -> Option<Arc<Frozen>> {
+        let mut shard = self.shard(index);
+        if shard.frozen.is_none() {
+            shard.frozen = shard.take_columns(index, self.shards.len()).map(Arc::new);
+        }
+        shard.frozen.clone()
+    }
+
+    /// Lets go of a shard's frozen columns: they are on disk.
+    pub(super) fn thaw(&self, index: usize) {
+        let gone = self.shard(index).frozen.take();
+        if let Some(frozen) = gone {
+            self.readings.fetch_sub(frozen.readings as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// The position from which the log must be read again if the process died now and the frozen columns
+    /// of `written` were on disk.
+    pub(super) fn replay_from(&self, written: Option<usize>) -> LogPosition {
+        let applied = self
+            .applied
+            .lock()
+            .expect("nothing panics while it holds the position");
+        let mut oldest = *applied;
+        for index in 0..self.shards.len() {
+            let shard = self.shard(index);
+            let frozen = shard
+                .frozen
+                .as_ref()
+                .filter(|_| written != Some(index))
+                .map(|f| f.oldest);
+            let live = shard.since.map(|(position, _)| position);
+            oldest = [frozen, live]
+                .into_iter()
+                .flatten()
+                .fold(oldest, LogPosition::min);
+        }
+        oldest
+    }
+}
+
+impl Shard {
+    fn slot(&mut self, index: usize) -> &mut Slot {
+        if index >= self.slots.len() {
+            self.slots.resize_with(index + 1, Slot::default);
+        }
+        &mut self.slots[index]
+    }
+
+    fn put(&mut self, index: usize, sample: Sample) {
+        let slot = self.slot(index);
+        let first = slot.column.is_empty();
+        slot.column.push(sample);
+        if slot.last.is_none_or(|last| last.at <= sample.at) {
+            slot.last = Some(sample);
+        }
+        self.active += usize::from(first);
+    }
+
+    fn is_due(&self, policy: FlushPolicy, now: UtcMillis) -> bool {
+        let Some((_, since)) = self.since else {
+            return self.frozen.is_some();
+        };
+        let enough = policy.readings.max(self.active * READINGS_PER_CHUNK);
+        self.frozen.is_some() || self.readings >= enough || now.ms_since(since) >= policy.age_ms
+    }
+
+    fn take_columns(&mut self, index: usize, shards: usize) -> Option<Frozen> {
+        let (oldest, _) = self.since.take()?;
+        let mut columns = Vec::with_capacity(self.active);
+        for (slot, held) in self.slots.iter_mut().enumerate() {
+            if !held.column.is_empty() {
+                let series = u32::try_from(slot * shards + index).expect("slots come from series numbers");
+                columns.push((series, std::mem::take(&mut held.column)));
+            }
+        }
+        self.active = 0;
+        Some(Frozen {
+            columns,
+            oldest,
+            readings: std::mem::take(&mut self.readings),
+        })
+    }
+}
+
+impl Frozen {
+    fn column(&self, series: u32) -> Option<&[Sample]> {
+        let found = self.columns.binary_search_by_key(&series, |(s, _)| *s).ok()?;
+        Some(&self.columns[found].1)
+    }
+}

@@ -1,0 +1,274 @@
+//! Week files `raw-<week>.db`: the chunks of seven UTC days, the weeks counted from 1970-01-01.
+//!
+//! One row per chunk, its summary before its columns, so that a summary is read without touching them.
+//! Of two samples at one moment the one in the chunk with the higher `seq` holds.
+
+use std::path::{Path, PathBuf};
+
+use domain::{Sample, TimeRange, UtcMillis};
+use rusqlite::{Connection, params};
+
+use super::{
+    chunk::{Chunk, Summary, decode},
+    db::{self, Layout},
+    error::SeriesError,
+};
+
+/// Days per week file.
+pub(super) const WEEK_DAYS: i64 = 7;
+
+const LAYOUT: Layout = Layout {
+    format: 1,
+    creation: "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL;",
+    schema: "
+        CREATE TABLE chunk(
+            day INTEGER NOT NULL, s INTEGER NOT NULL, t0 INTEGER NOT NULL, seq INTEGER NOT NULL,
+            t1 INTEGER NOT NULL, n INTEGER NOT NULL, mn REAL NOT NULL, mx REAL NOT NULL,
+            sum REAL NOT NULL, last REAL NOT NULL, crc INTEGER NOT NULL,
+            tb BLOB NOT NULL, vb BLOB NOT NULL,
+            UNIQUE(day, s, t0, seq)
+        );
+        CREATE TABLE tally(one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, chunks INTEGER NOT NULL);
+        INSERT INTO tally VALUES (1, 0, 0);",
+};
+
+/// The week a day lies in.
+pub(super) fn week_of(day: i64) -> i64 {
+    day.div_euclid(WEEK_DAYS)
+}
+
+pub(super) fn file_of(dir: &Path, week: i64) -> PathBuf {
+    dir.join(format!("raw-{week}.db"))
+}
+
+/// The weeks that have a file in `dir`.
+pub(super) fn weeks_in(dir: &Path) -> Result<Vec<i64>, SeriesError> {
+    let mut weeks = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(SeriesError::io(dir))? {
+        let name = entry.map_err(SeriesError::io(dir))?.file_name();
+        let week = name
+            .to_str()
+            .and_then(|n| n.strip_prefix("raw-")?.strip_suffix(".db"));
+        weeks.extend(week.and_then(|number| number.parse::<i64>().ok()));
+    }
+    Ok(weeks)
+}
+
+/// One chunk's row without its columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) seq: i64,
+    pub(super) summary: Summary,
+}
+
+/// An open week file, for writing or for queries.
+pub(super) struct WeekFile {
+    file: PathBuf,
+    connection: Connection,
+}
+
+impl WeekFile {
+    pub(super) fn open_writer(dir: &Path, week: i64) -> Result<WeekFile, SeriesError> {
+        let file = file_of(dir, week);
+        Ok(WeekFile {
+            connection: db::open_writer(&file, &LAYOUT)?,
+            file,
+        })
+    }
+
+    pub(super) fn open_reader(dir: &Path, week: i64) -> Result<WeekFile, SeriesError> {
+        let file = file_of(dir, week);
+        Ok(WeekFile {
+            connection: db::open_reader(&file, &LAYOUT)?,
+            file,
+        })
+    }
+
+    /// The highest `seq` ever written here, and the number of chunks.
+    pub(super) fn tally(&self) -> Result<(i64, u64), SeriesError> {
+        self.connection
+            .query_row("SELECT seq, chunks FROM tally", [], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?))
+            })
+            .map(|(seq, chunks)| (seq, chunks.cast_unsigned()))
+            .map_err(SeriesError::database(&self.file))
+    }
+
+    /// The days that have chunks.
+    pub(super) fn days(&self) -> Result<Vec<i64>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut days: Vec<i64> = Vec::new();
+        // One step in the index per day; `SELECT DISTINCT` would walk all of it.
+        loop {
+            let after = days.last().copied().unwrap_or(i64::MIN);
+            let next: Option<i64> = self
+                .connection
+                .query_row("SELECT min(day) FROM chunk WHERE day > ?", [after], |row| {
+                    row.get(0)
+                })
+                .map_err(&fail)?;
+            match next {
+                Some(day) => days.push(day),
+                None => return Ok(days),
+            }
+        }
+    }
+
+    /// Writes chunks in one transaction.
+    pub(super) fn insert(&mut self, chunks: &[Chunk], seq: i64) -> Result<(), SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        for chunk in chunks {
+            insert_chunk(&transaction, chunk, seq).map_err(&fail)?;
+        }
+        let added = i64::try_from(chunks.len()).expect("a flush has fewer than 2^63 chunks");
+        transaction
+            .execute(
+                "UPDATE tally SET seq = max(seq, ?), chunks = chunks + ?",
+                [seq, added],
+            )
+            .map_err(&fail)?;
+        transaction.commit().map_err(&fail)
+    }
+
+    /// Calls `visit` on one consistent state of the file: a compaction between two reads would
+    /// otherwise take away rows that the first one found.
+    pub(super) fn snapshot<T>(
+        &self,
+        visit: impl FnOnce(&WeekFile) -> Result<T, SeriesError>,
+    ) -> Result<T, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let transaction = self.connection.unchecked_transaction().map_err(&fail)?;
+        let answer = visit(self)?;
+        transaction.commit().map_err(&fail)?;
+        Ok(answer)
+    }
+
+    /// The chunks of one series and day that reach into `range`, by their first moment.
+    pub(super) fn rows(&self, day: i64, series: u32, range: TimeRange) -> Result<Vec<Row>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare_cached(
+                "SELECT rowid, seq, t0, t1, n, mn, mx, sum, last FROM chunk
+                 WHERE day = ? AND s = ? AND t1 >= ? AND t0 < ? ORDER BY t0, seq",
+            )
+            .map_err(&fail)?;
+        let parameters = params![day, series, range.from.0, range.to.0];
+        let rows = select.query_map(parameters, read_row).map_err(&fail)?;
+        rows.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// Decodes one chunk.
+    pub(super) fn samples(&self, row: &Row) -> Result<Vec<Sample>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT crc, tb, vb FROM chunk WHERE rowid = ?")
+            .map_err(&fail)?;
+        let decoded = select
+            .query_row([row.id], |found| {
+                let (times, values) = (found.get_ref(1)?.as_blob()?, found.get_ref(2)?.as_blob()?);
+                Ok(decode(times, values, found.get(0)?, &row.summary))
+            })
+            .map_err(&fail)?;
+        decoded.map_err(|what| SeriesError::damaged(&self.file, what))
+    }
+
+    /// Series above `after` that have chunks of several writes in `day`, ascending, at most `limit`.
+    pub(super) fn scattered(&self, day: i64, after: i64, limit: u32) -> Result<Vec<u32>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare_cached(
+                "SELECT s FROM chunk WHERE day = ? AND s > ?
+                 GROUP BY s HAVING min(seq) < max(seq) ORDER BY s LIMIT ?",
+            )
+            .map_err(&fail)?;
+        let series = select
+            .query_map(params![day, after, limit], |row| row.get(0))
+            .map_err(&fail)?;
+        series.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// Puts `chunks` in the place of all chunks of their series in `day`, in one transaction. The new
+    /// ones take `seq`, the highest of those they replace.
+    pub(super) fn replace(&mut self, day: i64, rewritten: &[Rewritten]) -> Result<(), SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        let mut change = 0_i64;
+        for series in rewritten {
+            let gone = transaction
+                .prepare_cached("DELETE FROM chunk WHERE day = ? AND s = ?")
+                .and_then(|mut delete| delete.execute(params![day, series.series]))
+                .map_err(&fail)?;
+            for chunk in &series.chunks {
+                insert_chunk(&transaction, chunk, series.seq).map_err(&fail)?;
+            }
+            let count = |n: usize| i64::try_from(n).expect("a day has fewer than 2^63 chunks");
+            change += count(series.chunks.len()) - count(gone);
+        }
+        transaction
+            .execute("UPDATE tally SET chunks = chunks + ?", [change])
+            .map_err(&fail)?;
+        transaction.commit().map_err(&fail)
+    }
+
+    /// Gives pages that are free back to the file system.
+    pub(super) fn shrink(&self) -> Result<(), SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        for sql in ["PRAGMA incremental_vacuum", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+            // Each row is a step of the work: all of them must be asked for.
+            let mut statement = self.connection.prepare(sql).map_err(&fail)?;
+            let mut rows = statement.query([]).map_err(&fail)?;
+            while rows.next().map_err(&fail)?.is_some() {}
+        }
+        Ok(())
+    }
+}
+
+/// The chunks that take the place of all others of one series and day.
+pub(super) struct Rewritten {
+    pub(super) series: u32,
+    pub(super) seq: i64,
+    pub(super) chunks: Vec<Chunk>,
+}
+
+fn insert_chunk(connection: &Connection, chunk: &Chunk, seq: i64) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let s = &chunk.summary;
+    insert.execute(params![
+        chunk.day,
+        chunk.series,
+        s.from.0,
+        seq,
+        s.to.0,
+        s.count,
+        s.min,
+        s.max,
+        s.sum,
+        s.last,
+        chunk.checksum(),
+        chunk.times,
+        chunk.values
+    ])?;
+    Ok(())
+}
+
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        id: row.get(0)?,
+        seq: row.get(1)?,
+        summary: Summary {
+            from: UtcMillis(row.get(2)?),
+            to: UtcMillis(row.get(3)?),
+            count: row.get(4)?,
+            min: row.get(5)?,
+            max: row.get(6)?,
+            sum: row.get(7)?,
+            last: row.get(8)?,
+        },
+    })
+}

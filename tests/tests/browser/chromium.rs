@@ -1,0 +1,213 @@
+//! A headless Chromium that never outlives its test.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use chromiumoxide::{
+    Browser, BrowserConfig, Page,
+    cdp::{
+        browser_protocol::{
+            emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
+            log::{EventEntryAdded, LogEntryLevel},
+            page::CaptureScreenshotFormat,
+        },
+        js_protocol::runtime::EventExceptionThrown,
+    },
+    page::ScreenshotParams,
+};
+use futures::StreamExt;
+use sunshine_integration_tests::PATIENCE;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+const EXECUTABLE: &str = "/usr/bin/chromium";
+
+/// The accessibility checker, vendored: see `tests/assets/AXE.md`.
+const AXE: &str = include_str!("../../assets/axe.min.js");
+
+/// How a page is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Of the page.
+    pub language: &'static str,
+    /// Of the window, in CSS pixels.
+    pub width: i64,
+    /// Of the window, in CSS pixels.
+    pub height: i64,
+    /// Whether the reader prefers dark pages.
+    pub dark: bool,
+}
+
+/// A running browser.
+pub struct Chromium {
+    browser: Browser,
+    pump: JoinHandle<()>,
+    _profile: TempDir,
+}
+
+impl Chromium {
+    /// Starts it; `None`, said aloud, where Chromium is not installed.
+    pub async fn launch() -> anyhow::Result<Option<Chromium>> {
+        if !Path::new(EXECUTABLE).exists() {
+            eprintln!("skipped: {EXECUTABLE} is not installed here (.ci/run installs it)");
+            return Ok(None);
+        }
+        let profile = tempfile::tempdir()?;
+        let config = BrowserConfig::builder()
+            .chrome_executable(EXECUTABLE)
+            .no_sandbox()
+            .user_data_dir(profile.path())
+            .args([
+                "--disable-gpu",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
+                "--no-first-run",
+            ])
+            .build()
+            .map_err(anyhow::Error::msg)?;
+        let (browser, mut handler) = Browser::launch(config).await.context("Chromium does not start")?;
+        let pump = tokio::task::spawn(async move {
+            while let Some(event) = handler.next().await {
+                if let Err(e) = event {
+                    // A message of a newer protocol is no failure of the page.
+                    eprintln!("browser: {e}");
+                }
+            }
+        });
+        Ok(Some(Chromium {
+            browser,
+            pump,
+            _profile: profile,
+        }))
+    }
+
+    /// Opens an address and starts to listen for errors.
+    pub async fn open(&self, url: &str, look: Look) -> anyhow::Result<Tab> {
+        let page = self.browser.new_page("about:blank").await?;
+        page.execute(SetDeviceMetricsOverrideParams::new(
+            look.width,
+            look.height,
+            1.0,
+            look.width < 600,
+        ))
+        .await?;
+        let scheme = if look.dark { "dark" } else { "light" };
+        let media = SetEmulatedMediaParams::builder()
+            .features([MediaFeature {
+                name: "prefers-color-scheme".into(),
+                value: scheme.into(),
+            }])
+            .build();
+        page.execute(media).await?;
+        let errors: Arc<Mutex<Vec<String>>> = Arc::default();
+        let mut thrown = page.event_listener::<EventExceptionThrown>().await?;
+        let mut logged = page.event_listener::<EventEntryAdded>().await?;
+        page.execute(chromiumoxide::cdp::browser_protocol::log::EnableParams::default())
+            .await?;
+        let kept = Arc::clone(&errors);
+        let listening = tokio::task::spawn(async move {
+            loop {
+                let error = tokio::select! {
+                    Some(event) = thrown.next() => Some(event.exception_details.text.clone()),
+                    Some(event) = logged.next() => (event.entry.level == LogEntryLevel::Error)
+                        .then(|| format!("{} {:?}", event.entry.text, event.entry.url)),
+                    else => return,
+                };
+                if let Some(error) = error {
+                    kept.lock().unwrap().push(error);
+                }
+            }
+        });
+        let separator = if url.contains('?') { '&' } else { '?' };
+        page.goto(format!("{url}{separator}lang={}", look.language))
+            .await?;
+        page.wait_for_navigation().await?;
+        Ok(Tab {
+            page,
+            errors,
+            listening,
+        })
+    }
+
+    /// Ends it.
+    pub async fn close(mut self) -> anyhow::Result<()> {
+        self.browser.close().await?;
+        self.browser.wait().await?;
+        self.pump.abort();
+        Ok(())
+    }
+}
+
+/// An open page.
+pub struct Tab {
+    page: Page,
+    errors: Arc<Mutex<Vec<String>>>,
+    listening: JoinHandle<()>,
+}
+
+impl Tab {
+    /// Waits until the page says that it is live.
+    pub async fn until_live(&self) -> anyhow::Result<()> {
+        self.until("the page is live", "!!document.querySelector('#pill.on')")
+            .await
+    }
+
+    /// Waits until the page says that its stream is lost.
+    pub async fn until_stale(&self) -> anyhow::Result<()> {
+        self.until("the page says it is stale", "!document.querySelector('#pill.on')")
+            .await
+    }
+
+    async fn until(&self, what: &str, script: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.page.evaluate(script).await?.into_value::<bool>()? {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("waited in vain until {what}")
+    }
+
+    /// What the accessibility checker (WCAG 2.2 A and AA) finds.
+    pub async fn violations(&self) -> anyhow::Result<Vec<String>> {
+        // Handed over as text: the page's own policy forbids nothing to the debugger.
+        self.page.evaluate(AXE).await?;
+        let run = "axe.run(document, {runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']})\
+                   .then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target.join(' ')).join(', ')))";
+        Ok(self.page.evaluate(run).await?.into_value()?)
+    }
+
+    /// The widest element, when the page is wider than its window.
+    pub async fn overflow(&self) -> anyhow::Result<Option<String>> {
+        let script = "(() => { const w = document.documentElement.clientWidth; \
+                      if (document.documentElement.scrollWidth <= w) return null; \
+                      const e = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > w + 1); \
+                      return e ? e.outerHTML.slice(0, 120) : 'unknown'; })()";
+        Ok(self.page.evaluate(script).await?.into_value()?)
+    }
+
+    /// Keeps a picture of the whole page.
+    pub async fn picture(&self, path: &Path) -> anyhow::Result<()> {
+        let format = ScreenshotParams::builder()
+            .format(CaptureScreenshotFormat::Png)
+            .full_page(true)
+            .build();
+        self.page.save_screenshot(format, path).await?;
+        Ok(())
+    }
+
+    /// Closes the page; answers with the errors it printed.
+    pub async fn close(self) -> anyhow::Result<Vec<String>> {
+        self.page.close().await?;
+        self.listening.abort();
+        let errors = self.errors.lock().unwrap();
+        Ok(errors.clone())
+    }
+}
