@@ -16,8 +16,8 @@ use sunshine_journal::{AppendError, Chunk, Envelope, Journal, Kind, Options};
 
 const WRITERS: usize = 8;
 const RECORDS: usize = 40_000;
-/// A record's share of a batch in the raw limit: what a commit gathers.
-const RAW_WRITE_BYTES: usize = 64 * 1024;
+/// Bytes per write and sync in the raw limit: about what a commit gathers under full load.
+const RAW_WRITE_BYTES: usize = 1024 * 1024;
 const BODY: &[u8] =
     br#"{"ts":1700000000000,"temp_c":4.125,"humidity_pct":61.5,"door":0,"battery_pct":97,"seq":123456}"#;
 
