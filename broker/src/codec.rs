@@ -53,9 +53,59 @@ fn packet_id(packet: &Packet) -> Option<u16> {
     }
 }
 
+/// What [`Codec::next`] found.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A packet to act on.
+    Packet(Box<Packet>),
+    /// A packet that is dealt with: what it asked for is in `out`, or the connection is closing.
+    Handled,
+    /// The packet is not all there yet.
+    Incomplete,
+}
+
+/// Where the first packet of a buffer ends.
+enum Framed {
+    Incomplete,
+    Whole(usize),
+    /// Its length is too large, or not written as MQTT writes lengths.
+    Unbearable,
+}
+
+fn frame(buffer: &[u8], max_bytes: usize) -> Framed {
+    let (mut length, mut shift) = (0usize, 0);
+    for (at, byte) in buffer.iter().enumerate().skip(1) {
+        length |= usize::from(byte & 127) << shift;
+        shift += 7;
+        if byte & 128 == 0 {
+            let whole = at + 1 + length;
+            return match () {
+                () if whole > max_bytes => Framed::Unbearable,
+                () if whole > buffer.len() => Framed::Incomplete,
+                () => Framed::Whole(whole),
+            };
+        }
+        if shift > 21 {
+            return Framed::Unbearable;
+        }
+    }
+    Framed::Incomplete
+}
+
+/// Whether the lower half of a packet's first byte is what the standard says for its type. The protocol crate does
+/// not look at it.
+fn flags_allowed(head: u8) -> bool {
+    match head >> 4 {
+        3 => true,
+        6 | 8 | 10 => head & 15 == 2,
+        _ => head & 15 == 0,
+    }
+}
+
 /// One connection's protocol state.
 pub(crate) struct Codec {
     core: Connection<role::Server>,
+    max_packet_bytes: usize,
     pub(crate) v5: bool,
     /// What waits to be written to the socket.
     pub(crate) out: BytesMut,
@@ -82,6 +132,7 @@ impl Codec {
         core.set_auto_map_topic_alias_send(true);
         Codec {
             core,
+            max_packet_bytes: usize::try_from(max_packet_bytes).unwrap_or(usize::MAX),
             v5: false,
             out: BytesMut::new(),
             silent_until: None,
@@ -98,33 +149,36 @@ impl Codec {
         self.undurable.insert(packet_id);
     }
 
-    /// Takes one packet off the front of `buffer`. `None` when none is complete, or when the packet needed no
-    /// answer but the protocol's own, which is then in `out`: go on while the buffer shrinks.
-    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Option<Packet> {
+    /// Takes one packet off the front of `buffer`.
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Next {
+        let length = match frame(buffer, self.max_packet_bytes) {
+            Framed::Incomplete => return Next::Incomplete,
+            Framed::Whole(length) => length,
+            // The protocol crate finds the same and knows what to say.
+            Framed::Unbearable => buffer.len(),
+        };
+        if !flags_allowed(buffer[0]) {
+            self.disconnect(DisconnectReasonCode::MalformedPacket);
+            self.fail(Fault::Protocol);
+            return Next::Handled;
+        }
         let core = &mut self.core;
-        let bytes: &[u8] = buffer;
-        let parsed = catch_unwind(AssertUnwindSafe(|| {
-            let mut cursor = Cursor::new(bytes);
-            let events = core.recv(&mut cursor);
-            (events, usize::try_from(cursor.position()).unwrap_or(bytes.len()))
-        }));
-        match parsed {
-            Ok((events, used)) => {
-                buffer.advance(used);
-                let packet = self.apply(events)?;
-                if packet_id(&packet) == Some(0) {
-                    self.disconnect(DisconnectReasonCode::ProtocolError);
-                    self.fail(Fault::Protocol);
-                    return None;
-                }
-                Some(packet)
-            }
-            Err(_) => {
-                tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
-                buffer.clear();
+        let bytes = &buffer[..length];
+        let parsed = catch_unwind(AssertUnwindSafe(|| core.recv(&mut Cursor::new(bytes))));
+        buffer.advance(length);
+        let Ok(events) = parsed else {
+            tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
+            self.fail(Fault::Protocol);
+            return Next::Handled;
+        };
+        match self.apply(events) {
+            Some(packet) if packet_id(&packet) == Some(0) => {
+                self.disconnect(DisconnectReasonCode::ProtocolError);
                 self.fail(Fault::Protocol);
-                None
+                Next::Handled
             }
+            Some(packet) => Next::Packet(Box::new(packet)),
+            None => Next::Handled,
         }
     }
 

@@ -34,7 +34,7 @@ use tokio::{
 
 use self::ending::End;
 use crate::{
-    codec::{Codec, Fault},
+    codec::{Codec, Fault, Next},
     hub::Hub,
     identities::Member,
     limits::Bucket,
@@ -328,8 +328,10 @@ impl Connection {
             self.packet(packet).await;
         }
         while !buffer.is_empty() && self.may_read() && self.pause().is_none() {
-            if let Some(packet) = self.codec.next(buffer) {
-                self.packet(packet).await;
+            match self.codec.next(buffer) {
+                Next::Packet(packet) => self.packet(*packet).await,
+                Next::Handled => {}
+                Next::Incomplete => break,
             }
         }
         if buffer.capacity() - buffer.len() < 1 << 10 {

@@ -42,9 +42,15 @@ const ROUTER_SEGMENTS: usize = 4;
 /// Bytes read from the journal at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// Who listens to a feed; replaced as a whole, so that delivery holds no lock.
+type Members = Arc<[Arc<Subscriber>]>;
+
+/// A member of a shared subscription, with the quality of service and the identifier it asked for.
+type Candidate<'a> = (&'a Arc<Subscriber>, u8, Option<u32>);
+
 #[derive(Debug, Default)]
 struct Feed {
-    subscribers: RwLock<Arc<Vec<Arc<Subscriber>>>>,
+    subscribers: RwLock<Members>,
     active: AtomicBool,
     /// The position of the last record handed to the router for this feed, and of the last one delivered.
     sent: AtomicU64,
@@ -128,7 +134,7 @@ impl Fanout {
             let feed = &self.feeds[usize::from(*key)];
             let mut members = feed.subscribers.write().unwrap_or_else(PoisonError::into_inner);
             if !members.iter().any(|m| Arc::ptr_eq(m, subscriber)) {
-                Arc::make_mut(&mut members).push(subscriber.clone());
+                *members = members.iter().chain([subscriber]).cloned().collect();
             }
             feed.active.store(true, Ordering::SeqCst);
         }
@@ -143,7 +149,11 @@ impl Fanout {
         for key in subscriber.feeds() {
             let feed = &self.feeds[usize::from(key)];
             let mut members = feed.subscribers.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut members).retain(|m| !Arc::ptr_eq(m, subscriber));
+            *members = members
+                .iter()
+                .filter(|m| !Arc::ptr_eq(m, subscriber))
+                .cloned()
+                .collect();
             feed.active.store(!members.is_empty(), Ordering::SeqCst);
         }
     }
@@ -263,7 +273,7 @@ impl Fanout {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let mut groups: Vec<(Arc<str>, Vec<(&Arc<Subscriber>, u8, Option<u32>)>)> = Vec::new();
+        let mut groups: Vec<(Arc<str>, Vec<Candidate<'_>>)> = Vec::new();
         for member in members.iter() {
             if let Some(outgoing) = member.ordinary(message, key) {
                 member.mailbox.push(outgoing);
@@ -313,12 +323,7 @@ impl Fanout {
 
 /// Gives a message to one member of a shared subscription: the next one that is there and has room, else the next
 /// that is there, else the next.
-fn deal(
-    feed: &Feed,
-    message: &Arc<Message>,
-    filter: &Arc<str>,
-    candidates: &[(&Arc<Subscriber>, u8, Option<u32>)],
-) {
+fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) {
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
     let mut order: Vec<usize> = (0..candidates.len())
         .map(|i| (turn + i) % candidates.len())

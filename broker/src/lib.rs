@@ -96,6 +96,9 @@ pub enum BrokerError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// Starting was cut short.
+    #[error("the broker could not start: {0}")]
+    Start(#[source] tokio::task::JoinError),
     /// The broker's thread ended by a defect.
     #[error("the fan-out thread panicked; restart, the journal holds every acknowledged message")]
     Panicked,

@@ -1,7 +1,7 @@
 //! Sessions, wills and retained messages: across connections and across restarts.
 
 use crate::{
-    client::{Client, Connect, packet},
+    client::{Client, Connect, Will, packet},
     rig::{Rig, eventually},
 };
 
@@ -134,7 +134,15 @@ async fn a_will_waits_for_its_delay_and_is_taken_back() {
     watcher.subscribe("will", 1).await;
     let connect = || {
         let mut connect = Connect::new(true, "d", "all").keep();
-        connect.will = Some(("will".into(), b"gone".to_vec(), 1, false, vec![0x18, 0, 0, 0, 10]));
+        let (topic, payload) = ("will".into(), b"gone".to_vec());
+        let properties = vec![0x18, 0, 0, 0, 10];
+        connect.will = Some(Will {
+            topic,
+            payload,
+            qos: 1,
+            retain: false,
+            properties,
+        });
         connect
     };
     Client::open(rig.address, connect()).await.unwrap().0.vanish();
