@@ -44,6 +44,8 @@ use crate::{
 
 /// Bytes that wait for a client to read them, after which nothing more is prepared for it or read from it.
 const MAX_UNSENT: usize = 256 << 10;
+/// A read buffer that is larger than this is given up once it is empty.
+const MAX_IDLE_BUFFER: usize = 64 << 10;
 /// How long a closing connection waits for the client to take the last bytes.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// … and to close its side. Closing with unread bytes would send a reset, which destroys what is on the wire.
@@ -333,6 +335,10 @@ impl Connection {
                 Next::Handled => {}
                 Next::Incomplete => break,
             }
+        }
+        // One large packet must not hold its memory for the life of the connection.
+        if buffer.is_empty() && buffer.capacity() > MAX_IDLE_BUFFER {
+            *buffer = BytesMut::new();
         }
         if buffer.capacity() - buffer.len() < 1 << 10 {
             buffer.reserve(8 << 10);

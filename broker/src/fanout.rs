@@ -12,7 +12,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ use crate::{
 const MAX_IN_FLIGHT: usize = 1 << 20;
 const ROUTER_SEGMENT_BYTES: usize = 1 << 20;
 const ROUTER_SEGMENTS: usize = 4;
+/// How long the router may take to make room before it is taken for broken.
+const ROUTER_PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes read from the journal at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -243,18 +245,25 @@ impl Fanout {
         active
     }
 
-    /// Waits for room in the router. False when told to stop.
-    fn reserve(&self, bytes: usize, stop: &CancellationToken) -> bool {
+    /// Waits for room in the router. False when told to stop. A router that takes nothing for a while is taken for
+    /// broken: it lost messages, or its thread hangs.
+    fn reserve(&self, bytes: usize, stop: &CancellationToken) -> Result<bool, BrokerError> {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut seen, mut since) = (*in_flight, Instant::now());
         while *in_flight > MAX_IN_FLIGHT {
             if stop.is_cancelled() {
-                return false;
+                return Ok(false);
             }
             let wait = self.room.wait_timeout(in_flight, Duration::from_millis(100));
             in_flight = wait.unwrap_or_else(PoisonError::into_inner).0;
+            if *in_flight != seen {
+                (seen, since) = (*in_flight, Instant::now());
+            } else if since.elapsed() > ROUTER_PATIENCE {
+                return Err(BrokerError::RouterStuck);
+            }
         }
         *in_flight += bytes;
-        true
+        Ok(true)
     }
 
     fn release(&self, bytes: usize) {
@@ -429,7 +438,7 @@ impl PublisherLink {
                 if batch.len() >= 128 || fanout.in_flight() > MAX_IN_FLIGHT {
                     self.send(&mut batch)?;
                 }
-                if !fanout.reserve(payload.len(), stop) {
+                if !fanout.reserve(payload.len(), stop)? {
                     return Ok(());
                 }
                 fanout.feeds[usize::from(key)]

@@ -225,3 +225,43 @@ async fn a_session_of_a_removed_identity_does_not_come_back() {
     let rig = rig.restart().await;
     assert_eq!(rig.handle.stats().sessions, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loses_nothing_that_was_acknowledged() {
+    let rig = Rig::start().await;
+    let (mut away, _) = keep(&rig, true, "away", "all").await;
+    assert_eq!(away.subscribe("c/#", 1).await, 1);
+    let mut speaker = rig.client(true, "speaker", "other").await;
+    speaker.publish("c/1", b"seen", 1, false).await;
+    // Received and not acknowledged: it must come again.
+    assert_eq!(away.recv().await.kind(), 3);
+    away.vanish();
+    speaker.publish("c/2", b"missed", 1, false).await;
+    speaker.publish("r", b"retained", 1, true).await;
+    let after = rig.crashed().await;
+    let (mut back, present) = keep(&after, true, "away", "all").await;
+    assert!(present, "the SUBACK stood for a session on disk");
+    assert_eq!(
+        (back.heard().await.0, back.heard().await.0),
+        ("c/1".into(), "c/2".into())
+    );
+    let mut late = after.client(false, "late", "all").await;
+    late.subscribe("r", 1).await;
+    assert_eq!(late.heard().await.1, "retained");
+    assert_eq!(after.records().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_state_file_does_not_keep_the_broker_down() {
+    let rig = Rig::start().await;
+    let (mut c, _) = keep(&rig, true, "c", "all").await;
+    c.subscribe("t", 1).await;
+    c.publish("r", b"kept", 1, true).await;
+    let rig = rig
+        .restart_after(|dir| std::fs::write(dir.join("sessions"), b"rubbish").unwrap())
+        .await;
+    let (mut c, present) = keep(&rig, true, "c", "all").await;
+    assert!(!present);
+    c.subscribe("r", 1).await;
+    assert_eq!(c.heard().await.1, "kept");
+}
