@@ -4,6 +4,7 @@
 //! defect in it may cost one connection, never the process: every call that parses foreign bytes is caught.
 
 pub(crate) mod connect_fixup;
+pub(crate) mod plain_publish;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,6 +24,8 @@ use mqtt_protocol_core::mqtt::{
     role,
 };
 use tokio::time::Instant;
+
+use self::plain_publish::PlainPublish;
 
 /// Why the other side must go, as far as the codec can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +114,7 @@ pub(crate) struct Codec {
     pub(crate) out: BytesMut,
     /// When the client must have been heard again.
     pub(crate) silent_until: Option<Instant>,
+    keep_alive: Option<Duration>,
     /// Packet identifiers of messages that the client is done with, since this was last emptied.
     pub(crate) released: Vec<u16>,
     /// QoS 1 and 2 messages sent and not yet done with.
@@ -136,6 +140,7 @@ impl Codec {
             v5: false,
             out: BytesMut::new(),
             silent_until: None,
+            keep_alive: None,
             released: Vec::new(),
             unacknowledged: 0,
             closing: false,
@@ -147,6 +152,28 @@ impl Codec {
     /// Notes that the QoS 2 message `packet_id` has no durable record yet; [`Codec::acknowledge`] ends that.
     pub(crate) fn hold(&mut self, packet_id: u16) {
         self.undurable.insert(packet_id);
+    }
+
+    /// The packet at the front of `buffer`, if it is a PUBLISH that needs no state. Whoever acts on it takes its bytes
+    /// off and calls [`Codec::heard`].
+    pub(crate) fn plain_publish<'a>(&self, buffer: &'a [u8]) -> Option<PlainPublish<'a>> {
+        match frame(buffer, self.max_packet_bytes) {
+            Framed::Whole(length) => plain_publish::read(&buffer[..length], self.v5),
+            _ => None,
+        }
+    }
+
+    /// The client was heard: its keep-alive starts anew.
+    pub(crate) fn heard(&mut self) {
+        if let Some(keep_alive) = self.keep_alive.filter(|_| self.silent_until.is_some()) {
+            self.silent_until = Some(Instant::now() + keep_alive);
+        }
+    }
+
+    /// Acknowledges a plain QoS 1 publish. Both versions write it alike.
+    pub(crate) fn acknowledge_plain(&mut self, packet_id: u16) {
+        self.out.extend_from_slice(&[0x40, 2]);
+        self.out.extend_from_slice(&packet_id.to_be_bytes());
     }
 
     /// Takes one packet off the front of `buffer`.
@@ -206,7 +233,9 @@ impl Codec {
                     kind: TimerKind::PingreqRecv,
                     duration_ms,
                 } => {
-                    self.silent_until = Some(Instant::now() + Duration::from_millis(duration_ms));
+                    let keep_alive = Duration::from_millis(duration_ms);
+                    self.keep_alive = Some(keep_alive);
+                    self.silent_until = Some(Instant::now() + keep_alive);
                 }
                 Event::RequestTimerCancel(TimerKind::PingreqRecv) => self.silent_until = None,
                 Event::RequestClose => self.closing = true,

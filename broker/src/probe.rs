@@ -29,6 +29,7 @@ pub fn probe(bytes: &[u8]) -> usize {
     }
     let mut understood = 0;
     while !buffer.is_empty() && !codec.closing && codec.fault.is_none() {
+        std::hint::black_box(codec.plain_publish(&buffer));
         match codec.next(&mut buffer) {
             Next::Packet(packet) => {
                 understood += 1;

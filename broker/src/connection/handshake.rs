@@ -383,6 +383,7 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
         writer: hub.journal.writer(),
         pending: std::collections::VecDeque::new(),
         blocked: None,
+        stalled: false,
         bucket: Bucket::new(hub.options.limits.publishes_per_second, std::time::Instant::now()),
         throttled: false,
         expiry_s: u64::from(expiry_s),
