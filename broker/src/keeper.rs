@@ -94,11 +94,11 @@ pub(crate) fn restore(hub: &Hub, sessions: Vec<SavedSession>) {
             continue;
         };
         hub.registry
-            .restore(saved.client_id.clone(), revive(hub, saved, member));
+            .restore(saved.client_id.clone(), revive(hub, saved, &member));
     }
 }
 
-fn revive(hub: &Hub, saved: SavedSession, member: Arc<Member>) -> Parked {
+fn revive(hub: &Hub, saved: SavedSession, member: &Arc<Member>) -> Parked {
     let mailbox = Mailbox::new(
         hub.options.limits.queued_bytes_per_subscriber,
         hub.dropped.clone(),

@@ -151,10 +151,10 @@ impl Broker {
         let listener = TcpListener::bind(listen).await.map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let links = tokio::task::spawn_blocking(fanout::start_router).await;
-        let links = links.map_err(|_| BrokerError::Panicked)??;
+        let links = links.map_err(BrokerError::Start)??;
         let opened =
             tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
-        let hub = Arc::new(opened.map_err(|_| BrokerError::Panicked)??);
+        let hub = Arc::new(opened.map_err(BrokerError::Start)??);
         Ok(Broker {
             hub,
             listener,
@@ -270,7 +270,7 @@ async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
             () = tokio::time::sleep(SWEEP) => hub.sweep().await,
         }
         round = round.wrapping_add(1);
-        if round % PURGE_EVERY == 0 {
+        if round.is_multiple_of(PURGE_EVERY) {
             hub.fanout.purge_retained(hub.clock.now().0);
         }
     }

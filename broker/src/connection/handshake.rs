@@ -20,7 +20,7 @@ use super::{Claim, Connection, Io};
 use crate::{
     access::valid_topic,
     codec::{
-        Codec, Fault,
+        Codec, Fault, Next,
         connect_fixup::{First, connect_fixup},
     },
     hub::Hub,
@@ -67,7 +67,7 @@ where
             First::TooLarge => return Err(Some((RefusalReason::PacketTooLarge, "the CONNECT is too large"))),
         }
         return match codec.next(&mut io.buffer) {
-            Some(packet) if codec.fault.is_none() => Ok(packet),
+            Next::Packet(packet) if codec.fault.is_none() => Ok(*packet),
             _ if codec.fault == Some(Fault::TooLarge) => {
                 Err(Some((RefusalReason::PacketTooLarge, "the CONNECT is too large")))
             }
@@ -383,6 +383,7 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
         writer: hub.journal.writer(),
         pending: std::collections::VecDeque::new(),
         blocked: None,
+        stalled: false,
         bucket: Bucket::new(hub.options.limits.publishes_per_second, std::time::Instant::now()),
         throttled: false,
         expiry_s: u64::from(expiry_s),

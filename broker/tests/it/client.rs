@@ -41,6 +41,16 @@ pub(crate) struct Received {
 }
 
 #[derive(Debug, Clone)]
+pub(crate) struct Will {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// The raw property block (version 5), without its length.
+    pub(crate) properties: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Connect {
     pub(crate) v5: bool,
     pub(crate) client_id: String,
@@ -48,8 +58,7 @@ pub(crate) struct Connect {
     pub(crate) secret: Option<Vec<u8>>,
     pub(crate) clean: bool,
     pub(crate) keep_alive: u16,
-    /// Topic, payload, QoS, retain, properties (version 5).
-    pub(crate) will: Option<(String, Vec<u8>, u8, bool, Vec<u8>)>,
+    pub(crate) will: Option<Will>,
     /// The raw property block (version 5), without its length.
     pub(crate) properties: Vec<u8>,
 }
@@ -84,14 +93,28 @@ impl Connect {
         self
     }
     pub(crate) fn will(mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Connect {
-        self.will = Some((topic.into(), payload.as_bytes().to_vec(), qos, retain, vec![]));
+        let (topic, payload) = (topic.into(), payload.as_bytes().to_vec());
+        self.will = Some(Will {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties: vec![],
+        });
         self
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut flags = u8::from(self.clean) << 1;
         let mut rest = text(&self.client_id);
-        if let Some((topic, payload, qos, retain, properties)) = &self.will {
+        if let Some(Will {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+        }) = &self.will
+        {
             flags |= 4 | qos << 3 | u8::from(*retain) << 5;
             if self.v5 {
                 rest.extend(block(properties));
@@ -272,7 +295,9 @@ impl Client {
         qos: u8,
         retain: bool,
     ) -> (Vec<u8>, u16) {
-        self.publish_with(topic, payload, qos, retain, &[])
+        let (mut bytes, id) = self.publish_with(topic, payload, qos, &[]);
+        bytes[0] |= u8::from(retain);
+        (bytes, id)
     }
 
     pub(crate) fn publish_with(
@@ -280,7 +305,6 @@ impl Client {
         topic: &str,
         payload: &[u8],
         qos: u8,
-        retain: bool,
         properties: &[u8],
     ) -> (Vec<u8>, u16) {
         let id = self.fresh_id();
@@ -292,7 +316,7 @@ impl Client {
             body.extend(block(properties));
         }
         body.extend(payload);
-        (packet(0x30 | qos << 1 | u8::from(retain), &body), id)
+        (packet(0x30 | qos << 1, &body), id)
     }
 
     fn fresh_id(&mut self) -> u16 {

@@ -56,13 +56,7 @@ async fn a_message_with_properties_meets_an_old_client() {
     old.subscribe("p", 1).await;
     let mut new = rig.client(true, "new", "all").await;
     for i in 0..40 {
-        let (bytes, _) = new.publish_with(
-            "p",
-            &[i],
-            1,
-            false,
-            &[&[0x26][..], &text("k"), &text("v")].concat(),
-        );
+        let (bytes, _) = new.publish_with("p", &[i], 1, &[&[0x26][..], &text("k"), &text("v")].concat());
         new.send(&bytes).await;
         assert_eq!(new.recv().await.kind(), 4);
         assert_eq!(old.receive().await.payload, [i]);

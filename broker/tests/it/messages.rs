@@ -169,7 +169,7 @@ async fn properties_expiry_and_aliases() {
     properties.extend(text("键"));
     properties.extend(text("值"));
     properties.extend([0x23, 0, 4]);
-    let (bytes, _) = speaker.publish_with("p", b"1", 0, false, &properties);
+    let (bytes, _) = speaker.publish_with("p", b"1", 0, &properties);
     speaker.send(&bytes).await;
     assert_eq!(v3.heard().await.1, "1");
     let got = v5.receive().await;
@@ -189,11 +189,11 @@ async fn properties_expiry_and_aliases() {
         !got.properties.windows(3).any(|w| w == [0x23, 0, 4]),
         "the alias is the speaker's own"
     );
-    let (bytes, _) = speaker.publish_with("", b"2", 0, false, &[0x23, 0, 4]);
+    let (bytes, _) = speaker.publish_with("", b"2", 0, &[0x23, 0, 4]);
     speaker.send(&bytes).await;
     assert_eq!(v5.heard().await, ("p".into(), "2".into()));
     // An alias beyond the maximum.
-    let (bytes, _) = speaker.publish_with("p", b"3", 0, false, &[0x23, 0xff, 0xff]);
+    let (bytes, _) = speaker.publish_with("p", b"3", 0, &[0x23, 0xff, 0xff]);
     speaker.send(&bytes).await;
     let last = speaker.closed().await;
     assert_eq!((last[0].head, last[0].body[0]), (0xe0, 0x94));
@@ -209,7 +209,7 @@ async fn an_expired_message_is_not_delivered() {
     away.disconnect().await;
     let mut speaker = rig.client(true, "speaker", "all").await;
     for (payload, seconds) in [(b"short", 5u8), (b"long.", 60)] {
-        let (bytes, _) = speaker.publish_with("e", payload, 1, true, &[0x02, 0, 0, 0, seconds]);
+        let (bytes, _) = speaker.publish_with("e", payload, 1, &[0x02, 0, 0, 0, seconds]);
         speaker.send(&bytes).await;
         assert_eq!(speaker.recv().await.kind(), 4);
     }

@@ -132,12 +132,25 @@ impl Rig {
     }
 
     /// Stops, and starts again on the same directory.
-    pub(crate) async fn restart(mut self) -> Rig {
+    pub(crate) async fn restart(self) -> Rig {
+        self.restart_after(|_| {}).await
+    }
+
+    /// Stops, does something to the broker's own directory, and starts again.
+    pub(crate) async fn restart_after(mut self, meddle: impl FnOnce(&std::path::Path)) -> Rig {
         self.stop().await.unwrap();
         let (dir, limits, clock) = (self.dir.clone(), self.limits.clone(), self.clock.clone());
         // The journal is free once its last user is gone.
         drop(self);
+        meddle(&dir.path().join("broker"));
         Rig::open(dir, limits, clock).await
+    }
+
+    /// A broker on a copy of this one's directory as it stands now: what a crash at this moment would leave.
+    pub(crate) async fn crashed(&self) -> Rig {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        copy(self.dir.path(), dir.path());
+        Rig::open(dir, self.limits.clone(), self.clock.clone()).await
     }
 
     /// A signed-in client; `id` is its client identifier.
@@ -178,6 +191,19 @@ impl Rig {
                         )
                     }),
             );
+        }
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
         }
     }
 }
