@@ -30,6 +30,8 @@ use crate::{
 
 /// Facilities on one page of the list.
 const PER_PAGE: usize = 200;
+/// Open cases shown on a facility's page.
+const OPEN_CASES: u32 = 100;
 /// Past cases shown on a facility's page.
 const PAST_CASES: u32 = 20;
 
@@ -198,18 +200,14 @@ pub(crate) async fn show(
         directory: &directory,
         rules: &rules,
     };
-    let open = cases(
-        &app,
-        &teller,
-        &facility,
-        vec![CaseState::Open, CaseState::Acknowledged],
-        100,
-    )
-    .await?;
-    let past = cases(&app, &teller, &facility, vec![CaseState::Closed], PAST_CASES).await?;
+    let (open, past) = case_lists(&app, &teller, &facility).await?;
     let about = &entry.facility;
     let name = locale.facility(about).to_owned();
-    let path = format!("/facilities/{facility}");
+    let chart_of = chosen.map(|i| chart_href(&now, i, range.0)).unwrap_or_default();
+    let path = format!(
+        "/facilities/{facility}{}",
+        chart_of.trim_end_matches("#chart-card")
+    );
     let page = Page::new(&app, &visitor, Nav::Facilities, name.clone(), &path)
         .following(&format!("page=facility&facility={facility}"));
     let view = FacilityPage {
@@ -227,16 +225,8 @@ pub(crate) async fn show(
         chart,
         ranges: ranges(&locale, &now, chosen, range.0),
         chart_points: chart_points(&locale, &now, chosen, range.0),
-        open: CaseList {
-            l: locale.l,
-            cases: open,
-            none: fl!(locale.l, "cases-none-open"),
-        },
-        past: CaseList {
-            l: locale.l,
-            cases: past,
-            none: fl!(locale.l, "cases-none-past"),
-        },
+        open,
+        past,
     };
     view.page.answer(view.render())
 }
@@ -254,6 +244,27 @@ fn describe(locale: &Locale, facility: &domain::Facility) -> String {
             beds = beds
         )
     }
+}
+
+/// The facility's open cases, and those that are past.
+async fn case_lists(
+    app: &App,
+    teller: &CaseTeller<'_>,
+    facility: &FacilityId,
+) -> Result<(CaseList, CaseList), Failure> {
+    let l = teller.locale.l;
+    let not_closed = vec![CaseState::Open, CaseState::Acknowledged];
+    let open = CaseList {
+        l,
+        cases: cases(app, teller, facility, not_closed, OPEN_CASES).await?,
+        none: fl!(l, "cases-none-open"),
+    };
+    let past = CaseList {
+        l,
+        cases: cases(app, teller, facility, vec![CaseState::Closed], PAST_CASES).await?,
+        none: fl!(l, "cases-none-past"),
+    };
+    Ok((open, past))
 }
 
 async fn cases(

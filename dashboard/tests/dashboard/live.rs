@@ -114,6 +114,34 @@ async fn a_page_is_told_everything_then_what_changes() {
 }
 
 #[tokio::test]
+async fn there_are_only_so_many_seats() {
+    let (stage, router) = two_kitchens().await;
+    let ask = || {
+        let request = Request::get("/live?page=plain")
+            .header("host", "localhost")
+            .body(Body::empty())
+            .unwrap();
+        router.clone().oneshot(request)
+    };
+    let mut seats = Vec::new();
+    for _ in 0..2_000 {
+        seats.push(ask().await.unwrap());
+    }
+    let refused = ask().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"5".parse().unwrap())
+    );
+    seats.pop();
+    assert_eq!(
+        ask().await.unwrap().status().as_u16(),
+        200,
+        "who leaves makes room"
+    );
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn a_changed_case_is_told_at_once() {
     let (stage, router, stop, mut tasks) = running().await;
     let mut overview = Stream::open(&router, "/live?page=overview&lang=en").await;
