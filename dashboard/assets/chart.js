@@ -92,7 +92,7 @@
         cursor: { points: { size: 7 }, drag: { x: true, y: false } },
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
-          { ...axis, size: Math.round(size * 2.4), values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
+          { ...axis, size: Math.round(size * 2.4), space: size * 5, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
           { ...axis, size: Math.round(size * 4.3), values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
         ],
         series,

@@ -21,6 +21,7 @@ use crate::{
     view::{
         case::{CaseList, CaseTeller},
         chart::{Chart, ChartLine, ChartRequest},
+        facility::FacilityHead,
         page::{Nav, Page},
         point::Points,
         tile::Tile,
@@ -156,13 +157,7 @@ struct FacilityPage {
     page: Page,
     id: String,
     name: String,
-    about: String,
-    address: String,
-    tone: &'static str,
-    state: String,
-    reporting: usize,
-    breaches: usize,
-    point_count: usize,
+    head: FacilityHead,
     points: Points,
     chart: Chart,
     ranges: Vec<Choice>,
@@ -201,8 +196,7 @@ pub(crate) async fn show(
         rules: &rules,
     };
     let (open, past) = case_lists(&app, &teller, &facility).await?;
-    let about = &entry.facility;
-    let name = locale.facility(about).to_owned();
+    let name = locale.facility(&entry.facility).to_owned();
     let chart_of = chosen.map(|i| chart_href(&now, i, range.0)).unwrap_or_default();
     let path = format!(
         "/facilities/{facility}{}",
@@ -214,13 +208,7 @@ pub(crate) async fn show(
         page,
         id: facility.to_string(),
         name,
-        about: describe(&locale, about),
-        address: about.address.clone(),
-        tone: now.worst.tone(),
-        state: locale.state(now.worst),
-        reporting: now.reporting(),
-        breaches: now.in_breach(),
-        point_count: now.points.len(),
+        head: FacilityHead::new(&locale, &now),
         points: Points::new(&locale, &now),
         chart,
         ranges: ranges(&locale, &now, chosen, range.0),
@@ -229,21 +217,6 @@ pub(crate) async fn show(
         past,
     };
     view.page.answer(view.render())
-}
-
-fn describe(locale: &Locale, facility: &domain::Facility) -> String {
-    let (kind, people, beds) = (locale.kind(facility.kind), facility.people_served, facility.beds);
-    if beds == 0 {
-        fl!(locale.l, "facility-about-canteen", kind = kind, people = people)
-    } else {
-        fl!(
-            locale.l,
-            "facility-about",
-            kind = kind,
-            people = people,
-            beds = beds
-        )
-    }
 }
 
 /// The facility's open cases, and those that are past.

@@ -80,6 +80,7 @@ async fn a_page_is_told_everything_then_what_changes() {
     overview.until("id=\"f-binhe-01\"").await;
     overview.until("id=\"kpis\"").await;
     let mut facility = Stream::open(&router, "/live?page=facility&facility=binhe-01&lang=zh-CN").await;
+    facility.until("id=\"facility-head\"").await;
     facility.until("id=\"points\"").await;
     let mut device = Stream::open(
         &router,
