@@ -75,7 +75,8 @@
     }
 
     options() {
-      const font = "12px " + getComputedStyle(document.body).fontFamily, span = this.range[1] - this.range[0];
+      const text = getComputedStyle(document.body), size = Math.round(parseFloat(text.fontSize) * 0.8);
+      const font = `${size}px ${text.fontFamily}`, span = this.range[1] - this.range[0];
       const axis = { stroke: colour("--mute"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font };
       const alone = this.plan.lines.length === 1, series = [{}], bands = [];
       this.plan.lines.forEach((line, i) => {
@@ -91,8 +92,8 @@
         cursor: { points: { size: 7 }, drag: { x: true, y: false } },
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
-          { ...axis, size: 30, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
-          { ...axis, size: 52, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
+          { ...axis, size: Math.round(size * 2.4), space: size * 5, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
+          { ...axis, size: Math.round(size * 4.3), values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
         ],
         series,
         hooks: {

@@ -3,6 +3,7 @@
 pub(crate) mod case;
 pub(crate) mod chart;
 pub(crate) mod device;
+pub(crate) mod facility;
 pub(crate) mod kpis;
 pub(crate) mod page;
 pub(crate) mod point;

@@ -15,6 +15,7 @@ use crate::{
     picture::FacilityNow,
     view::{
         case::CaseTeller,
+        facility::FacilityHead,
         kpis::{Figures, Kpis},
         point::Points,
         tile::Tile,
@@ -74,9 +75,11 @@ pub(super) fn queue(app: &App, directory: &Directory, cases: &[Case]) -> Option<
     })
 }
 
-pub(super) fn points(app: &App, facility: &FacilityNow) -> Option<Said> {
+pub(super) fn facility(app: &App, facility: &FacilityNow) -> Option<Said> {
     in_every_language(app, |locale| {
-        Ok(partial("points", &Points::new(locale, facility).render()?))
+        let head = partial("facility-head", &FacilityHead::new(locale, facility).render()?);
+        let points = partial("points", &Points::new(locale, facility).render()?);
+        Ok(head + &points)
     })
 }
 
@@ -85,7 +88,7 @@ pub(super) fn part(app: &App, scope: &Scope, directory: &Directory, topic: &Topi
     match topic {
         Topic::Facility(id) => {
             let entry = directory.facility(scope, id)?;
-            points(app, &app.facility_now(scope, entry, &app.judgement()))
+            self::facility(app, &app.facility_now(scope, entry, &app.judgement()))
         }
         Topic::Device(facility, device) => in_every_language(app, |locale| {
             let card = pages::device::card(app, locale, scope, (facility, device));

@@ -21,6 +21,7 @@ use crate::{
     view::{
         case::{CaseList, CaseTeller},
         chart::{Chart, ChartLine, ChartRequest},
+        facility::FacilityHead,
         page::{Nav, Page},
         point::Points,
         tile::Tile,
@@ -30,6 +31,8 @@ use crate::{
 
 /// Facilities on one page of the list.
 const PER_PAGE: usize = 200;
+/// Open cases shown on a facility's page.
+const OPEN_CASES: u32 = 100;
 /// Past cases shown on a facility's page.
 const PAST_CASES: u32 = 20;
 
@@ -154,13 +157,7 @@ struct FacilityPage {
     page: Page,
     id: String,
     name: String,
-    about: String,
-    address: String,
-    tone: &'static str,
-    state: String,
-    reporting: usize,
-    breaches: usize,
-    point_count: usize,
+    head: FacilityHead,
     points: Points,
     chart: Chart,
     ranges: Vec<Choice>,
@@ -198,62 +195,49 @@ pub(crate) async fn show(
         directory: &directory,
         rules: &rules,
     };
-    let open = cases(
-        &app,
-        &teller,
-        &facility,
-        vec![CaseState::Open, CaseState::Acknowledged],
-        100,
-    )
-    .await?;
-    let past = cases(&app, &teller, &facility, vec![CaseState::Closed], PAST_CASES).await?;
-    let about = &entry.facility;
-    let name = locale.facility(about).to_owned();
-    let path = format!("/facilities/{facility}");
+    let (open, past) = case_lists(&app, &teller, &facility).await?;
+    let name = locale.facility(&entry.facility).to_owned();
+    let chart_of = chosen.map(|i| chart_href(&now, i, range.0)).unwrap_or_default();
+    let path = format!(
+        "/facilities/{facility}{}",
+        chart_of.trim_end_matches("#chart-card")
+    );
     let page = Page::new(&app, &visitor, Nav::Facilities, name.clone(), &path)
         .following(&format!("page=facility&facility={facility}"));
     let view = FacilityPage {
         page,
         id: facility.to_string(),
         name,
-        about: describe(&locale, about),
-        address: about.address.clone(),
-        tone: now.worst.tone(),
-        state: locale.state(now.worst),
-        reporting: now.reporting(),
-        breaches: now.in_breach(),
-        point_count: now.points.len(),
+        head: FacilityHead::new(&locale, &now),
         points: Points::new(&locale, &now),
         chart,
         ranges: ranges(&locale, &now, chosen, range.0),
         chart_points: chart_points(&locale, &now, chosen, range.0),
-        open: CaseList {
-            l: locale.l,
-            cases: open,
-            none: fl!(locale.l, "cases-none-open"),
-        },
-        past: CaseList {
-            l: locale.l,
-            cases: past,
-            none: fl!(locale.l, "cases-none-past"),
-        },
+        open,
+        past,
     };
     view.page.answer(view.render())
 }
 
-fn describe(locale: &Locale, facility: &domain::Facility) -> String {
-    let (kind, people, beds) = (locale.kind(facility.kind), facility.people_served, facility.beds);
-    if beds == 0 {
-        fl!(locale.l, "facility-about-canteen", kind = kind, people = people)
-    } else {
-        fl!(
-            locale.l,
-            "facility-about",
-            kind = kind,
-            people = people,
-            beds = beds
-        )
-    }
+/// The facility's open cases, and those that are past.
+async fn case_lists(
+    app: &App,
+    teller: &CaseTeller<'_>,
+    facility: &FacilityId,
+) -> Result<(CaseList, CaseList), Failure> {
+    let l = teller.locale.l;
+    let not_closed = vec![CaseState::Open, CaseState::Acknowledged];
+    let open = CaseList {
+        l,
+        cases: cases(app, teller, facility, not_closed, OPEN_CASES).await?,
+        none: fl!(l, "cases-none-open"),
+    };
+    let past = CaseList {
+        l,
+        cases: cases(app, teller, facility, vec![CaseState::Closed], PAST_CASES).await?,
+        none: fl!(l, "cases-none-past"),
+    };
+    Ok((open, past))
 }
 
 async fn cases(

@@ -74,6 +74,12 @@ impl Page {
         self
     }
 
+    /// This page in the other language.
+    pub(crate) fn other_language(&self) -> String {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        format!("{}{joint}lang={}", self.path, self.lang.other().tag())
+    }
+
     pub(crate) fn is(&self, nav: &str) -> bool {
         matches!(
             (self.nav, nav),

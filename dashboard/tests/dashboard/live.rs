@@ -80,6 +80,7 @@ async fn a_page_is_told_everything_then_what_changes() {
     overview.until("id=\"f-binhe-01\"").await;
     overview.until("id=\"kpis\"").await;
     let mut facility = Stream::open(&router, "/live?page=facility&facility=binhe-01&lang=zh-CN").await;
+    facility.until("id=\"facility-head\"").await;
     facility.until("id=\"points\"").await;
     let mut device = Stream::open(
         &router,
@@ -109,6 +110,34 @@ async fn a_page_is_told_everything_then_what_changes() {
     assert_eq!(
         get(&router, "/api/v1/stats").await.json()["viewers"].as_u64(),
         Some(0)
+    );
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_seats() {
+    let (stage, router) = two_kitchens().await;
+    let ask = || {
+        let request = Request::get("/live?page=plain")
+            .header("host", "localhost")
+            .body(Body::empty())
+            .unwrap();
+        router.clone().oneshot(request)
+    };
+    let mut seats = Vec::new();
+    for _ in 0..2_000 {
+        seats.push(ask().await.unwrap());
+    }
+    let refused = ask().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["retry-after"]),
+        (503, &"5".parse().unwrap())
+    );
+    seats.pop();
+    assert_eq!(
+        ask().await.unwrap().status().as_u16(),
+        200,
+        "who leaves makes room"
     );
     stage.finish().await;
 }
