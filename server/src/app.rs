@@ -338,7 +338,10 @@ impl DataFolder {
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data folder {}; set data_dir", dir.display()))?;
         let lock = DataLock::take(dir)?;
-        Ok(DataFolder { records: open_records(dir, clock).await?, lock })
+        Ok(DataFolder {
+            records: open_records(dir, clock).await?,
+            lock,
+        })
     }
 }
 

@@ -116,23 +116,13 @@ impl TestApp {
     /// Starts a product with a simulated district of `facilities` that publishes over real MQTT: two days
     /// of past, then live, with its scripted incidents.
     pub async fn start_district(facilities: usize) -> anyhow::Result<TestApp> {
-        let mut app = Self::start().await?;
+        let dir = tempfile::tempdir().context("no temporary folder")?;
+        let path = dir.path().to_owned();
+        seed(&path).await?;
         let district = simulator::district(SEED, facilities);
-        let mut secrets = HashMap::new();
-        let mut identities = Vec::new();
-        for device in &district.devices {
-            let identity = identity_of(&device.facility, &device.device)?;
-            secrets.insert(identity.name.clone(), SECRET.to_owned());
-            identities.push(identity);
-        }
-        for region in &district.regions {
-            app.records.put_region(region).await?;
-        }
-        for facility in &district.facilities {
-            app.records.put_facility(facility).await?;
-        }
-        app.records.put_points(&district.points).await?;
-        app.records.put_identities(&identities).await?;
+        let secrets = seed_district(&path, &district).await?;
+        let mut app = Self::open(&path, "", ANY_PORT).await?;
+        app.dir = Some(dir);
         let now = Clock::system().now();
         let scenario = simulator::Scenario {
             history_from: Some(now - 48 * 3_600_000),
@@ -303,6 +293,31 @@ pub async fn seed(path: &Path) -> anyhow::Result<()> {
     records.put_identities(&identities).await?;
     records.close().await;
     Ok(())
+}
+
+/// Writes a simulated district into the record store of a data folder; answers with its devices' secrets.
+async fn seed_district(
+    path: &Path,
+    district: &simulator::District,
+) -> anyhow::Result<HashMap<IdentityName, String>> {
+    let records = Records::open(&path.join("records.db"), Clock::system()).await?;
+    let mut secrets = HashMap::new();
+    let mut identities = Vec::new();
+    for device in &district.devices {
+        let identity = identity_of(&device.facility, &device.device)?;
+        secrets.insert(identity.name.clone(), SECRET.to_owned());
+        identities.push(identity);
+    }
+    for region in &district.regions {
+        records.put_region(region).await?;
+    }
+    for facility in &district.facilities {
+        records.put_facility(facility).await?;
+    }
+    records.put_points(&district.points).await?;
+    records.put_identities(&identities).await?;
+    records.close().await;
+    Ok(secrets)
 }
 
 /// Asks again and again until the answer is yes; fails after [`PATIENCE`].

@@ -7,9 +7,9 @@ use store::Records;
 
 use crate::{
     app::open_records,
-    config::Config,
     cli::{ConfigArgs, DeviceAddArgs, DeviceRevokeArgs},
     commands::{block_on, load, say},
+    config::Config,
     directory::new_secret,
 };
 
@@ -17,7 +17,10 @@ use crate::{
 async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Records> {
     let dir = &config.data_dir.0;
     if !dir.join("records.db").exists() {
-        bail!("there are no records in {} yet; read facilities in first with `sunshine import`", dir.display());
+        bail!(
+            "there are no records in {} yet; read facilities in first with `sunshine import`",
+            dir.display()
+        );
     }
     open_records(dir, clock).await
 }

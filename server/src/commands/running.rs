@@ -73,14 +73,23 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
             &args.data_dir.display().to_string(),
             "nothing to do: the district signs itself in",
         )?;
-        let running = simulator.run(stop.child_token());
-        let (served, simulated) = tokio::join!(app.run(stop.clone()), async {
-            let ended = running.await;
+        // The devices say goodbye before their broker goes; a broker that fails takes them with it.
+        let serving = CancellationToken::new();
+        let served = async {
+            let ended = app.run(serving.clone()).await;
+            stop.cancel();
+            ended
+        };
+        let simulated = async {
+            let ended = simulator.run(stop.clone()).await;
             if let Err(e) = &ended {
                 error!("The simulated district stopped: {e:#}");
             }
+            stop.cancelled().await;
+            serving.cancel();
             ended
-        });
+        };
+        let (served, simulated) = tokio::join!(served, simulated);
         served.and(simulated)
     })
 }
