@@ -299,7 +299,19 @@ impl Fanout {
             }
         }
         for (filter, candidates) in groups {
-            deal(feed, message, &filter, &candidates);
+            if !deal(feed, message, &filter, &candidates) {
+                // The only members that it was meant for have just left; a later one takes their place.
+                let qos = message.qos;
+                let share = Some(filter);
+                let (message, subscription_ids) = (message.clone(), Vec::new());
+                self.deal_again(vec![Outgoing {
+                    message,
+                    qos,
+                    retain: false,
+                    subscription_ids,
+                    share,
+                }]);
+            }
         }
     }
 
@@ -321,8 +333,7 @@ impl Fanout {
                     .filter(|(_, s)| s.filter == filter)
                     .map(|(m, s)| (m, s.qos, s.id))
                     .collect();
-                if !candidates.is_empty() {
-                    deal(feed, &item.message, &filter, &candidates);
+                if deal(feed, &item.message, &filter, &candidates) {
                     break;
                 }
             }
@@ -331,8 +342,11 @@ impl Fanout {
 }
 
 /// Gives a message to one member of a shared subscription: the next one that is there and has room, else the next
-/// that is there, else the next.
-fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) {
+/// that is there, else the next. False when every one has left.
+fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) -> bool {
+    if candidates.is_empty() {
+        return false;
+    }
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
     let mut order: Vec<usize> = (0..candidates.len())
         .map(|i| (turn + i) % candidates.len())
@@ -350,9 +364,10 @@ fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Ca
             share: Some(filter.clone()),
         });
         if taken {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// The in-process links to the router: one that publishes, one per feed that listens.
