@@ -315,6 +315,22 @@ impl Fanout {
         }
     }
 
+    /// Since when the group of the shared subscription `filter` hears messages, if it has a member. A new member hears
+    /// them from there on as well, so that what is on its way to one that leaves has somewhere to go.
+    pub(crate) fn group_since(&self, filter: &str, keys: &[FeedKey]) -> Option<u64> {
+        let since = |key: &FeedKey| {
+            let feed = &self.feeds[usize::from(*key)];
+            let members = feed
+                .subscribers
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let of_group = |m: &Arc<Subscriber>| m.subscriptions().into_iter().find(|s| &*s.filter == filter);
+            members.iter().filter_map(of_group).map(|s| s.since).min()
+        };
+        keys.iter().filter_map(since).min()
+    }
+
     /// Deals messages that a leaving member of a shared subscription has not taken to the others.
     pub(crate) fn deal_again(&self, items: Vec<Outgoing>) {
         for item in items {
