@@ -38,7 +38,7 @@ use crate::{
     hub::Hub,
     identities::Member,
     limits::Bucket,
-    registry::{Kick, Parked},
+    registry::{Kick, Parked, Released},
     session::{Session, Will},
 };
 
@@ -82,13 +82,10 @@ struct Claim {
 
 impl Claim {
     /// Gives the identifier back, and parks the session under it.
-    fn settle(mut self, park: Option<Parked>) {
+    fn settle(mut self, park: Option<Parked>) -> Released {
         self.settled = true;
-        drop(
-            self.hub
-                .registry
-                .release(&self.client_id, self.serial, &self.name, park),
-        );
+        let registry = &self.hub.registry;
+        registry.release(&self.client_id, self.serial, &self.name, park)
     }
 }
 
@@ -158,7 +155,7 @@ where
     };
     drop(first);
     let how = connection.run(&mut io, &mut kick).await;
-    let mut codec = connection.end(how).await;
+    let mut codec = connection.end(how, kick).await;
     farewell(&mut io, &mut codec).await;
 }
 

@@ -299,8 +299,36 @@ impl Fanout {
             }
         }
         for (filter, candidates) in groups {
-            deal(feed, message, &filter, &candidates);
+            if !deal(feed, message, &filter, &candidates) {
+                // The only members that it was meant for have just left; a later one takes their place.
+                let qos = message.qos;
+                let share = Some(filter);
+                let (message, subscription_ids) = (message.clone(), Vec::new());
+                self.deal_again(vec![Outgoing {
+                    message,
+                    qos,
+                    retain: false,
+                    subscription_ids,
+                    share,
+                }]);
+            }
         }
+    }
+
+    /// Since when the group of the shared subscription `filter` hears messages, if it has a member. A new member hears
+    /// them from there on as well, so that what is on its way to one that leaves has somewhere to go.
+    pub(crate) fn group_since(&self, filter: &str, keys: &[FeedKey]) -> Option<u64> {
+        let since = |key: &FeedKey| {
+            let feed = &self.feeds[usize::from(*key)];
+            let members = feed
+                .subscribers
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let of_group = |m: &Arc<Subscriber>| m.subscriptions().into_iter().find(|s| &*s.filter == filter);
+            members.iter().filter_map(of_group).map(|s| s.since).min()
+        };
+        keys.iter().filter_map(since).min()
     }
 
     /// Deals messages that a leaving member of a shared subscription has not taken to the others.
@@ -321,8 +349,7 @@ impl Fanout {
                     .filter(|(_, s)| s.filter == filter)
                     .map(|(m, s)| (m, s.qos, s.id))
                     .collect();
-                if !candidates.is_empty() {
-                    deal(feed, &item.message, &filter, &candidates);
+                if deal(feed, &item.message, &filter, &candidates) {
                     break;
                 }
             }
@@ -331,8 +358,11 @@ impl Fanout {
 }
 
 /// Gives a message to one member of a shared subscription: the next one that is there and has room, else the next
-/// that is there, else the next.
-fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) {
+/// that is there, else the next. False when every one has left.
+fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) -> bool {
+    if candidates.is_empty() {
+        return false;
+    }
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
     let mut order: Vec<usize> = (0..candidates.len())
         .map(|i| (turn + i) % candidates.len())
@@ -350,9 +380,10 @@ fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Ca
             share: Some(filter.clone()),
         });
         if taken {
-            return;
+            return true;
         }
     }
+    false
 }
 
 /// The in-process links to the router: one that publishes, one per feed that listens.

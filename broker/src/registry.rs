@@ -67,6 +67,15 @@ pub(crate) struct Registry {
     max_parked: usize,
 }
 
+/// What did not stay when a claim ended.
+#[derive(Default)]
+pub(crate) struct Released {
+    /// The session that was to be parked: another connection holds the identifier, and asks for it.
+    pub(crate) claimed: Option<Parked>,
+    /// A session that had to make room.
+    pub(crate) evicted: Option<Parked>,
+}
+
 /// What the sweep found to do.
 #[derive(Default)]
 pub(crate) struct Due {
@@ -125,14 +134,14 @@ impl Registry {
     }
 
     /// Ends a claim: parks the session, or frees the identifier. Nothing but the seat is given up when another
-    /// connection has taken the identifier over in the meantime. Sessions that had to go are returned.
+    /// connection has taken the identifier over in the meantime. The session is returned then.
     pub(crate) fn release(
         &self,
         client_id: &str,
         serial: u64,
         name: &IdentityName,
         park: Option<Parked>,
-    ) -> Vec<Parked> {
+    ) -> Released {
         let mut state = self.lock();
         if let Entry::Occupied(mut seats) = state.seats.entry(name.clone()) {
             *seats.get_mut() -= 1;
@@ -140,19 +149,19 @@ impl Registry {
                 seats.remove();
             }
         }
-        let mut gone = Vec::new();
+        let mut released = Released::default();
         let mine = matches!(state.slots.get(client_id), Some(Slot::Live(live)) if live.serial == serial);
         match (mine, park) {
             (true, Some(parked)) => {
                 state.slots.insert(client_id.to_owned(), Slot::Parked(parked));
-                gone.extend(evict(&mut state.slots, self.max_parked));
+                released.evicted = evict(&mut state.slots, self.max_parked);
             }
             (true, None) => {
                 state.slots.remove(client_id);
             }
-            (false, parked) => gone.extend(parked),
+            (false, parked) => released.claimed = parked,
         }
-        gone
+        released
     }
 
     /// Puts back a session from disk.

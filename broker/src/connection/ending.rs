@@ -1,9 +1,16 @@
 //! What becomes of the session and the will when a connection ends.
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
-use super::Connection;
-use crate::{codec::Codec, registry::Parked, session::Session};
+use super::{Connection, handshake::HANDOVER};
+use crate::{
+    codec::Codec,
+    registry::{Kick, Parked, Released},
+    session::Session,
+};
 
 /// How a connection ended.
 pub(super) enum End {
@@ -20,7 +27,7 @@ pub(super) enum End {
 impl Connection {
     /// Parks, hands over or drops the session, and publishes the will if it is due. The codec still holds the last
     /// bytes for the client.
-    pub(super) async fn end(mut self, how: End) -> Codec {
+    pub(super) async fn end(mut self, how: End, kick: mpsc::Receiver<Kick>) -> Codec {
         let session = &mut self.session;
         session.subscriber.mailbox.set_connected(false);
         (session.stored, session.handled) = self.codec.save();
@@ -59,10 +66,33 @@ impl Connection {
             }
             _ => drop(self.session),
         }
-        self.claim.settle(park);
+        let Released { claimed, evicted } = self.claim.settle(park);
+        drop(evicted);
+        if let Some(parked) = claimed {
+            hand_over(parked, kick).await;
+        }
         if keep {
             self.hub.keeper.touch();
         }
         self.codec
+    }
+}
+
+/// The same client came again while this connection was ending: its request for the session is in the channel, or
+/// about to be.
+async fn hand_over(parked: Parked, mut kick: mpsc::Receiver<Kick>) {
+    let asked = timeout(HANDOVER, async {
+        loop {
+            match kick.recv().await {
+                Some(Kick::Takeover(reply)) => return Some(reply),
+                Some(Kick::Shutdown) => {}
+                Some(Kick::Revoked) | None => return None,
+            }
+        }
+    });
+    if let Ok(Some(reply)) = asked.await
+        && reply.send(Some(parked.session)).is_err()
+    {
+        tracing::debug!("A client that took its session over is gone already.");
     }
 }

@@ -40,7 +40,7 @@ const MAX_CLIENT_ID_BYTES: usize = 256;
 /// Topic aliases that a client may use towards us.
 const TOPIC_ALIASES: u16 = 16;
 /// How long a new connection waits for the old one of the same client to hand the session over.
-const HANDOVER: Duration = Duration::from_secs(5);
+pub(super) const HANDOVER: Duration = Duration::from_secs(5);
 
 /// Reads until the first whole packet is there. `Err` with nothing to record when the client just went away.
 pub(super) async fn first_packet<R, W>(

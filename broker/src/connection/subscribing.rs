@@ -90,7 +90,15 @@ impl Connection {
         if !known && subscriber.count() >= self.hub.options.limits.subscriptions_per_session {
             return SubackReasonCode::QuotaExceeded;
         }
-        let since = self.hub.fanout.join(subscriber, &feed_key::of_filter(inner));
+        let keys = feed_key::of_filter(inner);
+        let mut since = self.hub.fanout.join(subscriber, &keys);
+        if group.is_some() {
+            since = self
+                .hub
+                .fanout
+                .group_since(filter, &keys)
+                .map_or(since, |group| group.min(since));
+        }
         subscriber.add(Subscription {
             filter: filter.into(),
             qos: options.qos() as u8,

@@ -265,3 +265,25 @@ async fn a_damaged_state_file_does_not_keep_the_broker_down() {
     c.subscribe("r", 1).await;
     assert_eq!(c.heard().await.1, "kept");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_is_back_at_once_finds_its_session() {
+    let rig = Rig::start().await;
+    let (mut c, _) = keep(&rig, true, "c", "all").await;
+    c.subscribe("t", 1).await;
+    let mut speaker = rig.client(true, "speaker", "other").await;
+    for i in 0..100 {
+        // The old connection is just being seen to end.
+        if i % 2 == 0 {
+            c.vanish();
+        } else {
+            c.send(&[0xe0, 0]).await;
+        }
+        let (back, present) = keep(&rig, true, "c", "all").await;
+        assert!(present, "round {i}");
+        c = back;
+        speaker.publish("t", i.to_string().as_bytes(), 1, false).await;
+        assert_eq!(c.heard().await.1, i.to_string());
+        c.ping().await;
+    }
+}
