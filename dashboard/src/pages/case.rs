@@ -142,10 +142,14 @@ fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
         comment: note.comment.clone(),
         mark,
     };
+    let begun = match case.value {
+        Some(_) => fl!(locale.l, "history-since"),
+        None => fl!(locale.l, "history-silent"),
+    };
     let mut lines = vec![
         (
             case.since,
-            machine(case.since, fl!(locale.l, "history-since"), "warn"),
+            machine(case.since, begun, "warn"),
         ),
         (
             case.raised_at,
