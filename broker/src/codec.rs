@@ -4,6 +4,7 @@
 //! defect in it may cost one connection, never the process: every call that parses foreign bytes is caught.
 
 pub(crate) mod connect_fixup;
+pub(crate) mod plain_publish;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,6 +25,8 @@ use mqtt_protocol_core::mqtt::{
 };
 use tokio::time::Instant;
 
+use self::plain_publish::PlainPublish;
+
 /// Why the other side must go, as far as the codec can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -31,14 +34,87 @@ pub(crate) enum Fault {
     Protocol,
 }
 
+/// The packet identifier of a packet that a client may send with one. The protocol crate lets 0 pass, which the
+/// standard forbids and which cannot be answered.
+fn packet_id(packet: &Packet) -> Option<u16> {
+    match packet {
+        Packet::V3_1_1Publish(p) => p.packet_id(),
+        Packet::V5_0Publish(p) => p.packet_id(),
+        Packet::V3_1_1Puback(p) => Some(p.packet_id()),
+        Packet::V5_0Puback(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubrec(p) => Some(p.packet_id()),
+        Packet::V5_0Pubrec(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubrel(p) => Some(p.packet_id()),
+        Packet::V5_0Pubrel(p) => Some(p.packet_id()),
+        Packet::V3_1_1Pubcomp(p) => Some(p.packet_id()),
+        Packet::V5_0Pubcomp(p) => Some(p.packet_id()),
+        Packet::V3_1_1Subscribe(p) => Some(p.packet_id()),
+        Packet::V5_0Subscribe(p) => Some(p.packet_id()),
+        Packet::V3_1_1Unsubscribe(p) => Some(p.packet_id()),
+        Packet::V5_0Unsubscribe(p) => Some(p.packet_id()),
+        _ => None,
+    }
+}
+
+/// What [`Codec::next`] found.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A packet to act on.
+    Packet(Box<Packet>),
+    /// A packet that is dealt with: what it asked for is in `out`, or the connection is closing.
+    Handled,
+    /// The packet is not all there yet.
+    Incomplete,
+}
+
+/// Where the first packet of a buffer ends.
+enum Framed {
+    Incomplete,
+    Whole(usize),
+    /// Its length is too large, or not written as MQTT writes lengths.
+    Unbearable,
+}
+
+fn frame(buffer: &[u8], max_bytes: usize) -> Framed {
+    let (mut length, mut shift) = (0usize, 0);
+    for (at, byte) in buffer.iter().enumerate().skip(1) {
+        length |= usize::from(byte & 127) << shift;
+        shift += 7;
+        if byte & 128 == 0 {
+            let whole = at + 1 + length;
+            return match () {
+                () if whole > max_bytes => Framed::Unbearable,
+                () if whole > buffer.len() => Framed::Incomplete,
+                () => Framed::Whole(whole),
+            };
+        }
+        if shift > 21 {
+            return Framed::Unbearable;
+        }
+    }
+    Framed::Incomplete
+}
+
+/// Whether the lower half of a packet's first byte is what the standard says for its type. The protocol crate does
+/// not look at it.
+fn flags_allowed(head: u8) -> bool {
+    match head >> 4 {
+        3 => true,
+        6 | 8 | 10 => head & 15 == 2,
+        _ => head & 15 == 0,
+    }
+}
+
 /// One connection's protocol state.
 pub(crate) struct Codec {
     core: Connection<role::Server>,
+    max_packet_bytes: usize,
     pub(crate) v5: bool,
     /// What waits to be written to the socket.
     pub(crate) out: BytesMut,
     /// When the client must have been heard again.
     pub(crate) silent_until: Option<Instant>,
+    keep_alive: Option<Duration>,
     /// Packet identifiers of messages that the client is done with, since this was last emptied.
     pub(crate) released: Vec<u16>,
     /// QoS 1 and 2 messages sent and not yet done with.
@@ -60,9 +136,11 @@ impl Codec {
         core.set_auto_map_topic_alias_send(true);
         Codec {
             core,
+            max_packet_bytes: usize::try_from(max_packet_bytes).unwrap_or(usize::MAX),
             v5: false,
             out: BytesMut::new(),
             silent_until: None,
+            keep_alive: None,
             released: Vec::new(),
             unacknowledged: 0,
             closing: false,
@@ -76,27 +154,58 @@ impl Codec {
         self.undurable.insert(packet_id);
     }
 
-    /// Takes one packet off the front of `buffer`. `None` when none is complete, or when the packet needed no
-    /// answer but the protocol's own, which is then in `out`: go on while the buffer shrinks.
-    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Option<Packet> {
+    /// The packet at the front of `buffer`, if it is a PUBLISH that needs no state. Whoever acts on it takes its bytes
+    /// off and calls [`Codec::heard`].
+    pub(crate) fn plain_publish<'a>(&self, buffer: &'a [u8]) -> Option<PlainPublish<'a>> {
+        match frame(buffer, self.max_packet_bytes) {
+            Framed::Whole(length) => plain_publish::read(&buffer[..length], self.v5),
+            _ => None,
+        }
+    }
+
+    /// The client was heard: its keep-alive starts anew.
+    pub(crate) fn heard(&mut self) {
+        if let Some(keep_alive) = self.keep_alive.filter(|_| self.silent_until.is_some()) {
+            self.silent_until = Some(Instant::now() + keep_alive);
+        }
+    }
+
+    /// Acknowledges a plain QoS 1 publish. Both versions write it alike.
+    pub(crate) fn acknowledge_plain(&mut self, packet_id: u16) {
+        self.out.extend_from_slice(&[0x40, 2]);
+        self.out.extend_from_slice(&packet_id.to_be_bytes());
+    }
+
+    /// Takes one packet off the front of `buffer`.
+    pub(crate) fn next(&mut self, buffer: &mut BytesMut) -> Next {
+        let length = match frame(buffer, self.max_packet_bytes) {
+            Framed::Incomplete => return Next::Incomplete,
+            Framed::Whole(length) => length,
+            // The protocol crate finds the same and knows what to say.
+            Framed::Unbearable => buffer.len(),
+        };
+        if !flags_allowed(buffer[0]) {
+            self.disconnect(DisconnectReasonCode::MalformedPacket);
+            self.fail(Fault::Protocol);
+            return Next::Handled;
+        }
         let core = &mut self.core;
-        let bytes: &[u8] = buffer;
-        let parsed = catch_unwind(AssertUnwindSafe(|| {
-            let mut cursor = Cursor::new(bytes);
-            let events = core.recv(&mut cursor);
-            (events, usize::try_from(cursor.position()).unwrap_or(bytes.len()))
-        }));
-        match parsed {
-            Ok((events, used)) => {
-                buffer.advance(used);
-                self.apply(events)
-            }
-            Err(_) => {
-                tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
-                buffer.clear();
+        let bytes = &buffer[..length];
+        let parsed = catch_unwind(AssertUnwindSafe(|| core.recv(&mut Cursor::new(bytes))));
+        buffer.advance(length);
+        let Ok(events) = parsed else {
+            tracing::error!("The MQTT parser failed on a packet; the connection is closed.");
+            self.fail(Fault::Protocol);
+            return Next::Handled;
+        };
+        match self.apply(events) {
+            Some(packet) if packet_id(&packet) == Some(0) => {
+                self.disconnect(DisconnectReasonCode::ProtocolError);
                 self.fail(Fault::Protocol);
-                None
+                Next::Handled
             }
+            Some(packet) => Next::Packet(Box::new(packet)),
+            None => Next::Handled,
         }
     }
 
@@ -116,14 +225,17 @@ impl Codec {
                         self.out.extend_from_slice(&slice);
                     }
                 }
-                Event::NotifyPacketIdReleased(_) => {
-                    self.unacknowledged = self.unacknowledged.saturating_sub(1)
+                Event::NotifyPacketIdReleased(id) => {
+                    self.unacknowledged = self.unacknowledged.saturating_sub(1);
+                    self.released.push(id);
                 }
                 Event::RequestTimerReset {
                     kind: TimerKind::PingreqRecv,
                     duration_ms,
                 } => {
-                    self.silent_until = Some(Instant::now() + Duration::from_millis(duration_ms));
+                    let keep_alive = Duration::from_millis(duration_ms);
+                    self.keep_alive = Some(keep_alive);
+                    self.silent_until = Some(Instant::now() + keep_alive);
                 }
                 Event::RequestTimerCancel(TimerKind::PingreqRecv) => self.silent_until = None,
                 Event::RequestClose => self.closing = true,

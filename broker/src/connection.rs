@@ -22,8 +22,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
-use domain::status::RefusalReason;
+use bytes::{Buf, BytesMut};
+use domain::{IdentityName, status::RefusalReason};
 use journal::{Receipt, Writer};
 use mqtt_protocol_core::mqtt::{packet::Packet, result_code::DisconnectReasonCode};
 use tokio::{
@@ -32,18 +32,20 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::ending::End;
+use self::{ending::End, inbound::Taken};
 use crate::{
-    codec::{Codec, Fault},
+    codec::{Codec, Fault, Next},
     hub::Hub,
     identities::Member,
     limits::Bucket,
-    registry::Kick,
+    registry::{Kick, Parked},
     session::{Session, Will},
 };
 
 /// Bytes that wait for a client to read them, after which nothing more is prepared for it or read from it.
 const MAX_UNSENT: usize = 256 << 10;
+/// A read buffer that is larger than this is given up once it is empty.
+const MAX_IDLE_BUFFER: usize = 64 << 10;
 /// How long a closing connection waits for the client to take the last bytes.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// … and to close its side. Closing with unread bytes would send a reset, which destroys what is on the wire.
@@ -65,13 +67,48 @@ struct Pending {
     receipt: Option<Receipt>,
     packet_id: u16,
     qos: u8,
+    /// Whether the codec knows nothing of it.
+    plain: bool,
+}
+
+/// A client identifier that this connection holds. Given back even if the connection's task panics.
+struct Claim {
+    hub: Arc<Hub>,
+    client_id: Arc<str>,
+    serial: u64,
+    name: IdentityName,
+    settled: bool,
+}
+
+impl Claim {
+    /// Gives the identifier back, and parks the session under it.
+    fn settle(mut self, park: Option<Parked>) {
+        self.settled = true;
+        drop(
+            self.hub
+                .registry
+                .release(&self.client_id, self.serial, &self.name, park),
+        );
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.settled {
+            drop(
+                self.hub
+                    .registry
+                    .release(&self.client_id, self.serial, &self.name, None),
+            );
+        }
+    }
 }
 
 /// A signed-in connection.
 struct Connection {
     hub: Arc<Hub>,
     codec: Codec,
-    serial: u64,
+    claim: Claim,
     member: Arc<Member>,
     client_id: Arc<str>,
     session: Box<Session>,
@@ -79,6 +116,8 @@ struct Connection {
     pending: VecDeque<Pending>,
     /// A publish that the journal had no room for; nothing is read until it has.
     blocked: Option<Packet>,
+    /// The same for one that still is in the read buffer.
+    stalled: bool,
     bucket: Bucket,
     throttled: bool,
     /// How long the session outlives this connection, in seconds.
@@ -223,6 +262,7 @@ impl Connection {
     /// Whether another packet may be taken in, as far as memory goes.
     fn may_read(&self) -> bool {
         self.blocked.is_none()
+            && !self.stalled
             && self.pending.len() < usize::from(self.hub.options.limits.inflight)
             && self.codec.out.len() < MAX_UNSENT
             && !self.codec.closing
@@ -230,7 +270,7 @@ impl Connection {
 
     /// How long to leave the socket alone: because of the client's rate, or because the journal has no room.
     fn pause(&mut self) -> Option<Duration> {
-        if self.blocked.is_some() {
+        if self.blocked.is_some() || self.stalled {
             return Some(RETRY);
         }
         let wait = self.bucket.wait(std::time::Instant::now());
@@ -256,13 +296,10 @@ impl Connection {
                 Ok(false) => return,
                 Err(e) => return self.give_up(&e),
             }
-            if let Some(Pending {
-                receipt,
-                packet_id,
-                qos,
-            }) = self.pending.pop_front()
-            {
-                self.codec.acknowledge(packet_id, qos, receipt.is_some());
+            match self.pending.pop_front() {
+                Some(p) if p.plain && p.receipt.is_some() => self.codec.acknowledge_plain(p.packet_id),
+                Some(p) => self.codec.acknowledge(p.packet_id, p.qos, p.receipt.is_some()),
+                None => {}
             }
         }
     }
@@ -291,13 +328,31 @@ impl Connection {
 
     /// Takes packets in until the buffer is empty or something stops it.
     async fn input(&mut self, buffer: &mut BytesMut) {
+        self.stalled = false;
         if let Some(packet) = self.blocked.take() {
             self.packet(packet).await;
         }
         while !buffer.is_empty() && self.may_read() && self.pause().is_none() {
-            if let Some(packet) = self.codec.next(buffer) {
-                self.packet(packet).await;
+            if let Some(publish) = self.codec.plain_publish(buffer) {
+                let length = publish.length;
+                if self.plain_publish(&publish) == Taken::Later {
+                    // It stays in the buffer.
+                    self.stalled = true;
+                    break;
+                }
+                buffer.advance(length);
+                self.codec.heard();
+                continue;
             }
+            match self.codec.next(buffer) {
+                Next::Packet(packet) => self.packet(*packet).await,
+                Next::Handled => {}
+                Next::Incomplete => break,
+            }
+        }
+        // One large packet must not hold its memory for the life of the connection.
+        if buffer.is_empty() && buffer.capacity() > MAX_IDLE_BUFFER {
+            *buffer = BytesMut::new();
         }
         if buffer.capacity() - buffer.len() < 1 << 10 {
             buffer.reserve(8 << 10);

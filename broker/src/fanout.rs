@@ -12,7 +12,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,12 +39,20 @@ use crate::{
 const MAX_IN_FLIGHT: usize = 1 << 20;
 const ROUTER_SEGMENT_BYTES: usize = 1 << 20;
 const ROUTER_SEGMENTS: usize = 4;
+/// How long the router may take to make room before it is taken for broken.
+const ROUTER_PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes read from the journal at once.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// Who listens to a feed; replaced as a whole, so that delivery holds no lock.
+type Members = Arc<[Arc<Subscriber>]>;
+
+/// A member of a shared subscription, with the quality of service and the identifier it asked for.
+type Candidate<'a> = (&'a Arc<Subscriber>, u8, Option<u32>);
+
 #[derive(Debug, Default)]
 struct Feed {
-    subscribers: RwLock<Arc<Vec<Arc<Subscriber>>>>,
+    subscribers: RwLock<Members>,
     active: AtomicBool,
     /// The position of the last record handed to the router for this feed, and of the last one delivered.
     sent: AtomicU64,
@@ -128,7 +136,7 @@ impl Fanout {
             let feed = &self.feeds[usize::from(*key)];
             let mut members = feed.subscribers.write().unwrap_or_else(PoisonError::into_inner);
             if !members.iter().any(|m| Arc::ptr_eq(m, subscriber)) {
-                Arc::make_mut(&mut members).push(subscriber.clone());
+                *members = members.iter().chain([subscriber]).cloned().collect();
             }
             feed.active.store(true, Ordering::SeqCst);
         }
@@ -143,7 +151,11 @@ impl Fanout {
         for key in subscriber.feeds() {
             let feed = &self.feeds[usize::from(key)];
             let mut members = feed.subscribers.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut members).retain(|m| !Arc::ptr_eq(m, subscriber));
+            *members = members
+                .iter()
+                .filter(|m| !Arc::ptr_eq(m, subscriber))
+                .cloned()
+                .collect();
             feed.active.store(!members.is_empty(), Ordering::SeqCst);
         }
     }
@@ -170,7 +182,11 @@ impl Fanout {
     /// The whole retained set, its version, and the position it stands for.
     pub(crate) fn retained_all(&self) -> (Vec<Arc<Message>>, u64, u64) {
         let progress = self.progress();
-        (progress.retained.all(), progress.retained.version(), progress.position)
+        (
+            progress.retained.all(),
+            progress.retained.version(),
+            progress.position,
+        )
     }
 
     pub(crate) fn retained_version(&self) -> (u64, u64) {
@@ -229,18 +245,25 @@ impl Fanout {
         active
     }
 
-    /// Waits for room in the router. False when told to stop.
-    fn reserve(&self, bytes: usize, stop: &CancellationToken) -> bool {
+    /// Waits for room in the router. False when told to stop. A router that takes nothing for a while is taken for
+    /// broken: it lost messages, or its thread hangs.
+    fn reserve(&self, bytes: usize, stop: &CancellationToken) -> Result<bool, BrokerError> {
         let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut seen, mut since) = (*in_flight, Instant::now());
         while *in_flight > MAX_IN_FLIGHT {
             if stop.is_cancelled() {
-                return false;
+                return Ok(false);
             }
             let wait = self.room.wait_timeout(in_flight, Duration::from_millis(100));
             in_flight = wait.unwrap_or_else(PoisonError::into_inner).0;
+            if *in_flight != seen {
+                (seen, since) = (*in_flight, Instant::now());
+            } else if since.elapsed() > ROUTER_PATIENCE {
+                return Err(BrokerError::RouterStuck);
+            }
         }
         *in_flight += bytes;
-        true
+        Ok(true)
     }
 
     fn release(&self, bytes: usize) {
@@ -259,7 +282,7 @@ impl Fanout {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let mut groups: Vec<(Arc<str>, Vec<(&Arc<Subscriber>, u8, Option<u32>)>)> = Vec::new();
+        let mut groups: Vec<(Arc<str>, Vec<Candidate<'_>>)> = Vec::new();
         for member in members.iter() {
             if let Some(outgoing) = member.ordinary(message, key) {
                 member.mailbox.push(outgoing);
@@ -309,29 +332,27 @@ impl Fanout {
 
 /// Gives a message to one member of a shared subscription: the next one that is there and has room, else the next
 /// that is there, else the next.
-fn deal(
-    feed: &Feed,
-    message: &Arc<Message>,
-    filter: &Arc<str>,
-    candidates: &[(&Arc<Subscriber>, u8, Option<u32>)],
-) {
+fn deal(feed: &Feed, message: &Arc<Message>, filter: &Arc<str>, candidates: &[Candidate<'_>]) {
     let turn = feed.turn.fetch_add(1, Ordering::Relaxed);
-    let order = (0..candidates.len()).map(|i| (turn + i) % candidates.len());
-    let rank = |i: &usize| {
+    let mut order: Vec<usize> = (0..candidates.len())
+        .map(|i| (turn + i) % candidates.len())
+        .collect();
+    order.sort_by_key(|i| {
         let mailbox = &candidates[*i].0.mailbox;
         (!mailbox.is_connected(), !mailbox.has_room(message.cost()))
-    };
-    let Some(chosen) = order.min_by_key(rank) else {
-        return;
-    };
-    let (member, qos, id) = candidates[chosen];
-    member.mailbox.push(Outgoing {
-        message: message.clone(),
-        qos: qos.min(message.qos),
-        retain: false,
-        subscription_ids: id.into_iter().collect(),
-        share: Some(filter.clone()),
     });
+    for (member, qos, id) in order.into_iter().map(|i| candidates[i]) {
+        let taken = member.mailbox.push(Outgoing {
+            message: message.clone(),
+            qos: qos.min(message.qos),
+            retain: false,
+            subscription_ids: id.into_iter().collect(),
+            share: Some(filter.clone()),
+        });
+        if taken {
+            return;
+        }
+    }
 }
 
 /// The in-process links to the router: one that publishes, one per feed that listens.
@@ -417,10 +438,12 @@ impl PublisherLink {
                 if batch.len() >= 128 || fanout.in_flight() > MAX_IN_FLIGHT {
                     self.send(&mut batch)?;
                 }
-                if !fanout.reserve(payload.len(), stop) {
+                if !fanout.reserve(payload.len(), stop)? {
                     return Ok(());
                 }
-                fanout.feeds[usize::from(key)].sent.store(record.position.0, Ordering::SeqCst);
+                fanout.feeds[usize::from(key)]
+                    .sent
+                    .store(record.position.0, Ordering::SeqCst);
                 batch.push((self.topics[usize::from(key)].clone(), payload.clone()));
             }
         }
@@ -498,7 +521,9 @@ pub(crate) async fn run_feed(
                 if let Some(message) = message::from_router(payload) {
                     let position = message.position;
                     fanout.deliver(link.key, &Arc::new(message));
-                    fanout.feeds[usize::from(link.key)].done.store(position, Ordering::SeqCst);
+                    fanout.feeds[usize::from(link.key)]
+                        .done
+                        .store(position, Ordering::SeqCst);
                 }
                 fanout.release(bytes);
                 Ok(())

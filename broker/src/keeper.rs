@@ -86,21 +86,41 @@ impl Keeper {
 pub(crate) fn restore(hub: &Hub, sessions: Vec<SavedSession>) {
     let now = hub.clock.now();
     for saved in sessions {
-        let member = hub.identities.get(&saved.identity).filter(|m| m.barred(now).is_none());
-        let Some(member) = member.filter(|_| saved.expires_at > now) else { continue };
-        hub.registry.restore(saved.client_id.clone(), revive(hub, saved, member));
+        let member = hub
+            .identities
+            .get(&saved.identity)
+            .filter(|m| m.barred(now).is_none());
+        let Some(member) = member.filter(|_| saved.expires_at > now) else {
+            continue;
+        };
+        hub.registry
+            .restore(saved.client_id.clone(), revive(hub, saved, &member));
     }
 }
 
-fn revive(hub: &Hub, saved: SavedSession, member: Arc<Member>) -> Parked {
-    let mailbox = Mailbox::new(hub.options.limits.queued_bytes_per_subscriber, hub.dropped.clone());
+fn revive(hub: &Hub, saved: SavedSession, member: &Arc<Member>) -> Parked {
+    let mailbox = Mailbox::new(
+        hub.options.limits.queued_bytes_per_subscriber,
+        hub.dropped.clone(),
+    );
     let subscriber = Subscriber::new(&saved.client_id, mailbox);
     let session = Session::new(subscriber, member.clone(), hub.fanout.clone());
-    for subscription in saved.subscriptions.into_iter().filter(|s| member.grant.may_subscribe(s.inner())) {
-        hub.fanout.join(&session.subscriber, &crate::feed_key::of_filter(subscription.inner()));
+    for subscription in saved
+        .subscriptions
+        .into_iter()
+        .filter(|s| member.grant.may_subscribe(s.inner()))
+    {
+        hub.fanout.join(
+            &session.subscriber,
+            &crate::feed_key::of_filter(subscription.inner()),
+        );
         session.subscriber.add(subscription);
     }
-    Parked { session: Box::new(session), expires_at: saved.expires_at, will: None }
+    Parked {
+        session: Box::new(session),
+        expires_at: saved.expires_at,
+        will: None,
+    }
 }
 
 /// The keeper's task: writes when sessions change and every few seconds, and once more at the end.
@@ -138,7 +158,10 @@ pub(crate) async fn run(hub: Arc<Hub>, stop: CancellationToken) {
 /// One round. Returns whether the retained set is large.
 fn keep(hub: &Hub, due: bool, with_retained: bool) -> Result<bool, BrokerError> {
     let keeper = &hub.keeper;
-    let failed = |source: io::Error| BrokerError::State { dir: hub.options.dir.clone(), source };
+    let failed = |source: io::Error| BrokerError::State {
+        dir: hub.options.dir.clone(),
+        source,
+    };
     let change = *keeper.changes.borrow();
     // Before the mailboxes are looked at: what came before this is in one of them, or with its client.
     let delivered = hub.fanout.delivered();
@@ -162,8 +185,15 @@ fn keep(hub: &Hub, due: bool, with_retained: bool) -> Result<bool, BrokerError> 
         keeper.retained_position.store(position, Ordering::Release);
     }
     let floor = hub.journal.durable().0.saturating_sub(REPLAY_BYTES);
-    let resumes = sessions.iter().map(|s| s.resume).filter(|resume| *resume >= floor);
-    let to = resumes.min().unwrap_or(delivered).min(delivered).min(keeper.retained_position.load(Ordering::Acquire));
+    let resumes = sessions
+        .iter()
+        .map(|s| s.resume)
+        .filter(|resume| *resume >= floor);
+    let to = resumes
+        .min()
+        .unwrap_or(delivered)
+        .min(delivered)
+        .min(keeper.retained_position.load(Ordering::Acquire));
     if to > hub.journal.cursor(CURSOR)?.0 {
         hub.journal.advance_cursor(CURSOR, Position(to))?;
     }

@@ -93,9 +93,15 @@ pub enum BrokerError {
     /// The router's thread has ended. Nothing acknowledged is lost: restart.
     #[error("the router has stopped: {0}; restart, the journal holds every acknowledged message")]
     Router(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The router's thread hangs, or it lost messages. Nothing acknowledged is lost: restart.
+    #[error("the router takes no messages any more; restart, the journal holds every acknowledged message")]
+    RouterStuck,
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// Starting was cut short.
+    #[error("the broker could not start: {0}")]
+    Start(#[source] tokio::task::JoinError),
     /// The broker's thread ended by a defect.
     #[error("the fan-out thread panicked; restart, the journal holds every acknowledged message")]
     Panicked,

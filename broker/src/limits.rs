@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds of the broker. Every one is enforced and what it turns away is counted.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// The largest MQTT packet that is read, in bytes of remaining length. 1,024 to 268,435,455; default 256 KiB.
+    /// The largest MQTT packet that is read, in bytes with its header. 1,024 to 268,435,455; default 256 KiB.
     /// A larger one closes the connection.
     pub packet_bytes: u32,
     /// PUBLISH packets per second and connection, averaged over one second. 0 means without limit; default 2,000.

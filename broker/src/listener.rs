@@ -151,9 +151,10 @@ impl Broker {
         let listener = TcpListener::bind(listen).await.map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let links = tokio::task::spawn_blocking(fanout::start_router).await;
-        let links = links.map_err(|_| BrokerError::Panicked)??;
-        let opened = tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
-        let hub = Arc::new(opened.map_err(|_| BrokerError::Panicked)??);
+        let links = links.map_err(BrokerError::Start)??;
+        let opened =
+            tokio::task::spawn_blocking(move || Hub::open(options, identities, journal, clock)).await;
+        let hub = Arc::new(opened.map_err(BrokerError::Start)??);
         Ok(Broker {
             hub,
             listener,
@@ -212,7 +213,9 @@ impl Broker {
         end_connections(&hub, &connections).await;
         inner_stop.cancel();
         tasks.close();
-        if timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
+        let thread_ended =
+            thread_end.is_terminated() || timeout(STOP_PATIENCE, &mut thread_end).await.is_ok();
+        if !thread_ended || timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
             tracing::warn!("The broker's feeds did not end in time.");
         }
         outcome
@@ -246,6 +249,8 @@ fn spawn_thread(
     let (hub, stop) = (hub.clone(), stop.clone());
     let body = move || {
         let outcome = fanout::run_thread(&hub.fanout, &hub.journal, reader, publisher, &stop);
+        // Whoever hears of the end may open the journal again.
+        drop(hub);
         if report.send(outcome).is_err() {
             tracing::debug!("The broker had stopped before its fan-out thread.");
         }
@@ -265,7 +270,7 @@ async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
             () = tokio::time::sleep(SWEEP) => hub.sweep().await,
         }
         round = round.wrapping_add(1);
-        if round % PURGE_EVERY == 0 {
+        if round.is_multiple_of(PURGE_EVERY) {
             hub.fanout.purge_retained(hub.clock.now().0);
         }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Outgoing {
 struct Queue {
     items: VecDeque<Outgoing>,
     bytes: usize,
+    /// The session has ended.
+    closed: bool,
 }
 
 /// A bounded queue. Full: the oldest QoS 0 messages make room; if the front is none, the new one is dropped.
@@ -64,13 +66,17 @@ impl Mailbox {
         self.connected.load(Ordering::Acquire)
     }
 
-    /// Puts `item` in. False when it was dropped.
+    /// Puts `item` in, or drops it when there is no room. False when the session has ended, so that a shared
+    /// message can go to somebody else.
     pub(crate) fn push(&self, item: Outgoing) -> bool {
+        let cost = item.message.cost();
+        let mut queue = self.lock();
+        if queue.closed {
+            return false;
+        }
         if item.qos == 0 && !self.is_connected() {
             return true;
         }
-        let cost = item.message.cost();
-        let mut queue = self.lock();
         while queue.bytes + cost > self.max_bytes && queue.items.front().is_some_and(|front| front.qos == 0) {
             if let Some(gone) = queue.items.pop_front() {
                 queue.bytes -= gone.message.cost();
@@ -87,7 +93,7 @@ impl Mailbox {
         }
         drop(queue);
         self.arrived.notify_one();
-        fits
+        true
     }
 
     /// Takes the next message that `ready` accepts to send now.
@@ -112,9 +118,10 @@ impl Mailbox {
         self.lock().items.is_empty()
     }
 
-    /// Takes everything out.
-    pub(crate) fn drain(&self) -> Vec<Outgoing> {
+    /// Takes everything out, for good.
+    pub(crate) fn close(&self) -> Vec<Outgoing> {
         let mut queue = self.lock();
+        queue.closed = true;
         queue.bytes = 0;
         queue.items.drain(..).collect()
     }
@@ -164,7 +171,7 @@ mod tests {
         for (qos, position) in [(0, 1), (0, 2), (1, 3), (1, 4), (1, 5), (1, 6)] {
             mailbox.push(item(qos, position));
         }
-        let kept: Vec<_> = mailbox.drain().iter().map(|o| o.message.position).collect();
+        let kept: Vec<_> = mailbox.close().iter().map(|o| o.message.position).collect();
         assert_eq!((kept, dropped.load(Ordering::Relaxed)), (vec![3, 4, 5], 3));
     }
 

@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::{
 use crate::{
     access::{covers, matches, split_share, valid_filter, valid_topic},
     codec::{
-        Codec,
+        Codec, Next,
         connect_fixup::{First, connect_fixup},
     },
     feed_key, properties,
@@ -29,13 +29,14 @@ pub fn probe(bytes: &[u8]) -> usize {
     }
     let mut understood = 0;
     while !buffer.is_empty() && !codec.closing && codec.fault.is_none() {
-        let before = buffer.len();
-        if let Some(packet) = codec.next(&mut buffer) {
-            understood += 1;
-            act(&mut codec, &packet);
-        }
-        if buffer.len() == before {
-            break;
+        std::hint::black_box(codec.plain_publish(&buffer));
+        match codec.next(&mut buffer) {
+            Next::Packet(packet) => {
+                understood += 1;
+                act(&mut codec, &packet);
+            }
+            Next::Handled => {}
+            Next::Incomplete => break,
         }
     }
     understood

@@ -244,7 +244,11 @@ impl Registry {
                     let (subscriber, expiry_ms) = live.keeps.as_ref()?;
                     (subscriber, &live.member, now.plus_ms(*expiry_ms))
                 }
-                Slot::Parked(parked) => (&parked.session.subscriber, &parked.session.member, parked.expires_at),
+                Slot::Parked(parked) => (
+                    &parked.session.subscriber,
+                    &parked.session.member,
+                    parked.expires_at,
+                ),
             };
             Some(SavedSession {
                 client_id: client_id.clone(),

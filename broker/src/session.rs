@@ -36,7 +36,7 @@ impl Drop for Session {
         self.fanout.leave(&self.subscriber);
         let sent = std::mem::take(&mut *self.subscriber.sent());
         self.fanout.deal_again(sent.into_values().collect());
-        self.fanout.deal_again(self.subscriber.mailbox.drain());
+        self.fanout.deal_again(self.subscriber.mailbox.close());
     }
 }
 

@@ -90,7 +90,12 @@ impl StateDir {
             out.put_i64(m.time_ms);
             out.put_u8(m.qos);
             out.put_u32(m.expiry_s);
-            for part in [m.client_id.as_bytes(), m.topic.as_bytes(), &m.properties, &m.payload] {
+            for part in [
+                m.client_id.as_bytes(),
+                m.topic.as_bytes(),
+                &m.properties,
+                &m.payload,
+            ] {
                 put_bytes(&mut out, part);
             }
         }
@@ -179,7 +184,13 @@ mod tests {
     fn sessions_and_retained_messages_come_back() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::open(&dir.path().join("b")).unwrap();
-        assert_eq!((state.load_sessions().unwrap().len(), state.load_retained().unwrap().len()), (0, 0));
+        assert_eq!(
+            (
+                state.load_sessions().unwrap().len(),
+                state.load_retained().unwrap().len()
+            ),
+            (0, 0)
+        );
         let subscription = |filter: &str, qos, id| Subscription {
             filter: filter.into(),
             qos,
@@ -193,7 +204,10 @@ mod tests {
             identity: "kitchen/d1".into(),
             expires_at: UtcMillis(-4),
             resume: 9,
-            subscriptions: vec![subscription("$share/g/a/#", 1, Some(7)), subscription("b", 2, None)],
+            subscriptions: vec![
+                subscription("$share/g/a/#", 1, Some(7)),
+                subscription("b", 2, None),
+            ],
         };
         state.save_sessions(&[session.clone(), session.clone()]).unwrap();
         assert_eq!(state.load_sessions().unwrap(), [session.clone(), session]);
@@ -208,13 +222,19 @@ mod tests {
             properties: Bytes::from_static(&[1, 2]),
             payload: payload.into(),
         };
-        state.save_retained(&[Arc::new(message(b"x")), Arc::new(message(b""))]).unwrap();
+        state
+            .save_retained(&[Arc::new(message(b"x")), Arc::new(message(b""))])
+            .unwrap();
         assert_eq!(state.load_retained().unwrap(), [message(b"x"), message(b"")]);
         let path = dir.path().join("b/retained");
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        assert_eq!(state.load_retained().unwrap(), [], "a damaged file counts as absent");
+        assert_eq!(
+            state.load_retained().unwrap(),
+            [],
+            "a damaged file counts as absent"
+        );
         std::fs::write(&path, b"x").unwrap();
         assert_eq!(state.load_retained().unwrap(), []);
     }

@@ -127,8 +127,13 @@ pub(crate) fn peek(dir: &Path) -> Result<Vec<(String, Position)>, JournalError> 
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).map_err(JournalError::io("list", dir))? {
         let path = entry.map_err(JournalError::io("list", dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(SUFFIX));
-        let Some(name) = name else { continue };
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(SUFFIX));
+        let Some(name) = name.filter(|name| cursor_path(dir, name).is_ok()) else {
+            continue;
+        };
         let file = File::open(&path).map_err(JournalError::io("open", &path))?;
         if let Some(slot) = newest_slot(&file, &path)? {
             found.push((name.to_owned(), Position(slot.position)));

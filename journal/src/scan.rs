@@ -74,12 +74,13 @@ fn zeros_follow(file: &File, segment: &Segment, position: u64) -> io::Result<boo
     if file.metadata()?.len() < segment.bytes {
         return Ok(false);
     }
-    let mut window = vec![0; WINDOW_BYTES];
+    let zeros = vec![0; WINDOW_BYTES];
+    let mut window = zeros.clone();
     while offset < segment.bytes {
         let left = usize::try_from(segment.bytes - offset).unwrap_or(usize::MAX);
         let wanted = left.min(WINDOW_BYTES);
         let filled = disk::read_at(file, &mut window[..wanted], offset)?;
-        if filled < wanted || window[..filled].iter().any(|byte| *byte != 0) {
+        if filled < wanted || window[..filled] != zeros[..filled] {
             return Ok(false);
         }
         offset += filled as u64;

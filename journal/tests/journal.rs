@@ -310,9 +310,8 @@ async fn a_wake_up_that_nobody_waited_for_is_kept() {
     while !writer.is_durable(receipt).unwrap() {
         tokio::task::yield_now().await;
     }
-    tokio::time::timeout(DEADLINE, writer.progress())
-        .await
-        .expect("the commit has left a wake-up");
+    let woken = tokio::time::timeout(DEADLINE, writer.progress()).await;
+    assert!(woken.is_ok(), "the commit has left a wake-up");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Cuts the power under a journal at random moments, again and again, and checks that every acknowledged record is
-//! there, once.
+//! there, once. And fills the disk, and lets it fail.
 //!
 //! The disk is `tests/crashfs`, a file system that forgets what was not synced and tears what was being written.
-//! This test binary runs itself as the child that appends; the child is told where by environment variables.
+//! This test binary runs itself as the child that appends; the child finds its orders in its working directory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -20,15 +20,14 @@ use std::{
 };
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use sunshine_journal::{Chunk, Envelope, Journal, Kind, Options, Position};
+use sunshine_journal::{AppendError, Chunk, Envelope, Journal, Kind, Options, Position, Receipt, Writer};
 
 const CUTS: u64 = 20;
 const DEADLINE: Duration = Duration::from_secs(60);
 const CURSOR: &str = "checked";
-/// What the child is told: the journal's directory, its first record number, and how far the log was checked.
-const CHILD_DIR: &str = "POWER_CUT_DIR";
-const CHILD_FIRST: &str = "POWER_CUT_FIRST";
-const CHILD_CHECKED: &str = "POWER_CUT_CHECKED";
+/// The file in the child's working directory that tells it where the journal is, its first record's number, and
+/// how far the log was checked: one line each.
+const ORDERS: &str = "power-cut-orders";
 
 fn options(dir: &Path) -> Options {
     Options {
@@ -66,6 +65,111 @@ fn every_acknowledged_record_survives_a_power_cut_once() {
         acknowledged_in_all += log.acknowledged.len();
     }
     println!("{CUTS} cuts, {acknowledged_in_all} records acknowledged, none lost, none double");
+}
+
+#[test]
+fn a_disk_that_fills_up_refuses_records_and_resumes_when_there_is_space() {
+    if let Some(reason) = cannot_mount() {
+        println!("skipped: {reason}");
+        return;
+    }
+    const BALLAST_BYTES: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let most = (BALLAST_BYTES + 5 * 32 * 1024).to_string();
+    let disk = MountedDisk::mount(&build_tool(), dir.path(), &["--max-bytes", &most]);
+    let ballast = disk.mountpoint.join("ballast");
+    fs::write(&ballast, vec![0; BALLAST_BYTES]).unwrap();
+    let journal = open(&disk.mountpoint.join("journal"));
+    let mut writer = journal.writer();
+    let (refused, taken) = append_until(&mut writer, 0, |outcome| {
+        matches!(outcome, Err(AppendError::Full))
+    });
+    assert!(refused && taken > 0);
+    let stats = journal.stats();
+    assert!(stats.full && stats.fault.is_none(), "{stats:?}");
+    fs::remove_file(ballast).unwrap();
+    let (resumed, taken) = append_until(&mut writer, taken, |outcome| outcome.is_ok());
+    assert!(resumed, "records are taken again without help");
+    journal.close();
+    assert_eq!(journal.stats().fault, None);
+    let numbers: Vec<u64> = read_numbers(&journal);
+    assert!(
+        numbers.into_iter().eq(0..taken),
+        "every record that was taken, once, in order"
+    );
+}
+
+#[test]
+fn a_disk_that_fails_to_sync_ends_all_acknowledging() {
+    if let Some(reason) = cannot_mount() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = MountedDisk::mount(&build_tool(), dir.path(), &["--tear", "--fail-sync-after", "60"]);
+    let journal = open(&disk.mountpoint.join("journal"));
+    let mut writer = journal.writer();
+    let (poisoned, _) = append_until(&mut writer, 0, |outcome| {
+        matches!(outcome, Err(AppendError::Poisoned))
+    });
+    assert!(poisoned);
+    let durable = journal.durable();
+    let acknowledged: Vec<u64> = read_numbers(&journal);
+    assert!(!acknowledged.is_empty());
+    assert!(journal.stats().fault.is_some());
+    drop((journal, writer));
+    disk.cut();
+    let journal = open(&dir.path().join("image/journal"));
+    assert!(journal.durable() >= durable);
+    assert!(read_numbers(&journal).starts_with(&acknowledged));
+}
+
+/// Appends numbered records from `next` on until the outcome is the wanted one; false when it never comes. Also
+/// returns the number after the last record that was taken.
+fn append_until(
+    writer: &mut Writer,
+    mut next: u64,
+    wanted: impl Fn(&Result<Receipt, AppendError>) -> bool,
+) -> (bool, u64) {
+    let deadline = Instant::now() + DEADLINE;
+    while Instant::now() < deadline {
+        let outcome = writer.append(&message(&body(next)));
+        next += u64::from(outcome.is_ok());
+        if wanted(&outcome) {
+            return (true, next);
+        }
+        thread::yield_now();
+    }
+    (false, next)
+}
+
+/// The numbers of all records.
+fn read_numbers(journal: &Journal) -> Vec<u64> {
+    let mut reader = journal.reader(journal.start()).unwrap();
+    let mut chunk = Chunk::default();
+    let mut numbers = Vec::new();
+    loop {
+        reader.read(&mut chunk, 64 * 1024).unwrap();
+        if chunk.is_empty() {
+            return numbers;
+        }
+        numbers.extend(
+            chunk
+                .records()
+                .map(|record| u64::from_le_bytes(*record.envelope.body.first_chunk().unwrap())),
+        );
+    }
+}
+
+fn message(body: &[u8]) -> Envelope<'_> {
+    Envelope {
+        kind: Kind::MESSAGE,
+        flags: 0,
+        source: "child",
+        subject: "a/b",
+        attributes: b"",
+        body,
+    }
 }
 
 /// What was learned over all cuts so far.
@@ -149,15 +253,21 @@ fn body(number: u64) -> Vec<u8> {
 
 /// One life: mounts the image, lets the child append, cuts the power after a random number of acknowledgements.
 fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log) {
-    let (image, mountpoint, acks) = (dir.join("image"), dir.join("mount"), dir.join("acks"));
-    fs::create_dir_all(&mountpoint).unwrap();
-    let mut disk = MountedDisk::mount(tool, &image, mountpoint.clone(), seed, strict);
+    let acks = dir.join("acks");
+    let seed_text = seed.to_string();
+    let faults = ["--tear", "--seed", &seed_text, "--strict"];
+    let mut disk = MountedDisk::mount(tool, dir, if strict { &faults } else { &faults[..3] });
     let enough = SmallRng::seed_from_u64(seed).random_range(1..1500);
+    let first = (seed + 1) * 1_000_000;
+    let orders = format!(
+        "{}\n{first}\n{}\n",
+        disk.mountpoint.join("journal").display(),
+        log.end
+    );
+    fs::write(dir.join(ORDERS), orders).unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_appends_until_the_power_goes", "--nocapture"])
-        .env(CHILD_DIR, mountpoint.join("journal"))
-        .env(CHILD_FIRST, ((seed + 1) * 1_000_000).to_string())
-        .env(CHILD_CHECKED, log.end.to_string())
+        .current_dir(dir)
         .stdout(fs::File::create(&acks).unwrap())
         .stderr(fs::File::create(dir.join("child-errors")).unwrap())
         .spawn()
@@ -191,18 +301,22 @@ fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log
 
 /// Not a test of its own: what the child process runs. Ends when the disk is gone.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the parent test speaks to its child by environment variables"
-)]
 fn child_appends_until_the_power_goes() {
-    let Ok(dir) = std::env::var(CHILD_DIR) else { return };
-    let number = |name: &str| std::env::var(name).unwrap().parse::<u64>().unwrap();
-    let next = AtomicU64::new(number(CHILD_FIRST));
-    let journal = open(Path::new(&dir));
+    let Ok(orders) = fs::read_to_string(ORDERS) else {
+        return;
+    };
+    let [dir, first, checked] = orders.lines().collect::<Vec<_>>()[..] else {
+        panic!("three lines: {orders}")
+    };
+    let next = AtomicU64::new(first.parse().unwrap());
+    let journal = open(Path::new(dir));
     let out = Mutex::new(std::io::stdout());
     journal.cursor(CURSOR).unwrap();
-    let checked = Position(number(CHILD_CHECKED)).min(journal.durable());
+    let checked = Position(checked.parse().unwrap());
+    assert!(
+        checked <= journal.durable(),
+        "the log has become shorter than it was when checked"
+    );
     journal.advance_cursor(CURSOR, checked).unwrap();
     say(&out, &format!("\ncursor {}\n", checked.0));
     thread::scope(|scope| {
@@ -226,17 +340,9 @@ fn append_and_acknowledge(journal: &Journal, next: &AtomicU64, out: &Mutex<impl 
         while under_way.len() < 20 {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let body = body(number);
-            let envelope = Envelope {
-                kind: Kind::MESSAGE,
-                flags: 0,
-                source: "child",
-                subject: "a/b",
-                attributes: b"",
-                body: &body,
-            };
-            match writer.append(&envelope) {
+            match writer.append(&message(&body)) {
                 Ok(receipt) => under_way.push_back((number, receipt)),
-                Err(sunshine_journal::AppendError::Busy) => break,
+                Err(AppendError::Busy) => break,
                 Err(_) => return,
             }
         }
@@ -273,12 +379,15 @@ struct MountedDisk {
 }
 
 impl MountedDisk {
-    fn mount(tool: &Path, image: &Path, mountpoint: PathBuf, seed: u64, strict: bool) -> MountedDisk {
+    /// A disk with the content of `dir/image`, mounted at `dir/mount`.
+    fn mount(tool: &Path, dir: &Path, faults: &[&str]) -> MountedDisk {
+        let mountpoint = dir.join("mount");
+        fs::create_dir_all(&mountpoint).unwrap();
         let mut command = Command::new(tool);
         command
-            .args([image, mountpoint.as_path()])
-            .args(["--tear", "--seed", &seed.to_string()]);
-        command.args(strict.then_some("--strict")).stdout(Stdio::piped());
+            .args([&dir.join("image"), &mountpoint])
+            .args(faults)
+            .stdout(Stdio::piped());
         let mut tool = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(tool.stdout.take().unwrap())
@@ -337,7 +446,7 @@ fn cannot_mount() -> Option<String> {
 fn build_tool() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crashfs/Cargo.toml");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("crashfs");
-    let built = Command::new(env!("CARGO"))
+    let built = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--manifest-path"])
         .arg(manifest)
         .arg("--target-dir")

@@ -270,24 +270,28 @@ fn disk(name: &str, interval_ms: i64, count: usize) {
     store.compact(true).expect("there is room");
     let compacted = (store.stats(), begun.elapsed());
     let per_reading = |bytes: u64| bytes as f64 / all.len() as f64;
-    for entry in std::fs::read_dir(dir.path()).expect("it is there").flatten() {
-        let bytes = entry.metadata().map_or(0, |found| found.len());
-        println!("    {}: {bytes} B", entry.file_name().to_string_lossy());
-    }
+    let tables: u64 = std::fs::read_dir(dir.path())
+        .expect("it is there")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".db"))
+        .map(|entry| entry.metadata().map_or(0, |found| found.len()))
+        .sum();
     println!(
         "{count} series every {name}, {} readings: {:.2} B per reading in {} chunks after {:.1} s, \
-         {:.2} B in {} chunks once compacted after {:.1} s",
+         {:.2} B in {} chunks once compacted after {:.1} s ({:.2} B without write-ahead files)",
         all.len(),
         per_reading(flushed.0.disk_bytes),
         flushed.0.chunks,
         flushed.1.as_secs_f64(),
         per_reading(compacted.0.disk_bytes),
         compacted.0.chunks,
-        compacted.1.as_secs_f64()
+        compacted.1.as_secs_f64(),
+        per_reading(tables)
     );
 }
 
-/// How long one append takes at worst while another thread flushes.
+/// How long one append takes at worst while another thread flushes: on a busy machine this includes
+/// waiting for a processor.
 fn stall(count: usize) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let clock = Clock::simulated(UtcMillis(START));

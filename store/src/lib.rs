@@ -4,7 +4,6 @@
 //!
 //! Must not know: HTTP, MQTT, rules at work. No query string and no database type crosses its public
 //! surface.
-#![allow(missing_docs, clippy::todo, dead_code, unused_variables, clippy::needless_pass_by_value)]
 
 pub mod devices;
 pub mod records;

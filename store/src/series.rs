@@ -401,7 +401,8 @@ impl SeriesStore {
             readings: inner.options.flush_readings,
             age_ms: inner.options.flush_age_ms,
         };
-        if let Some(shard) = inner.head.due(policy, now) {
+        if let Some(shard) = inner.head.due(policy, now, disk.turn) {
+            disk.turn = shard + 1;
             inner.flush_shard(&mut disk, shard)?;
             return Ok(true);
         }

@@ -113,7 +113,7 @@ impl TestApp {
         Ok(app)
     }
 
-    /// Starts a product with a simulated district of `facilities` that publishes over real MQTT: two hours
+    /// Starts a product with a simulated district of `facilities` that publishes over real MQTT: two days
     /// of past, then live, with its scripted incidents.
     pub async fn start_district(facilities: usize) -> anyhow::Result<TestApp> {
         let mut app = Self::start().await?;
@@ -135,7 +135,7 @@ impl TestApp {
         app.records.put_identities(&identities).await?;
         let now = Clock::system().now();
         let scenario = simulator::Scenario {
-            history_from: Some(now - 2 * 3_600_000),
+            history_from: Some(now - 48 * 3_600_000),
             facilities,
             ..simulator::Scenario::new(SEED, now)
         };

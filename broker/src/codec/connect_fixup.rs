@@ -45,6 +45,10 @@ pub(crate) fn connect_fixup(buffer: &mut BytesMut, max_bytes: usize) -> First {
         return First::Incomplete;
     }
     let body = &buffer[start..start + length];
+    // The lowest flag is reserved; the protocol crate does not look at it.
+    if length > 7 && body[7] & 1 != 0 {
+        return First::Foreign;
+    }
     // Protocol name (6 bytes), level, flags, keep-alive (2 bytes), then the properties of version 5.
     if length < 11 || body[6] != 5 {
         return First::Ready;

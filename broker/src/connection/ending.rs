@@ -59,8 +59,7 @@ impl Connection {
             }
             _ => drop(self.session),
         }
-        let name = &self.member.identity.name;
-        drop(self.hub.registry.release(&self.client_id, self.serial, name, park));
+        self.claim.settle(park);
         if keep {
             self.hub.keeper.touch();
         }

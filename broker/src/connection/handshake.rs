@@ -16,11 +16,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Connection, Io};
+use super::{Claim, Connection, Io};
 use crate::{
     access::valid_topic,
     codec::{
-        Codec, Fault,
+        Codec, Fault, Next,
         connect_fixup::{First, connect_fixup},
     },
     hub::Hub,
@@ -67,7 +67,7 @@ where
             First::TooLarge => return Err(Some((RefusalReason::PacketTooLarge, "the CONNECT is too large"))),
         }
         return match codec.next(&mut io.buffer) {
-            Some(packet) if codec.fault.is_none() => Ok(packet),
+            Next::Packet(packet) if codec.fault.is_none() => Ok(*packet),
             _ if codec.fault == Some(Fault::TooLarge) => {
                 Err(Some((RefusalReason::PacketTooLarge, "the CONNECT is too large")))
             }
@@ -190,7 +190,7 @@ pub(super) async fn sign_in(
     let serial = hub.serial.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let (kick, kicked) = mpsc::channel(4);
     let admitted = admit(hub, &mut request, serial, kick);
-    let (member, previous) = match admitted {
+    let (member, previous, claim) = match admitted {
         Ok(admitted) => admitted,
         Err((member, reason, detail)) => {
             hub.refuse(member.as_deref(), reason, &detail);
@@ -212,31 +212,25 @@ pub(super) async fn sign_in(
     let found = found.filter(|_| !request.clean);
     let present = found.is_some();
     let session = found.unwrap_or_else(|| new_session(hub, &request.client_id, &member));
-    Ok((
-        start(
-            hub,
-            codec,
-            Start {
-                request,
-                serial,
-                member,
-                session,
-                present,
-            },
-        ),
-        kicked,
-    ))
+    let kept = Start {
+        request,
+        claim,
+        member,
+        session,
+        present,
+    };
+    Ok((start(hub, codec, kept), kicked))
 }
 
 type Refused = (Option<Arc<Member>>, RefusalReason, String);
 
 /// Everything that may speak against the client, then its claim on the client identifier.
 fn admit(
-    hub: &Hub,
+    hub: &Arc<Hub>,
     request: &mut Request<'_>,
     serial: u64,
     kick: mpsc::Sender<Kick>,
-) -> Result<(Arc<Member>, Previous), Refused> {
+) -> Result<(Arc<Member>, Previous, Claim), Refused> {
     let now = hub.clock.now();
     let member = match (request.user, &hub.options.anonymous_as) {
         (Some(user), _) if !user.is_empty() => {
@@ -285,17 +279,20 @@ fn admit(
     }
     let claimed = hub.registry.claim(&request.client_id, serial, &member, kick);
     let previous = claimed.map_err(|reason| (Some(member.clone()), reason, request.client_id.clone()))?;
+    let claim = Claim {
+        hub: hub.clone(),
+        client_id: request.client_id.as_str().into(),
+        serial,
+        name: member.identity.name.clone(),
+        settled: false,
+    };
     // The list may have changed since the secret was checked; whoever changes it ends the sessions that it finds, and
     // it finds this one from here on.
     let still = hub.identities.get(member.identity.name.as_str());
     if still.is_none_or(|m| m.identity != member.identity) {
-        drop(
-            hub.registry
-                .release(&request.client_id, serial, &member.identity.name, None),
-        );
         return refuse(RefusalReason::Revoked, "the identity changed while it signed in");
     }
-    Ok((member, previous))
+    Ok((member, previous, claim))
 }
 
 async fn take_over(old: mpsc::Sender<Kick>) -> Option<Box<Session>> {
@@ -326,7 +323,7 @@ fn new_session(hub: &Hub, client_id: &str, member: &Arc<Member>) -> Box<Session>
 
 struct Start<'a> {
     request: Request<'a>,
-    serial: u64,
+    claim: Claim,
     member: Arc<Member>,
     session: Box<Session>,
     present: bool,
@@ -336,7 +333,7 @@ struct Start<'a> {
 fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
     let Start {
         request,
-        serial,
+        claim,
         member,
         mut session,
         present,
@@ -355,7 +352,8 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
     session.subscriber.mailbox.set_connected(true);
     if expiry_s > 0 {
         let expiry_ms = i64::from(expiry_s) * 1000;
-        hub.registry.attach(&request.client_id, serial, &session.subscriber, expiry_ms);
+        hub.registry
+            .attach(&request.client_id, claim.serial, &session.subscriber, expiry_ms);
         hub.keeper.touch();
     }
     codec.restore(
@@ -378,13 +376,14 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
     }
     Connection {
         codec,
-        serial,
+        claim,
         member,
         client_id: request.client_id.as_str().into(),
         session,
         writer: hub.journal.writer(),
         pending: std::collections::VecDeque::new(),
         blocked: None,
+        stalled: false,
         bucket: Bucket::new(hub.options.limits.publishes_per_second, std::time::Instant::now()),
         throttled: false,
         expiry_s: u64::from(expiry_s),

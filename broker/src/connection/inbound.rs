@@ -10,6 +10,7 @@ use mqtt_protocol_core::mqtt::{
 use super::{Connection, Pending, handshake};
 use crate::{
     access::valid_topic,
+    codec::plain_publish::PlainPublish,
     message::{Attributes, flags},
     properties,
 };
@@ -22,11 +23,13 @@ struct Publish<'a> {
     retain: bool,
     packet_id: Option<u16>,
     properties: &'a [Property],
+    /// Whether the codec knows nothing of it.
+    plain: bool,
 }
 
 /// What is left to do for a PUBLISH.
 #[derive(Debug, PartialEq, Eq)]
-enum Taken {
+pub(super) enum Taken {
     Done,
     /// The journal has no room: the same packet must be offered again.
     Later,
@@ -44,6 +47,7 @@ impl Connection {
                     retain: p.retain(),
                     packet_id: p.packet_id(),
                     properties: &[],
+                    plain: false,
                 };
                 if self.publish(&publish) == Taken::Later {
                     self.blocked = Some(packet);
@@ -57,6 +61,7 @@ impl Connection {
                     retain: p.retain(),
                     packet_id: p.packet_id(),
                     properties: p.props(),
+                    plain: false,
                 };
                 if self.publish(&publish) == Taken::Later {
                     self.blocked = Some(packet);
@@ -147,6 +152,19 @@ impl Connection {
         }
     }
 
+    /// Acts on a PUBLISH that the codec did not take in.
+    pub(super) fn plain_publish(&mut self, plain: &PlainPublish<'_>) -> Taken {
+        self.publish(&Publish {
+            topic: plain.topic,
+            payload: plain.payload,
+            qos: plain.qos,
+            retain: plain.retain,
+            packet_id: plain.packet_id,
+            properties: &[],
+            plain: true,
+        })
+    }
+
     fn publish(&mut self, publish: &Publish<'_>) -> Taken {
         let foreign = |p: &Property| matches!(p, Property::SubscriptionIdentifier(_));
         if publish.properties.iter().any(foreign) {
@@ -186,6 +204,7 @@ impl Connection {
                 receipt: None,
                 packet_id,
                 qos: publish.qos,
+                plain: publish.plain,
             });
         }
     }
@@ -228,6 +247,7 @@ impl Connection {
                         receipt: Some(receipt),
                         packet_id,
                         qos: publish.qos,
+                        plain: publish.plain,
                     });
                 }
                 Taken::Done

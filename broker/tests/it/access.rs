@@ -16,11 +16,33 @@ async fn sign_in_is_refused_with_a_reason() {
     list[0].expires_at = Some(START);
     list[1].revoked_at = Some(UtcMillis(1));
     assert_eq!(rig.directory.replace(list).len(), 2);
-    let nameless = |v5| Connect { user: None, secret: None, ..Connect::new(v5, "x", "") };
+    let nameless = |v5| Connect {
+        user: None,
+        secret: None,
+        ..Connect::new(v5, "x", "")
+    };
     let cases = [
-        (false, Connect::new(false, "x", "all").secret("wrong"), 4, "bad_credentials", 1),
-        (true, Connect::new(true, "x", "all").secret("wrong"), 0x86, "bad_credentials", 2),
-        (true, Connect::new(true, "x", "nobody"), 0x86, "bad_credentials", 3),
+        (
+            false,
+            Connect::new(false, "x", "all").secret("wrong"),
+            4,
+            "bad_credentials",
+            1,
+        ),
+        (
+            true,
+            Connect::new(true, "x", "all").secret("wrong"),
+            0x86,
+            "bad_credentials",
+            2,
+        ),
+        (
+            true,
+            Connect::new(true, "x", "nobody"),
+            0x86,
+            "bad_credentials",
+            3,
+        ),
         (true, Connect::new(true, "x", "kitchen/d1"), 0x87, "expired", 1),
         (false, Connect::new(false, "x", "kitchen/d1"), 5, "expired", 2),
         (true, Connect::new(true, "x", "kitchen/d2"), 0x87, "revoked", 1),
@@ -39,11 +61,21 @@ async fn sign_in_is_refused_with_a_reason() {
 async fn a_publish_outside_the_fence_is_not_stored() {
     let rig = Rig::start().await;
     let mut denied = 0;
-    for topic in ["sk/v1/kitchen/d2/up", "sk/v1/other/d1/up", "sk/v1/kitchen/d1/cmd/open", "$SYS/x", "up"] {
+    for topic in [
+        "sk/v1/kitchen/d2/up",
+        "sk/v1/other/d1/up",
+        "sk/v1/kitchen/d1/cmd/open",
+        "$SYS/x",
+        "up",
+    ] {
         let mut v5 = rig.client(true, "v5", "kitchen/d1").await;
         assert_eq!(v5.publish("sk/v1/kitchen/d1/up", b"1", 1, false).await, 0);
         for qos in 0..3 {
-            assert_eq!(v5.publish(topic, b"x", qos, false).await, if qos == 0 { 0 } else { 0x87 }, "{topic}");
+            assert_eq!(
+                v5.publish(topic, b"x", qos, false).await,
+                if qos == 0 { 0 } else { 0x87 },
+                "{topic}"
+            );
         }
         // The connection goes on, and answers stay in order.
         let (mut bytes, _) = v5.publish_bytes("sk/v1/kitchen/d1/up", b"2", 1, false);
@@ -60,7 +92,12 @@ async fn a_publish_outside_the_fence_is_not_stored() {
         assert_eq!(rig.refused("publish_denied"), denied);
     }
     let records = rig.records();
-    assert!(records.iter().all(|r| r.0 == "kitchen/d1" && r.1 == "sk/v1/kitchen/d1/up"), "{records:?}");
+    assert!(
+        records
+            .iter()
+            .all(|r| r.0 == "kitchen/d1" && r.1 == "sk/v1/kitchen/d1/up"),
+        "{records:?}"
+    );
     assert_eq!(records.len(), 10);
 }
 
@@ -115,13 +152,20 @@ async fn wills_and_client_identifiers_are_fenced() {
     for (v5, code) in [(false, 5), (true, 0x87)] {
         for topic in ["sk/v1/kitchen/d2/status", "sk/v1/kitchen/d1/cmd/x", "#", "a/+"] {
             let connect = Connect::new(v5, "w", "kitchen/d1").will(topic, "gone", 1, false);
-            assert_eq!(Client::open(rig.address, connect).await.err().unwrap().body[1], code, "{topic}");
+            assert_eq!(
+                Client::open(rig.address, connect).await.err().unwrap().body[1],
+                code,
+                "{topic}"
+            );
         }
     }
     assert_eq!(rig.refused("will_denied"), 8);
     let mut holder = rig.client(true, "mine", "kitchen/d1").await;
     for (v5, code) in [(false, 2), (true, 0x85)] {
-        let stolen = Client::open(rig.address, Connect::new(v5, "mine", "kitchen/d2")).await.err().unwrap();
+        let stolen = Client::open(rig.address, Connect::new(v5, "mine", "kitchen/d2"))
+            .await
+            .err()
+            .unwrap();
         assert_eq!(stolen.body[1], code);
     }
     assert_eq!(rig.refused("client_id_taken"), 2);
@@ -133,9 +177,18 @@ async fn revocation_ends_live_and_parked_sessions_within_a_second() {
     let rig = Rig::start().await;
     let name = IdentityName::new("kitchen/d1").unwrap();
     let will = |c: Connect| c.will("sk/v1/kitchen/d1/status", "offline", 1, true);
-    let mut v5 = Client::open(rig.address, will(Connect::new(true, "v5", "kitchen/d1").keep())).await.unwrap().0;
-    let mut v3 = Client::open(rig.address, will(Connect::new(false, "v3", "kitchen/d1").keep())).await.unwrap().0;
-    let parked = Client::open(rig.address, Connect::new(false, "parked", "kitchen/d1").keep()).await.unwrap().0;
+    let mut v5 = Client::open(rig.address, will(Connect::new(true, "v5", "kitchen/d1").keep()))
+        .await
+        .unwrap()
+        .0;
+    let mut v3 = Client::open(rig.address, will(Connect::new(false, "v3", "kitchen/d1").keep()))
+        .await
+        .unwrap()
+        .0;
+    let parked = Client::open(rig.address, Connect::new(false, "parked", "kitchen/d1").keep())
+        .await
+        .unwrap()
+        .0;
     parked.disconnect().await;
     eventually("one is parked", || rig.handle.stats().connections == 2).await;
     let mut bystander = rig.client(true, "by", "kitchen/d2").await;
@@ -150,7 +203,10 @@ async fn revocation_ends_live_and_parked_sessions_within_a_second() {
     assert_eq!((said.len(), said[0].head, said[0].body[0]), (1, 0xe0, 0x87));
     assert_eq!(v3.closed().await, []);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-    let again = Client::open(rig.address, Connect::new(true, "v5", "kitchen/d1")).await.err().unwrap();
+    let again = Client::open(rig.address, Connect::new(true, "v5", "kitchen/d1"))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(again.body[1], 0x87);
     bystander.ping().await;
     eventually("no session is left", || rig.handle.stats().sessions == 1).await;
@@ -183,7 +239,14 @@ async fn anonymous_clients_are_let_in_on_loopback_only() {
         anonymous_as: Some(IdentityName::new(name).unwrap()),
         dir: dir.path().join("broker"),
     };
-    let bind = |o| Broker::bind(o, IdentityDirectory::new(identities()), journal.clone(), Clock::simulated(START));
+    let bind = |o| {
+        Broker::bind(
+            o,
+            IdentityDirectory::new(identities()),
+            journal.clone(),
+            Clock::simulated(START),
+        )
+    };
     let open = bind(options("0.0.0.0:0", "all")).await.err().unwrap();
     assert!(matches!(open, BrokerError::AnonymousOnNetwork(_)), "{open}");
     let unknown = bind(options("127.0.0.1:0", "ghost")).await.err().unwrap();
@@ -192,10 +255,17 @@ async fn anonymous_clients_are_let_in_on_loopback_only() {
     let (address, stop) = (broker.local_addr(), tokio_util::sync::CancellationToken::new());
     let mut running = tokio::task::JoinSet::new();
     running.spawn(broker.run(stop.clone()));
-    let connect = Connect { user: None, secret: None, ..Connect::new(true, "", "") };
+    let connect = Connect {
+        user: None,
+        secret: None,
+        ..Connect::new(true, "", "")
+    };
     let (mut c, connack) = Client::open(address, connect).await.unwrap();
     assert!(connack.body.contains(&0x12), "a client identifier is assigned");
-    assert_eq!((c.subscribe("sk/v1/kitchen/#", 0).await, c.subscribe("#", 0).await), (0, 0x87));
+    assert_eq!(
+        (c.subscribe("sk/v1/kitchen/#", 0).await, c.subscribe("#", 0).await),
+        (0, 0x87)
+    );
     stop.cancel();
     running.join_next().await.unwrap().unwrap().unwrap();
     journal.close();

@@ -41,6 +41,16 @@ pub(crate) struct Received {
 }
 
 #[derive(Debug, Clone)]
+pub(crate) struct Will {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// The raw property block (version 5), without its length.
+    pub(crate) properties: Vec<u8>,
+}
+
+#[derive(Debug, Clone)]
 pub(crate) struct Connect {
     pub(crate) v5: bool,
     pub(crate) client_id: String,
@@ -48,8 +58,7 @@ pub(crate) struct Connect {
     pub(crate) secret: Option<Vec<u8>>,
     pub(crate) clean: bool,
     pub(crate) keep_alive: u16,
-    /// Topic, payload, QoS, retain, properties (version 5).
-    pub(crate) will: Option<(String, Vec<u8>, u8, bool, Vec<u8>)>,
+    pub(crate) will: Option<Will>,
     /// The raw property block (version 5), without its length.
     pub(crate) properties: Vec<u8>,
 }
@@ -84,14 +93,28 @@ impl Connect {
         self
     }
     pub(crate) fn will(mut self, topic: &str, payload: &str, qos: u8, retain: bool) -> Connect {
-        self.will = Some((topic.into(), payload.as_bytes().to_vec(), qos, retain, vec![]));
+        let (topic, payload) = (topic.into(), payload.as_bytes().to_vec());
+        self.will = Some(Will {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties: vec![],
+        });
         self
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let mut flags = u8::from(self.clean) << 1;
         let mut rest = text(&self.client_id);
-        if let Some((topic, payload, qos, retain, properties)) = &self.will {
+        if let Some(Will {
+            topic,
+            payload,
+            qos,
+            retain,
+            properties,
+        }) = &self.will
+        {
             flags |= 4 | qos << 3 | u8::from(*retain) << 5;
             if self.v5 {
                 rest.extend(block(properties));
@@ -156,6 +179,8 @@ pub(crate) fn packet(head: u8, body: &[u8]) -> Vec<u8> {
 pub(crate) struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Packets that came while another was waited for.
+    early: std::collections::VecDeque<Frame>,
     pub(crate) v5: bool,
     next_id: u16,
 }
@@ -165,7 +190,13 @@ impl Client {
     pub(crate) async fn dial(address: SocketAddr, v5: bool) -> Client {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Client { stream, buffer: vec![], v5, next_id: 0 }
+        Client {
+            stream,
+            buffer: vec![],
+            early: std::collections::VecDeque::new(),
+            v5,
+            next_id: 0,
+        }
     }
 
     /// Connects and signs in; the CONNACK comes along, as the error when it refuses.
@@ -174,7 +205,11 @@ impl Client {
         client.send(&connect.bytes()).await;
         let connack = client.recv().await;
         assert_eq!(connack.kind(), 2, "{connack:?}");
-        if connack.body[1] == 0 { Ok((client, connack)) } else { Err(connack) }
+        if connack.body[1] == 0 {
+            Ok((client, connack))
+        } else {
+            Err(connack)
+        }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
@@ -183,6 +218,27 @@ impl Client {
 
     /// The next packet; `None` when the broker closed.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
+        match self.early.pop_front() {
+            Some(frame) => Some(frame),
+            None => self.read().await,
+        }
+    }
+
+    /// The next packet of `kind`; others are kept for later.
+    async fn next_of(&mut self, kind: u8) -> Frame {
+        if let Some(at) = self.early.iter().position(|f| f.kind() == kind) {
+            return self.early.remove(at).unwrap();
+        }
+        loop {
+            let frame = self.read().await.expect("the broker closed the connection");
+            if frame.kind() == kind {
+                return frame;
+            }
+            self.early.push_back(frame);
+        }
+    }
+
+    async fn read(&mut self) -> Option<Frame> {
         timeout(PATIENCE, async {
             loop {
                 if let Some(frame) = self.parse() {
@@ -211,7 +267,10 @@ impl Client {
         if self.buffer.len() < at + n {
             return None;
         }
-        let frame = Frame { head: self.buffer[0], body: self.buffer[at..at + n].to_vec() };
+        let frame = Frame {
+            head: self.buffer[0],
+            body: self.buffer[at..at + n].to_vec(),
+        };
         self.buffer.drain(..at + n);
         Some(frame)
     }
@@ -229,8 +288,16 @@ impl Client {
         said
     }
 
-    pub(crate) fn publish_bytes(&mut self, topic: &str, payload: &[u8], qos: u8, retain: bool) -> (Vec<u8>, u16) {
-        self.publish_with(topic, payload, qos, retain, &[])
+    pub(crate) fn publish_bytes(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: u8,
+        retain: bool,
+    ) -> (Vec<u8>, u16) {
+        let (mut bytes, id) = self.publish_with(topic, payload, qos, &[]);
+        bytes[0] |= u8::from(retain);
+        (bytes, id)
     }
 
     pub(crate) fn publish_with(
@@ -238,7 +305,6 @@ impl Client {
         topic: &str,
         payload: &[u8],
         qos: u8,
-        retain: bool,
         properties: &[u8],
     ) -> (Vec<u8>, u16) {
         let id = self.fresh_id();
@@ -250,7 +316,7 @@ impl Client {
             body.extend(block(properties));
         }
         body.extend(payload);
-        (packet(0x30 | qos << 1 | u8::from(retain), &body), id)
+        (packet(0x30 | qos << 1, &body), id)
     }
 
     fn fresh_id(&mut self) -> u16 {
@@ -265,13 +331,12 @@ impl Client {
         if qos == 0 {
             return 0;
         }
-        let answer = self.recv().await;
-        assert_eq!((answer.kind(), answer.id()), (if qos == 1 { 4 } else { 5 }, id), "{answer:?}");
+        let answer = self.next_of(if qos == 1 { 4 } else { 5 }).await;
+        assert_eq!(answer.id(), id);
         let code = answer.body.get(2).copied().unwrap_or(0);
         if qos == 2 && code < 0x80 {
             self.send(&packet(0x62, &id.to_be_bytes())).await;
-            let done = self.recv().await;
-            assert_eq!((done.kind(), done.id()), (7, id));
+            assert_eq!(self.next_of(7).await.id(), id);
         }
         code
     }
@@ -332,7 +397,15 @@ impl Client {
             at += n;
         }
         let payload = frame.body[at..].to_vec();
-        Received { topic, payload, qos, retain: frame.head & 1 != 0, dup: frame.head & 8 != 0, id, properties }
+        Received {
+            topic,
+            payload,
+            qos,
+            retain: frame.head & 1 != 0,
+            dup: frame.head & 8 != 0,
+            id,
+            properties,
+        }
     }
 
     /// Receives a message and acknowledges it to the end.
@@ -343,7 +416,7 @@ impl Client {
             (1, Some(id)) => self.send(&packet(0x40, &id.to_be_bytes())).await,
             (2, Some(id)) => {
                 self.send(&packet(0x50, &id.to_be_bytes())).await;
-                let release = self.recv().await;
+                let release = self.next_of(6).await;
                 assert_eq!((release.head, release.id()), (0x62, id));
                 self.send(&packet(0x70, &id.to_be_bytes())).await;
             }

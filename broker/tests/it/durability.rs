@@ -51,7 +51,10 @@ async fn a_full_journal_holds_publishers_back_and_loses_nothing() {
     let mut sent = 0;
     while !rig.journal.stats().full {
         let (bytes, _) = c.publish_bytes("t", &payload, 1, false);
-        if tokio::time::timeout(std::time::Duration::from_millis(500), c.send(&bytes)).await.is_err() {
+        if tokio::time::timeout(std::time::Duration::from_millis(500), c.send(&bytes))
+            .await
+            .is_err()
+        {
             break;
         }
         sent += 1;
@@ -60,7 +63,10 @@ async fn a_full_journal_holds_publishers_back_and_loses_nothing() {
     eventually("the journal is full", || rig.journal.stats().full).await;
     let before = rig.journal.stats().appended_records;
     rig.journal.advance_cursor("slow", rig.journal.durable()).unwrap();
-    eventually("publishing goes on", || rig.journal.stats().appended_records > before).await;
+    eventually("publishing goes on", || {
+        rig.journal.stats().appended_records > before
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,7 +108,10 @@ async fn stopping_answers_what_is_durable_and_says_goodbye() {
     rig.ended().await.unwrap();
     let stored = rig.records().iter().filter(|r| r.1 == "t").count();
     assert_eq!(acked, stored, "each stored publish was answered and no other");
-    assert!(rig.records().iter().all(|r| r.1 != "w"), "a stop is no reason to call a device dead");
+    assert!(
+        rig.records().iter().all(|r| r.1 != "w"),
+        "a stop is no reason to call a device dead"
+    );
     rig.journal.close();
 }
 

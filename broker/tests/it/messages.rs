@@ -14,10 +14,20 @@ async fn every_quality_of_service_in_both_versions() {
             let mut listener = rig.client(!v5, "listener", "all").await;
             assert_eq!(listener.subscribe(&topic, asked).await, asked);
             let mut speaker = rig.client(v5, "speaker", "other").await;
-            assert_eq!(speaker.publish(&topic, "四度".as_bytes(), published, false).await, 0);
+            assert_eq!(
+                speaker.publish(&topic, "四度".as_bytes(), published, false).await,
+                0
+            );
             let got = listener.receive().await;
-            assert_eq!((got.topic.as_str(), got.payload.as_slice()), (topic.as_str(), "四度".as_bytes()));
-            assert_eq!((got.qos, got.retain, got.dup), (published.min(asked), false, false), "{topic}");
+            assert_eq!(
+                (got.topic.as_str(), got.payload.as_slice()),
+                (topic.as_str(), "四度".as_bytes())
+            );
+            assert_eq!(
+                (got.qos, got.retain, got.dup),
+                (published.min(asked), false, false),
+                "{topic}"
+            );
         }
     }
     assert_eq!(rig.records().len(), 18);
@@ -27,10 +37,16 @@ async fn every_quality_of_service_in_both_versions() {
 async fn wildcards_select_what_they_should() {
     let rig = Rig::start().await;
     let cases = [
-        ("#", vec!["a", "a/b", "sk/v1/kitchen/d1/up", "sk/v1/kitchen/d1/cmd/x"]),
+        (
+            "#",
+            vec!["a", "a/b", "sk/v1/kitchen/d1/up", "sk/v1/kitchen/d1/cmd/x"],
+        ),
         ("+/b", vec!["a/b"]),
         ("a/#", vec!["a", "a/b"]),
-        ("sk/v1/kitchen/#", vec!["sk/v1/kitchen/d1/up", "sk/v1/kitchen/d1/cmd/x"]),
+        (
+            "sk/v1/kitchen/#",
+            vec!["sk/v1/kitchen/d1/up", "sk/v1/kitchen/d1/cmd/x"],
+        ),
         ("sk/v1/+/d1/up", vec!["sk/v1/kitchen/d1/up"]),
         ("sk/v1/kitchen/+/cmd/+", vec!["sk/v1/kitchen/d1/cmd/x"]),
     ];
@@ -68,7 +84,10 @@ async fn overlapping_subscriptions_give_one_copy_with_every_identifier() {
     let first = c.receive().await;
     let mut ids = first.properties.clone();
     ids.sort_unstable();
-    assert_eq!((first.payload.as_slice(), ids), (&b"1"[..], vec![1, 2, 3, 0x0b, 0x0b, 0x0b]));
+    assert_eq!(
+        (first.payload.as_slice(), ids),
+        (&b"1"[..], vec![1, 2, 3, 0x0b, 0x0b, 0x0b])
+    );
     assert_eq!(c.receive().await.payload, b"2");
 }
 
@@ -150,19 +169,31 @@ async fn properties_expiry_and_aliases() {
     properties.extend(text("键"));
     properties.extend(text("值"));
     properties.extend([0x23, 0, 4]);
-    let (bytes, _) = speaker.publish_with("p", b"1", 0, false, &properties);
+    let (bytes, _) = speaker.publish_with("p", b"1", 0, &properties);
     speaker.send(&bytes).await;
     assert_eq!(v3.heard().await.1, "1");
     let got = v5.receive().await;
-    for part in [&[0x01, 1][..], &text("text/plain"), &text("键"), &[0x02, 0, 0, 0, 9]] {
-        assert!(got.properties.windows(part.len()).any(|w| w == part), "{part:?} in {:?}", got.properties);
+    for part in [
+        &[0x01, 1][..],
+        &text("text/plain"),
+        &text("键"),
+        &[0x02, 0, 0, 0, 9],
+    ] {
+        assert!(
+            got.properties.windows(part.len()).any(|w| w == part),
+            "{part:?} in {:?}",
+            got.properties
+        );
     }
-    assert!(!got.properties.windows(3).any(|w| w == [0x23, 0, 4]), "the alias is the speaker's own");
-    let (bytes, _) = speaker.publish_with("", b"2", 0, false, &[0x23, 0, 4]);
+    assert!(
+        !got.properties.windows(3).any(|w| w == [0x23, 0, 4]),
+        "the alias is the speaker's own"
+    );
+    let (bytes, _) = speaker.publish_with("", b"2", 0, &[0x23, 0, 4]);
     speaker.send(&bytes).await;
     assert_eq!(v5.heard().await, ("p".into(), "2".into()));
     // An alias beyond the maximum.
-    let (bytes, _) = speaker.publish_with("p", b"3", 0, false, &[0x23, 0xff, 0xff]);
+    let (bytes, _) = speaker.publish_with("p", b"3", 0, &[0x23, 0xff, 0xff]);
     speaker.send(&bytes).await;
     let last = speaker.closed().await;
     assert_eq!((last[0].head, last[0].body[0]), (0xe0, 0x94));
@@ -171,20 +202,27 @@ async fn properties_expiry_and_aliases() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_message_is_not_delivered() {
     let rig = Rig::start().await;
-    let (mut away, _) = Client::open(rig.address, Connect::new(true, "away", "all").keep()).await.unwrap();
+    let (mut away, _) = Client::open(rig.address, Connect::new(true, "away", "all").keep())
+        .await
+        .unwrap();
     away.subscribe("e", 1).await;
     away.disconnect().await;
     let mut speaker = rig.client(true, "speaker", "all").await;
     for (payload, seconds) in [(b"short", 5u8), (b"long.", 60)] {
-        let (bytes, _) = speaker.publish_with("e", payload, 1, true, &[0x02, 0, 0, 0, seconds]);
+        let (bytes, _) = speaker.publish_with("e", payload, 1, &[0x02, 0, 0, 0, seconds]);
         speaker.send(&bytes).await;
         assert_eq!(speaker.recv().await.kind(), 4);
     }
     rig.clock.set(rig.clock.now().plus_ms(10_000));
-    let (mut back, connack) = Client::open(rig.address, Connect::new(true, "away", "all").keep()).await.unwrap();
+    let (mut back, connack) = Client::open(rig.address, Connect::new(true, "away", "all").keep())
+        .await
+        .unwrap();
     assert_eq!(connack.body[0], 1, "the session is there");
     let m = back.receive().await;
-    assert_eq!((m.payload.as_slice(), m.properties), (&b"long."[..], vec![0x02, 0, 0, 0, 50]));
+    assert_eq!(
+        (m.payload.as_slice(), m.properties),
+        (&b"long."[..], vec![0x02, 0, 0, 0, 50])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,7 +230,9 @@ async fn a_shared_subscription_deals_each_message_once() {
     let rig = Rig::start().await;
     let mut members = vec![];
     for i in 0..3 {
-        let mut member = rig.client(i % 2 == 0, &format!("m{i}"), ["all", "other"][i % 2]).await;
+        let mut member = rig
+            .client(i % 2 == 0, &format!("m{i}"), ["all", "other"][i % 2])
+            .await;
         assert_eq!(member.subscribe("$share/g/s/#", 1).await, 1);
         members.push(member);
     }
@@ -200,7 +240,9 @@ async fn a_shared_subscription_deals_each_message_once() {
     watcher.subscribe("s/#", 1).await;
     let mut speaker = rig.client(true, "speaker", "other").await;
     for i in 0..30 {
-        speaker.publish(&format!("s/{i}"), i.to_string().as_bytes(), 1, false).await;
+        speaker
+            .publish(&format!("s/{i}"), i.to_string().as_bytes(), 1, false)
+            .await;
     }
     let mut got = vec![];
     for member in &mut members {
@@ -265,7 +307,11 @@ async fn a_subscriber_gets_everything_in_order() {
     for window in 0..10 {
         let mut out = vec![];
         for i in 0..count / 10 {
-            out.extend(speaker.publish_bytes("o/1", format!("{}", window * count / 10 + i).as_bytes(), 1, false).0);
+            out.extend(
+                speaker
+                    .publish_bytes("o/1", format!("{}", window * count / 10 + i).as_bytes(), 1, false)
+                    .0,
+            );
         }
         speaker.send(&out).await;
         for _ in 0..count / 10 {
@@ -284,8 +330,14 @@ async fn commands_from_inside_reach_the_device() {
     let rig = Rig::start().await;
     let mut device = rig.client(true, "d", "kitchen/d1").await;
     device.subscribe("sk/v1/kitchen/d1/cmd/#", 1).await;
-    rig.handle.publish("sk/v1/kitchen/d1/cmd/open", b"now", false).await.unwrap();
-    assert_eq!(device.heard().await, ("sk/v1/kitchen/d1/cmd/open".into(), "now".into()));
+    rig.handle
+        .publish("sk/v1/kitchen/d1/cmd/open", b"now", false)
+        .await
+        .unwrap();
+    assert_eq!(
+        device.heard().await,
+        ("sk/v1/kitchen/d1/cmd/open".into(), "now".into())
+    );
     assert!(rig.handle.publish("a/#", b"", false).await.is_err());
     let records = rig.records();
     assert_eq!(records[0].0, sunshine_broker::INTERNAL_SOURCE);
@@ -302,7 +354,11 @@ async fn unsubscribing_ends_delivery() {
         assert_eq!(answer.body.len(), if v5 { 4 } else { 2 });
         let unknown = c.unsubscribe("u/none").await;
         assert!(!v5 || unknown.body[3] == 0x11);
-        c.send(&packet(0x30, &[text("u/1"), if v5 { vec![0] } else { vec![] }, b"no".to_vec()].concat())).await;
+        c.send(&packet(
+            0x30,
+            &[text("u/1"), if v5 { vec![0] } else { vec![] }, b"no".to_vec()].concat(),
+        ))
+        .await;
         c.publish("u/2", b"yes", 0, false).await;
         assert_eq!(c.heard().await.1, "yes");
     }

@@ -13,21 +13,40 @@ async fn what_breaks_the_standard_closes_the_connection() {
     let cases: [(&str, Vec<u8>); 11] = [
         ("a second CONNECT", Connect::new(true, "c", "all").bytes()),
         ("a reserved packet type", vec![0x00, 0]),
-        ("PUBLISH with QoS 3", packet(0x36, &[&text("t")[..], &[0, 1, 0]].concat())),
-        ("PUBLISH with packet identifier 0", packet(0x32, &[&text("t")[..], &[0, 0, 0]].concat())),
+        (
+            "PUBLISH with QoS 3",
+            packet(0x36, &[&text("t")[..], &[0, 1, 0]].concat()),
+        ),
+        (
+            "PUBLISH with packet identifier 0",
+            packet(0x32, &[&text("t")[..], &[0, 0, 0]].concat()),
+        ),
         ("SUBSCRIBE without filter", packet(0x82, &[0, 1, 0])),
-        ("SUBSCRIBE with wrong flags", packet(0x80, &[&[0, 1, 0][..], &text("t"), &[0]].concat())),
-        ("SUBSCRIBE with QoS 3", packet(0x82, &[&[0, 1, 0][..], &text("t"), &[3]].concat())),
+        (
+            "SUBSCRIBE with wrong flags",
+            packet(0x80, &[&[0, 1, 0][..], &text("t"), &[0]].concat()),
+        ),
+        (
+            "SUBSCRIBE with QoS 3",
+            packet(0x82, &[&[0, 1, 0][..], &text("t"), &[3]].concat()),
+        ),
         ("UNSUBSCRIBE without filter", packet(0xa2, &[0, 1, 0])),
         ("a topic that is not UTF-8", packet(0x30, &[0, 2, 0xff, 0xfe, 0])),
         ("a length of five bytes", vec![0x30, 0xff, 0xff, 0xff, 0xff, 0x01]),
-        ("PUBLISH with a subscription identifier", packet(0x30, &[&text("t")[..], &[2, 0x0b, 1]].concat())),
+        (
+            "PUBLISH with a subscription identifier",
+            packet(0x30, &[&text("t")[..], &[2, 0x0b, 1]].concat()),
+        ),
     ];
     for (what, bytes) in cases {
         let mut c = rig.client(true, "c", "all").await;
+        eprintln!("{what}");
         c.send(&bytes).await;
         let said = c.closed().await;
-        assert!(said.iter().all(|f| f.head == 0xe0 && f.body[0] >= 0x80), "{what}: {said:?}");
+        assert!(
+            said.iter().all(|f| f.head == 0xe0 && f.body[0] >= 0x80),
+            "{what}: {said:?}"
+        );
     }
     assert_eq!(rig.records(), []);
     assert_eq!(rig.refused("protocol"), 11);
@@ -39,10 +58,19 @@ async fn first_packets_that_are_no_connect() {
     let bad_name = packet(0x10, &[&text("MQTX")[..], &[4, 2, 0, 60, 0, 1, b'c']].concat());
     let bad_version = packet(0x10, &[&text("MQTT")[..], &[9, 2, 0, 60, 0, 1, b'c']].concat());
     let reserved_flag = packet(0x10, &[&text("MQTT")[..], &[4, 3, 0, 60, 0, 1, b'c']].concat());
-    for bytes in [b"GET / HTTP/1.1\r\n\r\n".to_vec(), vec![0xc0, 0], bad_name, bad_version, reserved_flag] {
+    for bytes in [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0xc0, 0],
+        bad_name,
+        bad_version,
+        reserved_flag,
+    ] {
         let mut c = Client::dial(rig.address, true).await;
         c.send(&bytes).await;
-        assert!(c.closed().await.iter().all(|f| f.kind() == 2 && f.body[1] != 0), "{bytes:?}");
+        assert!(
+            c.closed().await.iter().all(|f| f.kind() == 2 && f.body[1] != 0),
+            "{bytes:?}"
+        );
     }
     assert_eq!(rig.refused("protocol"), 5);
 }
@@ -79,7 +107,11 @@ async fn random_bytes_end_one_connection_and_no_more() {
         let mut bytes: Vec<u8> = (0..random() % 300).map(|_| random().to_le_bytes()[0]).collect();
         if let Some(first) = bytes.first_mut() {
             // Half of them start like a packet that a client may send.
-            *first = if round % 4 < 2 { [0x30, 0x32, 0x34, 0x82, 0xa2, 0x40, 0x50, 0x62][round % 8] } else { *first };
+            *first = if round % 4 < 2 {
+                [0x30, 0x32, 0x34, 0x82, 0xa2, 0x40, 0x50, 0x62][round % 8]
+            } else {
+                *first
+            };
         }
         let mut c = rig.client(v5, "c", "all").await;
         c.send(&bytes).await;
@@ -92,7 +124,10 @@ async fn random_bytes_end_one_connection_and_no_more() {
 #[test]
 fn the_packet_path_takes_any_bytes() {
     use proptest::prelude::{any, prop, proptest};
-    let connect = [Connect::new(false, "c", "u").bytes(), Connect::new(true, "c", "u").bytes()];
+    let connect = [
+        Connect::new(false, "c", "u").bytes(),
+        Connect::new(true, "c", "u").bytes(),
+    ];
     proptest!(|(bytes in prop::collection::vec(any::<u8>(), 0..200), which in 0usize..3, head in any::<u8>())| {
         let mut all = connect.get(which).cloned().unwrap_or_default();
         let understood = sunshine_broker::probe(&all);
@@ -104,7 +139,10 @@ fn the_packet_path_takes_any_bytes() {
 }
 
 fn installed(tool: &str, args: &[&str]) -> bool {
-    let there = Command::new(tool).args(args).output().is_ok_and(|o| o.status.success());
+    let there = Command::new(tool)
+        .args(args)
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !there {
         eprintln!("skipped: {tool} {args:?} does not run here");
     }
@@ -113,25 +151,46 @@ fn installed(tool: &str, args: &[&str]) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mosquitto_clients_get_along() {
-    if !installed("sh", &["-c", "command -v mosquitto_pub && command -v mosquitto_sub"]) {
+    if !installed(
+        "sh",
+        &["-c", "command -v mosquitto_pub && command -v mosquitto_sub"],
+    ) {
         return;
     }
     let rig = Rig::start().await;
     let port = rig.address.port().to_string();
     for version in ["mqttv311", "mqttv5"] {
-        let base = ["-h", "127.0.0.1", "-p", &port, "-V", version, "-u", "all", "-P", "secret", "-q", "1"];
-        let mut sub = Command::new("mosquitto_sub");
-        sub.args(base).args(["-t", "厨房/#", "-C", "1", "-W", "10", "-v"]).stdout(std::process::Stdio::piped());
-        let sub = sub.spawn().unwrap();
-        eventually("it has subscribed", || rig.handle.stats().connections == 1).await;
-        let publish = |qos: &str| {
-            let mut cmd = Command::new("mosquitto_pub");
-            cmd.args(base).args(["-t", "厨房/温度", "-m", "4.1", "-q", qos, "-r"]);
-            cmd.status().unwrap().success()
-        };
-        assert!(tokio::task::block_in_place(|| publish("2")));
-        let out = tokio::task::block_in_place(|| sub.wait_with_output().unwrap());
-        assert_eq!(String::from_utf8_lossy(&out.stdout), "厨房/温度 4.1\n");
+        let base = [
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-V",
+            version,
+            "-u",
+            "all",
+            "-P",
+            "secret",
+        ];
+        // Retained, so that it does not matter who comes first.
+        for qos in ["0", "1", "2"] {
+            let mut publish = Command::new("mosquitto_pub");
+            publish
+                .args(base)
+                .args(["-t", &format!("厨房/{qos}"), "-m", "四度", "-r", "-q", qos]);
+            assert!(tokio::task::block_in_place(|| publish
+                .status()
+                .unwrap()
+                .success()));
+        }
+        let mut listen = Command::new("mosquitto_sub");
+        listen
+            .args(base)
+            .args(["-t", "厨房/#", "-C", "3", "-W", "10", "-v"]);
+        let out = tokio::task::block_in_place(|| listen.output().unwrap());
+        let mut lines: Vec<_> = std::str::from_utf8(&out.stdout).unwrap().lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["厨房/0 四度", "厨房/1 四度", "厨房/2 四度"]);
         eventually("both are gone", || rig.handle.stats().connections == 0).await;
     }
 }
@@ -166,7 +225,12 @@ assert sorted(got) == [("py/%d" % q, "值%d" % q, q) for q in (0, 1, 2)], got
 "#;
     for version in ["4", "5"] {
         let port = rig.address.port().to_string();
-        let run = move || Command::new("python3").args(["-c", script, &port, version]).output().unwrap();
+        let run = move || {
+            Command::new("python3")
+                .args(["-c", script, &port, version])
+                .output()
+                .unwrap()
+        };
         let out = tokio::task::spawn_blocking(run).await.unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     }
@@ -184,10 +248,16 @@ async fn rumqttc_gets_along_in_both_versions() {
     loop {
         match tokio::time::timeout(wait, events.poll()).await.unwrap().unwrap() {
             Event::Incoming(Packet::SubAck(_)) => {
-                client.publish("厨房/温度", QoS::ExactlyOnce, false, "4.1").await.unwrap();
+                client
+                    .publish("厨房/温度", QoS::ExactlyOnce, false, "4.1")
+                    .await
+                    .unwrap();
             }
             Event::Incoming(Packet::Publish(p)) => {
-                assert_eq!((p.topic.as_str(), &p.payload[..], p.qos), ("厨房/温度", &b"4.1"[..], QoS::ExactlyOnce));
+                assert_eq!(
+                    (p.topic.as_str(), &p.payload[..], p.qos),
+                    ("厨房/温度", &b"4.1"[..], QoS::ExactlyOnce)
+                );
                 break;
             }
             _ => {}
@@ -196,11 +266,17 @@ async fn rumqttc_gets_along_in_both_versions() {
     let mut options = rumqttc::v5::MqttOptions::new("rust5", "127.0.0.1", rig.address.port());
     options.set_credentials("all", "secret");
     let (client, mut events) = rumqttc::v5::AsyncClient::new(options, 16);
-    client.subscribe("a/b", rumqttc::v5::mqttbytes::QoS::AtLeastOnce).await.unwrap();
+    client
+        .subscribe("a/b", rumqttc::v5::mqttbytes::QoS::AtLeastOnce)
+        .await
+        .unwrap();
     loop {
         match tokio::time::timeout(wait, events.poll()).await.unwrap().unwrap() {
             rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::SubAck(_)) => {
-                client.publish("a/b", rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, "x").await.unwrap();
+                client
+                    .publish("a/b", rumqttc::v5::mqttbytes::QoS::AtLeastOnce, false, "x")
+                    .await
+                    .unwrap();
             }
             rumqttc::v5::Event::Incoming(rumqttc::v5::Incoming::Publish(p)) => {
                 assert_eq!(&p.topic[..], b"a/b");

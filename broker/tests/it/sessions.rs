@@ -1,12 +1,14 @@
 //! Sessions, wills and retained messages: across connections and across restarts.
 
 use crate::{
-    client::{Client, Connect, packet},
+    client::{Client, Connect, Will, packet},
     rig::{Rig, eventually},
 };
 
 async fn keep(rig: &Rig, v5: bool, id: &str, user: &str) -> (Client, bool) {
-    let (client, connack) = Client::open(rig.address, Connect::new(v5, id, user).keep()).await.unwrap();
+    let (client, connack) = Client::open(rig.address, Connect::new(v5, id, user).keep())
+        .await
+        .unwrap();
     (client, connack.body[0] == 1)
 }
 
@@ -62,7 +64,10 @@ async fn what_was_not_acknowledged_comes_again() {
         assert!(present);
         let again = back.recv().await;
         let again = back.message(&again);
-        assert_eq!((again.payload, again.dup, again.id), (b"1".to_vec(), true, first.id));
+        assert_eq!(
+            (again.payload, again.dup, again.id),
+            (b"1".to_vec(), true, first.id)
+        );
         let release = back.recv().await;
         assert_eq!((release.kind(), release.id()), (6, second.id.unwrap()));
         drop(rig.client(v5, "c", "all").await);
@@ -129,7 +134,15 @@ async fn a_will_waits_for_its_delay_and_is_taken_back() {
     watcher.subscribe("will", 1).await;
     let connect = || {
         let mut connect = Connect::new(true, "d", "all").keep();
-        connect.will = Some(("will".into(), b"gone".to_vec(), 1, false, vec![0x18, 0, 0, 0, 10]));
+        let (topic, payload) = ("will".into(), b"gone".to_vec());
+        let properties = vec![0x18, 0, 0, 0, 10];
+        connect.will = Some(Will {
+            topic,
+            payload,
+            qos: 1,
+            retain: false,
+            properties,
+        });
         connect
     };
     Client::open(rig.address, connect()).await.unwrap().0.vanish();
@@ -162,7 +175,10 @@ async fn retained_messages_survive_a_restart() {
     c.subscribe("r/#", 1).await;
     let mut got = vec![c.heard().await, c.heard().await];
     got.sort();
-    assert_eq!(got, [("r/1".into(), "one".into()), ("r/3".into(), "three".into())]);
+    assert_eq!(
+        got,
+        [("r/1".into(), "one".into()), ("r/3".into(), "three".into())]
+    );
     c.publish("r/end", b"end", 1, false).await;
     assert_eq!(c.heard().await.0, "r/end");
 }
@@ -196,7 +212,10 @@ async fn a_session_and_what_it_missed_survive_a_restart() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_of_a_removed_identity_does_not_come_back() {
     let rig = Rig::start().await;
-    let list = crate::rig::identities().into_iter().filter(|i| i.name.as_str() != "other").collect();
+    let list = crate::rig::identities()
+        .into_iter()
+        .filter(|i| i.name.as_str() != "other")
+        .collect();
     let (mut c, _) = keep(&rig, true, "c", "other").await;
     c.subscribe("t", 1).await;
     for gone in rig.directory.replace(list) {
@@ -205,4 +224,44 @@ async fn a_session_of_a_removed_identity_does_not_come_back() {
     assert_eq!(c.closed().await.len(), 1);
     let rig = rig.restart().await;
     assert_eq!(rig.handle.stats().sessions, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loses_nothing_that_was_acknowledged() {
+    let rig = Rig::start().await;
+    let (mut away, _) = keep(&rig, true, "away", "all").await;
+    assert_eq!(away.subscribe("c/#", 1).await, 1);
+    let mut speaker = rig.client(true, "speaker", "other").await;
+    speaker.publish("c/1", b"seen", 1, false).await;
+    // Received and not acknowledged: it must come again.
+    assert_eq!(away.recv().await.kind(), 3);
+    away.vanish();
+    speaker.publish("c/2", b"missed", 1, false).await;
+    speaker.publish("r", b"retained", 1, true).await;
+    let after = rig.crashed().await;
+    let (mut back, present) = keep(&after, true, "away", "all").await;
+    assert!(present, "the SUBACK stood for a session on disk");
+    assert_eq!(
+        (back.heard().await.0, back.heard().await.0),
+        ("c/1".into(), "c/2".into())
+    );
+    let mut late = after.client(false, "late", "all").await;
+    late.subscribe("r", 1).await;
+    assert_eq!(late.heard().await.1, "retained");
+    assert_eq!(after.records().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_state_file_does_not_keep_the_broker_down() {
+    let rig = Rig::start().await;
+    let (mut c, _) = keep(&rig, true, "c", "all").await;
+    c.subscribe("t", 1).await;
+    c.publish("r", b"kept", 1, true).await;
+    let rig = rig
+        .restart_after(|dir| std::fs::write(dir.join("sessions"), b"rubbish").unwrap())
+        .await;
+    let (mut c, present) = keep(&rig, true, "c", "all").await;
+    assert!(!present);
+    c.subscribe("r", 1).await;
+    assert_eq!(c.heard().await.1, "kept");
 }

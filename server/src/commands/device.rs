@@ -3,17 +3,29 @@
 use anyhow::{Context, bail};
 use domain::{Access, Clock, Identity, Scope, UtcMillis};
 
+use store::Records;
+
 use crate::{
     app::open_records,
+    config::Config,
     cli::{ConfigArgs, DeviceAddArgs, DeviceRevokeArgs},
     commands::{block_on, load, say},
     directory::new_secret,
 };
 
+/// The record store of an installation that has one: these commands make none by mistake.
+async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Records> {
+    let dir = &config.data_dir.0;
+    if !dir.join("records.db").exists() {
+        bail!("there are no records in {} yet; read facilities in first with `sunshine import`", dir.display());
+    }
+    open_records(dir, clock).await
+}
+
 pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
     block_on(async {
-        let records = open_records(&config.data_dir.0, &Clock::system()).await?;
+        let records = existing_records(&config, &Clock::system()).await?;
         let facility = records.facility(&Scope::everything(), &args.facility).await?;
         if facility.is_none() {
             bail!(
@@ -54,7 +66,7 @@ pub(crate) fn list(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
     block_on(async {
         let clock = Clock::system();
-        let records = open_records(&config.data_dir.0, &clock).await?;
+        let records = existing_records(&config, &clock).await?;
         let devices = records.devices(&Scope::everything(), None).await?;
         records.close().await;
         for device in &devices {
@@ -79,7 +91,7 @@ fn standing(device: &Identity, now: UtcMillis) -> String {
 pub(crate) fn revoke(args: &DeviceRevokeArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
     block_on(async {
-        let records = open_records(&config.data_dir.0, &Clock::system()).await?;
+        let records = existing_records(&config, &Clock::system()).await?;
         let name = Identity::device_name(&args.facility, &args.device)?;
         records
             .revoke_identity(&name, "command line")

@@ -51,6 +51,8 @@ pub(super) struct Disk {
     unchecked: BTreeMap<i64, i64>,
     /// For every shard whose flush has begun and not succeeded yet: the weeks it has written.
     half_done: BTreeMap<usize, BTreeSet<i64>>,
+    /// The shard whose turn it is: one that cannot be written must not keep the others from it.
+    pub(super) turn: usize,
     /// Fails the n-th step from now, as a crash at that point would.
     #[cfg(test)]
     pub(super) fail_at: Option<u32>,
@@ -66,6 +68,7 @@ impl Disk {
             seq: 0,
             unchecked: BTreeMap::new(),
             half_done: BTreeMap::new(),
+            turn: 0,
             #[cfg(test)]
             fail_at: None,
         };

@@ -33,7 +33,7 @@ struct Shard {
     readings: usize,
     /// Slots whose column is not empty.
     active: usize,
-    /// Where the oldest reading in the columns, and when the first of them was taken in.
+    /// Where in the log the oldest reading in the columns stands, and when the first of them was taken in.
     since: Option<(LogPosition, UtcMillis)>,
     frozen: Option<Arc<Frozen>>,
 }
@@ -99,7 +99,8 @@ impl Head {
         for (index, &end) in ends.iter().enumerate() {
             if begin < end {
                 let mut shard = self.shard(index);
-                shard.since.get_or_insert((from, now));
+                let (oldest, _) = shard.since.get_or_insert((from, now));
+                *oldest = from.min(*oldest);
                 shard.readings += end - begin;
                 for &i in &order[begin..end] {
                     let reading = &readings[i as usize];
@@ -173,9 +174,12 @@ impl Head {
             .collect()
     }
 
-    /// A shard that is due for writing, if any.
-    pub(super) fn due(&self, policy: FlushPolicy, now: UtcMillis) -> Option<usize> {
-        (0..self.shards.len()).find(|&index| self.shard(index).is_due(policy, now))
+    /// A shard that is due for writing, if any: the first from `turn` on, all around.
+    pub(super) fn due(&self, policy: FlushPolicy, now: UtcMillis, turn: usize) -> Option<usize> {
+        let shards = self.shards.len();
+        (0..shards)
+            .map(|step| (turn + step) % shards)
+            .find(|&index| self.shard(index).is_due(policy, now))
     }
 
     /// Moves a shard's columns aside for writing. `None` when there is nothing to write. Columns whose

@@ -17,9 +17,12 @@ use super::{
 /// Days per week file.
 pub(super) const WEEK_DAYS: i64 = 7;
 
+/// Pages of 8 KiB: a day of a series takes 2 to 13 KB, and with pages of 16 KiB most of those of a 10 s
+/// sensor would have a page to themselves (measured: 1.9 bytes per reading instead of 1.45).
+/// Incremental vacuum lets compaction give pages back without rewriting the file.
 const LAYOUT: Layout = Layout {
     format: 1,
-    creation: "PRAGMA page_size=16384; PRAGMA auto_vacuum=INCREMENTAL;",
+    creation: "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;",
     schema: "
         CREATE TABLE chunk(
             day INTEGER NOT NULL, s INTEGER NOT NULL, t0 INTEGER NOT NULL, seq INTEGER NOT NULL,

@@ -187,10 +187,11 @@ impl Tab {
     /// The widest element, when the page is wider than its window.
     pub async fn overflow(&self) -> anyhow::Result<Option<String>> {
         let script = "(() => { const w = document.documentElement.clientWidth; \
-                      if (document.documentElement.scrollWidth <= w) return null; \
+                      if (document.documentElement.scrollWidth <= w) return ''; \
                       const e = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > w + 1); \
                       return e ? e.outerHTML.slice(0, 120) : 'unknown'; })()";
-        Ok(self.page.evaluate(script).await?.into_value()?)
+        let widest: String = self.page.evaluate(script).await?.into_value()?;
+        Ok((!widest.is_empty()).then_some(widest))
     }
 
     /// Keeps a picture of the whole page.
