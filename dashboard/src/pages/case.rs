@@ -147,10 +147,7 @@ fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
         None => fl!(locale.l, "history-silent"),
     };
     let mut lines = vec![
-        (
-            case.since,
-            machine(case.since, begun, "warn"),
-        ),
+        (case.since, machine(case.since, begun, "warn")),
         (
             case.raised_at,
             machine(case.raised_at, fl!(locale.l, "history-raised"), "crit"),
