@@ -60,6 +60,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let at = now - minute * MINUTE;
         stage.clock.set(at);
         stage.take_in(at, &moment(at, now)).await;
+        // Judgement takes a longer step of time for a server that was down, and nobody for silent.
+        for second in (10..60).step_by(10).filter(|_| minute > 0) {
+            stage.take_in(at + second * 1000, &[]).await;
+        }
     }
     stage.judged().await;
     stage.reject(

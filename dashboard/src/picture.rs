@@ -176,10 +176,17 @@ impl App {
             ConditionState::Cleared => Shown::Cleared,
             ConditionState::Unknown => Shown::Unknown,
         });
+        let shown = heard(state, latest, entry.point.report_interval_s, judgement.now);
+        // Where silence speaks instead of judgement, it lasts since the last value.
+        let (since, rule) = if shown == state {
+            (judged.map(|p| p.since), judged.and_then(|p| p.rule.clone()))
+        } else {
+            (latest.map(|s| s.at), None)
+        };
         PointNow {
-            state: heard(state, latest, entry.point.report_interval_s, judgement.now),
-            since: judged.map(|p| p.since),
-            rule: judged.and_then(|p| p.rule.clone()),
+            state: shown,
+            since,
+            rule,
             latest,
             series,
             limits: limits(entry, &judgement.rules),

@@ -279,3 +279,4 @@ th-metric = Name
 th-meaning = Meaning
 th-unit = Unit
 facility-about-canteen = { $kind } · { $people } people served
+history-silent = Nothing was received from here on

@@ -279,3 +279,4 @@ th-metric = 名称
 th-meaning = 含义
 th-unit = 单位
 facility-about-canteen = { $kind } · 就餐 { $people } 人
+history-silent = 从此时起没有收到数据

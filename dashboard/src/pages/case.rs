@@ -142,11 +142,12 @@ fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
         comment: note.comment.clone(),
         mark,
     };
+    let begun = match case.value {
+        Some(_) => fl!(locale.l, "history-since"),
+        None => fl!(locale.l, "history-silent"),
+    };
     let mut lines = vec![
-        (
-            case.since,
-            machine(case.since, fl!(locale.l, "history-since"), "warn"),
-        ),
+        (case.since, machine(case.since, begun, "warn")),
         (
             case.raised_at,
             machine(case.raised_at, fl!(locale.l, "history-raised"), "crit"),

@@ -191,6 +191,8 @@ fn plan(app: &App, locale: &Locale, request: &ChartRequest) -> Plan {
         lines: request
             .lines
             .iter()
+            // What was never heard has no data to ask for.
+            .filter(|line| line.series.is_some())
             .map(|line| PlanLine {
                 label: line.label.clone(),
                 url: format!("/api/v1/points/{}/window", line.key),

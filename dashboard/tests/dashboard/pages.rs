@@ -73,6 +73,20 @@ async fn a_silent_point_is_unknown_and_never_normal() {
         "one fridge is heard"
     );
     assert_eq!(page.matches("</svg>Unknown</span>").count(), 4);
+    assert!(
+        !page.contains("/smoke-1/smoke_alarm/window"),
+        "nothing is asked for that was never heard"
+    );
+
+    // An hour later nothing has come: what was normal is unknown, since its last value.
+    stage.clock.set(NOW + 3_600_000);
+    let page = get(&router, "/facilities/binhe-01?lang=en").await.text;
+    assert_eq!(page.matches("</svg>Normal</span>").count(), 0);
+    assert!(
+        page.contains("</svg>Unknown</span><small>1 h 0 min</small>"),
+        "for how long"
+    );
+    assert!(page.contains("was 4.2 °C"), "the last value is called the last");
     stage.finish().await;
 }
 
