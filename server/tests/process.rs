@@ -1,5 +1,10 @@
 //! The real binary, as a process: its command line, its signals, and what a `kill -9` leaves behind.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test of a process ends at its first surprise, wherever it stands"
+)]
+
 #[path = "process/crash.rs"]
 mod crash;
 #[path = "process/publisher.rs"]

@@ -131,7 +131,7 @@ impl TestApp {
         };
         let simulator =
             simulator::Simulator::new(scenario, district, app.addrs.mqtt, secrets, Clock::system());
-        app.simulated = Some(tokio::task::spawn(simulator.run(app.stop.child_token())));
+        app.simulated = Some(owned(simulator.run(app.stop.child_token())));
         Ok(app)
     }
 
@@ -140,7 +140,7 @@ impl TestApp {
         let app = App::build(config, Clock::system()).await?;
         let addrs = app.addrs()?;
         let stop = CancellationToken::new();
-        let running = tokio::task::spawn(app.run(stop.clone()));
+        let running = owned(app.run(stop.clone()));
         let records = Records::open(&path.join("records.db"), Clock::system()).await?;
         let app = TestApp {
             addrs,
@@ -318,6 +318,15 @@ async fn seed_district(
     records.put_identities(&identities).await?;
     records.close().await;
     Ok(secrets)
+}
+
+/// Starts a task whose handle the caller keeps: it is joined or aborted before the test ends.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the handle is its owner, and the runtime ends with the test"
+)]
+pub fn owned<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::task::spawn(task)
 }
 
 /// Asks again and again until the answer is yes; fails after [`PATIENCE`].

@@ -16,6 +16,7 @@ use ingest::{Ingest, IngestLimits, SeriesDirectory, TooManySeries};
 use journal::{Envelope, Journal, Kind, Position};
 use simulator::{District, Scenario};
 use store::{Records, SeriesOptions, SeriesStore, records::CaseFilter};
+use sunshine_integration_tests::owned;
 use tempfile::TempDir;
 
 const SEED: u64 = 11;
@@ -163,7 +164,7 @@ impl Judging {
             },
         );
         let (batches, waiting) = tokio::sync::mpsc::channel(4);
-        let judging = tokio::task::spawn(engine.run(waiting));
+        let judging = owned(engine.run(waiting));
         let end = upto.unwrap_or_else(|| journal.durable());
         let mut at = Position(0);
         while at < end {

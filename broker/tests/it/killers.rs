@@ -109,6 +109,7 @@ async fn an_alias_maximum_of_zero_is_a_legal_connect() {
     connect.properties = vec![0x22, 0, 0];
     let (mut c, _) = Client::open(rig.address, connect).await.unwrap();
     c.ping().await;
+    assert_eq!(rig.handle.stats().connections, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -119,6 +119,7 @@ async fn random_bytes_end_one_connection_and_no_more() {
     }
     eventually("all are gone", || rig.handle.stats().connections == 0).await;
     rig.client(true, "c", "all").await.ping().await;
+    assert_eq!(rig.handle.stats().connections, 1);
 }
 
 #[test]

@@ -15,18 +15,18 @@ use std::{
 const WINDOW: usize = 50;
 
 /// What publishers and the test share.
-pub struct Shared {
+pub(crate) struct Shared {
     /// Where the broker listens now.
-    pub port: AtomicU16,
+    pub(crate) port: AtomicU16,
     /// Acknowledgements of all publishers.
-    pub acknowledged: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
     /// Set when publishers are to stop.
-    pub stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
 impl Shared {
     /// Before anything was started.
-    pub fn new() -> Arc<Shared> {
+    pub(crate) fn new() -> Arc<Shared> {
         Arc::new(Shared {
             port: AtomicU16::new(0),
             acknowledged: AtomicU64::new(0),
@@ -37,7 +37,7 @@ impl Shared {
 
 /// Publishes 0, 1, 2, … at QoS 1 until told to stop, over as many connections as it takes; answers with
 /// whether each number was acknowledged.
-pub fn publish(number: usize, shared: &Shared, first_ts: i64) -> Vec<bool> {
+pub(crate) fn publish(number: usize, shared: &Shared, first_ts: i64) -> Vec<bool> {
     let mut acknowledged: Vec<bool> = Vec::new();
     let mut unacknowledged: VecDeque<usize> = VecDeque::new();
     while !shared.stop.load(Ordering::Acquire) {

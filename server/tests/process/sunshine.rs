@@ -12,14 +12,14 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The binary, free of the test's own environment.
-pub fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sunshine"));
     command.env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 
 /// Writes a configuration for free ports and a `tool` service into `dir`.
-pub fn configuration(dir: &Path, extra: &str) -> PathBuf {
+pub(crate) fn configuration(dir: &Path, extra: &str) -> PathBuf {
     let file = dir.join("sunshine.toml");
     let data = dir.join("data");
     let text = format!(
@@ -32,17 +32,17 @@ pub fn configuration(dir: &Path, extra: &str) -> PathBuf {
 }
 
 /// A running product.
-pub struct Sunshine {
+pub(crate) struct Sunshine {
     child: Child,
     /// The port devices connect to.
-    pub mqtt_port: u16,
+    pub(crate) mqtt_port: u16,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Sunshine {
     /// Starts it on `dir` and waits until it has said where it listens.
-    pub fn start(dir: &Path) -> Sunshine {
+    pub(crate) fn start(dir: &Path) -> Sunshine {
         let file = dir.join("sunshine.toml");
         if !file.exists() {
             configuration(dir, "");
@@ -92,19 +92,19 @@ impl Sunshine {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();
     }
 
     /// Ends it with SIGKILL, at once.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Waits until it has ended by itself.
-    pub fn wait(&mut self, patience: Duration) -> ExitStatus {
+    pub(crate) fn wait(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -120,7 +120,7 @@ impl Sunshine {
     }
 
     /// What it logged, once it has ended.
-    pub fn log(&mut self) -> String {
+    pub(crate) fn log(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }

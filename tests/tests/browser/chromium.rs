@@ -20,7 +20,7 @@ use chromiumoxide::{
     page::ScreenshotParams,
 };
 use futures::StreamExt;
-use sunshine_integration_tests::PATIENCE;
+use sunshine_integration_tests::{PATIENCE, owned};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -31,19 +31,19 @@ const AXE: &str = include_str!("../../assets/axe.min.js");
 
 /// How a page is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub(crate) struct Look {
     /// Of the page.
-    pub language: &'static str,
+    pub(crate) language: &'static str,
     /// Of the window, in CSS pixels.
-    pub width: i64,
+    pub(crate) width: i64,
     /// Of the window, in CSS pixels.
-    pub height: i64,
+    pub(crate) height: i64,
     /// Whether the reader prefers dark pages.
-    pub dark: bool,
+    pub(crate) dark: bool,
 }
 
 /// A running browser.
-pub struct Chromium {
+pub(crate) struct Chromium {
     browser: Browser,
     pump: JoinHandle<()>,
     _profile: TempDir,
@@ -51,7 +51,7 @@ pub struct Chromium {
 
 impl Chromium {
     /// Starts it; `None`, said aloud, where Chromium is not installed.
-    pub async fn launch() -> anyhow::Result<Option<Chromium>> {
+    pub(crate) async fn launch() -> anyhow::Result<Option<Chromium>> {
         if !Path::new(EXECUTABLE).exists() {
             eprintln!("skipped: {EXECUTABLE} is not installed here (.ci/run installs it)");
             return Ok(None);
@@ -72,7 +72,7 @@ impl Chromium {
             .build()
             .map_err(anyhow::Error::msg)?;
         let (browser, mut handler) = Browser::launch(config).await.context("Chromium does not start")?;
-        let pump = tokio::task::spawn(async move {
+        let pump = owned(async move {
             while let Some(event) = handler.next().await {
                 if let Err(e) = event {
                     // A message of a newer protocol is no failure of the page.
@@ -88,7 +88,7 @@ impl Chromium {
     }
 
     /// Opens an address and starts to listen for errors.
-    pub async fn open(&self, url: &str, look: Look) -> anyhow::Result<Tab> {
+    pub(crate) async fn open(&self, url: &str, look: Look) -> anyhow::Result<Tab> {
         let page = self.browser.new_page("about:blank").await?;
         page.execute(SetDeviceMetricsOverrideParams::new(
             look.width,
@@ -111,7 +111,7 @@ impl Chromium {
         page.execute(chromiumoxide::cdp::browser_protocol::log::EnableParams::default())
             .await?;
         let kept = Arc::clone(&errors);
-        let listening = tokio::task::spawn(async move {
+        let listening = owned(async move {
             loop {
                 let error = tokio::select! {
                     Some(event) = thrown.next() => Some(event.exception_details.text.clone()),
@@ -120,7 +120,7 @@ impl Chromium {
                     else => return,
                 };
                 if let Some(error) = error {
-                    kept.lock().unwrap().push(error);
+                    kept.lock().expect("nobody panics while holding it").push(error);
                 }
             }
         });
@@ -136,7 +136,7 @@ impl Chromium {
     }
 
     /// Ends it.
-    pub async fn close(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
         self.browser.close().await?;
         self.browser.wait().await?;
         self.pump.abort();
@@ -145,7 +145,7 @@ impl Chromium {
 }
 
 /// An open page.
-pub struct Tab {
+pub(crate) struct Tab {
     page: Page,
     errors: Arc<Mutex<Vec<String>>>,
     listening: JoinHandle<()>,
@@ -153,13 +153,13 @@ pub struct Tab {
 
 impl Tab {
     /// Waits until the page says that it is live.
-    pub async fn until_live(&self) -> anyhow::Result<()> {
+    pub(crate) async fn until_live(&self) -> anyhow::Result<()> {
         self.until("the page is live", "!!document.querySelector('#pill.on')")
             .await
     }
 
     /// Waits until the page says that its stream is lost.
-    pub async fn until_stale(&self) -> anyhow::Result<()> {
+    pub(crate) async fn until_stale(&self) -> anyhow::Result<()> {
         self.until("the page says it is stale", "!document.querySelector('#pill.on')")
             .await
     }
@@ -176,7 +176,7 @@ impl Tab {
     }
 
     /// What the accessibility checker (WCAG 2.2 A and AA) finds.
-    pub async fn violations(&self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn violations(&self) -> anyhow::Result<Vec<String>> {
         // Handed over as text: the page's own policy forbids nothing to the debugger.
         self.page.evaluate(AXE).await?;
         let run = "axe.run(document, {runOnly: ['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']})\
@@ -185,7 +185,7 @@ impl Tab {
     }
 
     /// The widest element, when the page is wider than its window.
-    pub async fn overflow(&self) -> anyhow::Result<Option<String>> {
+    pub(crate) async fn overflow(&self) -> anyhow::Result<Option<String>> {
         let script = "(() => { const w = document.documentElement.clientWidth; \
                       if (document.documentElement.scrollWidth <= w) return ''; \
                       const e = [...document.body.querySelectorAll('*')].find(e => e.getBoundingClientRect().right > w + 1); \
@@ -195,7 +195,7 @@ impl Tab {
     }
 
     /// Keeps a picture of the whole page.
-    pub async fn picture(&self, path: &Path) -> anyhow::Result<()> {
+    pub(crate) async fn picture(&self, path: &Path) -> anyhow::Result<()> {
         let format = ScreenshotParams::builder()
             .format(CaptureScreenshotFormat::Png)
             .full_page(true)
@@ -205,10 +205,10 @@ impl Tab {
     }
 
     /// Closes the page; answers with the errors it printed.
-    pub async fn close(self) -> anyhow::Result<Vec<String>> {
+    pub(crate) async fn close(self) -> anyhow::Result<Vec<String>> {
         self.page.close().await?;
         self.listening.abort();
-        let errors = self.errors.lock().unwrap();
+        let errors = self.errors.lock().expect("nobody panics while holding it");
         Ok(errors.clone())
     }
 }
