@@ -106,7 +106,7 @@ impl Config {
     }
 
     /// Every number with bounds: its name, its value, the least and the most allowed.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
         let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
         [
@@ -164,6 +164,15 @@ impl Config {
                 10_000,
             ),
             ("mqtt.keep_alive_s", u64::from(mqtt.keep_alive_s), 1, 65_535),
+            ("mqtt.session_expiry_s", mqtt.session_expiry_s, 0, 31_536_000),
+            (
+                "mqtt.retained_messages",
+                mqtt.retained_messages as u64,
+                0,
+                10_000_000,
+            ),
+            ("mqtt.retained_bytes", mqtt.retained_bytes as u64, 0, 1 << 34),
+            ("mqtt.parked_sessions", mqtt.parked_sessions as u64, 1, 1_000_000),
             ("shutdown.deadline_s", self.shutdown.deadline_s, 1, 600),
         ]
     }

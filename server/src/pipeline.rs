@@ -24,6 +24,9 @@ use crate::{
 /// How long ingest waits for a record before it looks whether the log was closed.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long ingest waits before it offers a batch again to a full head.
+const HEAD_FULL_PAUSE: Duration = Duration::from_millis(20);
+
 /// How often the head is looked over for something to write out.
 const MAINTENANCE_EVERY: Duration = Duration::from_millis(500);
 
@@ -115,9 +118,25 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Takes a batch into the head. When the head is full (a replay outruns the disk) the log waits here
+    /// until maintenance has written some of it out; publishers notice only when the journal fills up too.
     fn store(&self, batch: &Batch) -> Result<(), SeriesError> {
-        // The head is memory: it refuses only what it can never take, and the journal still holds the rest.
-        self.series.append(&batch.readings, batch.from, batch.upto)
+        let mut waited = false;
+        loop {
+            match self.series.append(&batch.readings, batch.from, batch.upto) {
+                Err(SeriesError::HeadFull { readings }) => {
+                    if !waited {
+                        warn!(
+                            readings,
+                            "The head of the time-series store is full; the log waits for the disk."
+                        );
+                    }
+                    waited = true;
+                    std::thread::park_timeout(HEAD_FULL_PAUSE);
+                }
+                done => return done,
+            }
+        }
     }
 }
 

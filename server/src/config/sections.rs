@@ -166,8 +166,8 @@ impl Default for Series {
     fn default() -> Self {
         Series {
             shards: 16,
-            flush_readings: 200_000,
-            flush_age_s: 900,
+            flush_readings: 32_768,
+            flush_age_s: 3600,
             max_series: 200_000,
         }
     }
