@@ -12,7 +12,7 @@ mod publisher;
 #[path = "process/sunshine.rs"]
 mod sunshine;
 
-use std::time::Duration;
+use std::{io::Write, net::TcpStream, time::Duration};
 
 use sunshine::{Sunshine, command, configuration};
 
@@ -123,6 +123,44 @@ fn a_signal_ends_it_in_order_and_the_journal_can_be_inspected() {
     assert!(
         output.status.success() && text.contains("ingest"),
         "segments and cursors: {text}"
+    );
+}
+
+/// A request whose body never comes: an orderly stop waits for it.
+fn unfinished_request(port: u16) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let head = format!(
+        "POST /cases/1/acknowledge HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\norigin: http://127.0.0.1:{port}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\nby=x"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = Sunshine::start(dir.path());
+    let _held = unfinished_request(running.http_port);
+    running.signal(rustix::process::Signal::TERM);
+    running.until_logged("Stopping.");
+    running.signal(rustix::process::Signal::TERM);
+    let status = running.wait(Duration::from_secs(10));
+    assert_eq!(status.code(), Some(130), "{}", running.log());
+}
+
+#[test]
+fn a_stop_that_takes_too_long_ends_at_its_deadline_and_names_the_laggard() {
+    let dir = tempfile::tempdir().unwrap();
+    configuration(dir.path(), "[shutdown]\ndeadline_s = 1");
+    let mut running = Sunshine::start(dir.path());
+    let _held = unfinished_request(running.http_port);
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.wait(Duration::from_secs(15)).success());
+    let said = running.log();
+    assert!(
+        said.contains("Still busy at the deadline") && said.contains("Pages"),
+        "{said}"
     );
 }
 

@@ -88,6 +88,12 @@ async fn every_page_is_alive_accessible_and_free_of_errors() -> anyhow::Result<(
             height: 844,
             dark: false,
         },
+        Look {
+            language: "zh-CN",
+            width: 3840,
+            height: 2160,
+            dark: false,
+        },
     ];
     let mut wrong = Vec::new();
     for look in looks {
@@ -133,6 +139,37 @@ async fn a_page_says_that_its_stream_is_lost_and_recovers_by_itself() -> anyhow:
         app?
     };
     page.until_live().await.context("after the server came back")?;
+    browser.close().await?;
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keyboard_reaches_the_content_first() -> anyhow::Result<()> {
+    let Some(browser) = Chromium::launch().await? else {
+        return Ok(());
+    };
+    let app = TestApp::start().await?;
+    let look = Look {
+        language: "en",
+        width: 1280,
+        height: 800,
+        dark: false,
+    };
+    let page = browser.open(&app.url("/"), look).await?;
+    page.until_live().await?;
+    page.press("Tab").await?;
+    assert_eq!(
+        page.focused().await?,
+        "Skip to main content",
+        "the first stop leads past the navigation"
+    );
+    page.press("Enter").await?;
+    page.press("Tab").await?;
+    assert!(
+        page.evaluates("document.activeElement.closest('main') !== null")
+            .await?,
+        "the next is in the content"
+    );
     browser.close().await?;
     app.finish().await
 }

@@ -36,6 +36,8 @@ pub(crate) struct Sunshine {
     child: Child,
     /// The port devices connect to.
     pub(crate) mqtt_port: u16,
+    /// The port of pages and API.
+    pub(crate) http_port: u16,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -65,7 +67,7 @@ impl Sunshine {
         });
         let mut said = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut mqtt_port = None;
+        let (mut mqtt_port, mut http_port) = (None, None);
         while !said.contains("Stop ") {
             let mut line = String::new();
             if output.read_line(&mut line).unwrap() == 0 {
@@ -75,19 +77,38 @@ impl Sunshine {
                     log.lock().unwrap()
                 );
             }
-            if let Some(address) = line.trim().strip_prefix("MQTT 3.1.1, 5") {
-                mqtt_port = address.trim().rsplit(':').next().and_then(|p| p.parse().ok());
+            let port = || line.trim().rsplit(':').next().and_then(|p| p.parse().ok());
+            if line.trim().starts_with("MQTT 3.1.1, 5") {
+                mqtt_port = port();
+            }
+            if line.trim().starts_with("Pages and API") {
+                http_port = port();
             }
             said.push_str(&line);
         }
         // Whatever it prints later must not fill the pipe.
         std::thread::spawn(move || output.read_to_string(&mut String::new()));
         let mqtt_port = mqtt_port.expect("it says where devices connect");
+        let http_port = http_port.expect("it says where its pages are");
         Sunshine {
             child,
             mqtt_port,
+            http_port,
             log,
             reader: Some(reader),
+        }
+    }
+
+    /// Waits until it has logged `text`.
+    pub(crate) fn until_logged(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log.lock().unwrap().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "it never logged {text:?}:\n{}",
+                self.log.lock().unwrap()
+            );
+            std::thread::park_timeout(Duration::from_millis(2));
         }
     }
 

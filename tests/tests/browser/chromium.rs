@@ -175,6 +175,23 @@ impl Tab {
         bail!("waited in vain until {what}")
     }
 
+    /// Presses a key as a person would.
+    pub(crate) async fn press(&self, key: &str) -> anyhow::Result<()> {
+        self.page.find_element("body").await?.press_key(key).await?;
+        Ok(())
+    }
+
+    /// The text of the element that has the keyboard.
+    pub(crate) async fn focused(&self) -> anyhow::Result<String> {
+        let text = "(document.activeElement.textContent || '').trim()";
+        Ok(self.page.evaluate(text).await?.into_value()?)
+    }
+
+    /// The answer of a yes-or-no script.
+    pub(crate) async fn evaluates(&self, script: &str) -> anyhow::Result<bool> {
+        Ok(self.page.evaluate(script).await?.into_value()?)
+    }
+
     /// What the accessibility checker (WCAG 2.2 A and AA) finds.
     pub(crate) async fn violations(&self) -> anyhow::Result<Vec<String>> {
         // Handed over as text: the page's own policy forbids nothing to the debugger.
