@@ -7,7 +7,7 @@
 #
 # Without a binary only the two others run. It starts everything itself, on loopback, with data below one
 # temporary folder, and ends only what it started. Settings, with their defaults:
-#   ROUNDS=3 MESSAGES=200000 CONNECTIONS=50 WINDOW=100 RATE=2000 PROBES=200 LIMIT_S=120
+#   ROUNDS=3 MESSAGES=1000000 CONNECTIONS=200 WINDOW=20 RATE=5000 PROBES=200 LIMIT_S=120
 #   TOOLS=target/release/examples   where mqttload, latency and bridge lie; built with
 #                                   cargo build --release -p sunshine-integration-tests --examples
 #   BASE_PORT=21880                 the first of eight free ports
@@ -18,10 +18,10 @@ set -euo pipefail
 
 SUNSHINE=${1:-}
 ROUNDS=${ROUNDS:-3}
-MESSAGES=${MESSAGES:-200000}
-CONNECTIONS=${CONNECTIONS:-50}
-WINDOW=${WINDOW:-100}
-RATE=${RATE:-2000}
+MESSAGES=${MESSAGES:-1000000}
+CONNECTIONS=${CONNECTIONS:-200}
+WINDOW=${WINDOW:-20}
+RATE=${RATE:-5000}
 PROBES=${PROBES:-200}
 LIMIT_S=${LIMIT_S:-120}
 TOOLS=${TOOLS:-target/release/examples}
