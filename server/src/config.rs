@@ -239,7 +239,7 @@ fn overlay(table: &mut toml::Table, name: &str, value: &str) -> Result<(), Confi
     Ok(())
 }
 
-/// The process's own variables that start with [`ENV_PREFIX`].
+/// The process's own variables that start with `SUNSHINE_`.
 #[must_use]
 pub fn process_environment() -> Environment {
     std::env::vars()

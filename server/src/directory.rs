@@ -2,7 +2,7 @@
 //! when the record store says that something changed — also by the command line in another process.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     future::Future,
     io::BufRead,
     path::Path,
@@ -16,7 +16,9 @@ use std::{
 use alerts::AlertHandle;
 use anyhow::Context;
 use broker::{BrokerHandle, IdentityDirectory};
-use domain::{Access, Clock, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit};
+use domain::{
+    Access, Clock, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit, UtcMillis,
+};
 use ingest::{SeriesDirectory, TooManySeries};
 use store::{Records, SeriesStore};
 use tokio_util::sync::CancellationToken;
@@ -104,11 +106,10 @@ impl Identities {
     }
 
     /// Tells the broker who may sign in now; answers with those whose live sessions must end.
-    pub(crate) async fn refresh(&self, records: &Records) -> anyhow::Result<Vec<IdentityName>> {
-        match &self.access {
-            Some(access) => Ok(access.replace(self.read(records).await?)),
-            None => Ok(Vec::new()),
-        }
+    fn replace(&self, identities: Vec<Identity>) -> Vec<IdentityName> {
+        self.access
+            .as_ref()
+            .map_or_else(Vec::new, |access| access.replace(identities))
     }
 
     /// Everybody who may sign in now.
@@ -208,58 +209,63 @@ struct Watch {
     clock: Clock,
 }
 
+/// What the watch has seen so far.
+#[derive(Default)]
+struct Seen {
+    /// The record store's version that was last taken up.
+    version: Option<i64>,
+    /// Identities that will expire, and when.
+    expiring: Vec<(IdentityName, UtcMillis)>,
+    /// Whether the last look failed: a lasting failure is logged once.
+    failing: bool,
+}
+
 impl Watch {
     async fn run(&self, stop: CancellationToken) -> anyhow::Result<()> {
-        let mut known = None;
-        let mut expired = BTreeSet::new();
+        let mut seen = Seen::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            let version = match self.records.directory_version().await {
-                Ok(version) => version,
-                Err(e) => {
-                    error!("Changes of devices are not seen: {e}");
-                    continue;
+            match self.look(&mut seen).await {
+                Ok(()) => seen.failing = false,
+                Err(e) if !seen.failing => {
+                    seen.failing = true;
+                    error!("Changes of devices are not seen until this ends: {e:#}");
                 }
-            };
-            if known != Some(version) {
-                match self.refresh(known.is_some()).await {
-                    Ok(()) => known = Some(version),
-                    Err(e) => error!("Changes of devices are not seen: {e:#}"),
-                }
+                Err(_) => {}
             }
-            self.end_expired(&mut expired).await;
+            self.end_expired(&mut seen.expiring);
         }
     }
 
-    async fn refresh(&self, changed: bool) -> anyhow::Result<()> {
-        for name in self.identities.refresh(&self.records).await? {
+    async fn look(&self, seen: &mut Seen) -> anyhow::Result<()> {
+        let version = self.records.directory_version().await?;
+        if seen.version == Some(version) {
+            return Ok(());
+        }
+        let identities = self.identities.read(&self.records).await?;
+        seen.expiring = identities
+            .iter()
+            .filter_map(|identity| Some((identity.name.clone(), identity.expires_at?)))
+            .collect();
+        for name in self.identities.replace(identities) {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
             self.broker.revoke(&name);
         }
-        if changed {
-            self.points.reload(&self.records).await?;
-            self.alerts.reload_points().await?;
-        }
+        self.points.reload(&self.records).await?;
+        self.alerts.reload_points().await?;
+        seen.version = Some(version);
         Ok(())
     }
 
     /// Ends sessions whose identity's time has come while they were connected.
-    async fn end_expired(&self, done: &mut BTreeSet<IdentityName>) {
+    fn end_expired(&self, expiring: &mut Vec<(IdentityName, UtcMillis)>) {
         let now = self.clock.now();
-        let Ok(identities) = self.records.identities().await else {
-            return;
-        };
-        let over: BTreeSet<IdentityName> = identities
-            .into_iter()
-            .filter(|i| i.expires_at.is_some_and(|at| at <= now))
-            .map(|i| i.name)
-            .collect();
-        for name in over.difference(done) {
-            self.broker.revoke(name);
+        for (name, _) in expiring.extract_if(.., |(_, at)| *at <= now) {
+            info!(identity = %name, "Ending the sessions of an identity whose time is over.");
+            self.broker.revoke(&name);
         }
-        *done = over;
     }
 }

@@ -219,3 +219,23 @@ async fn a_restart_loses_nothing_and_a_device_added_while_running_may_sign_in() 
     .await?;
     app.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_time_is_over_is_cut_off_and_may_not_return() -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    let mut identities = app.records.devices(&domain::Scope::everything(), None).await?;
+    identities.retain(|identity| identity.name.as_str() == "binhe/fridge-1");
+    // The same secret, but only for another moment. A changed identity signs in anew.
+    identities[0].expires_at = Some(domain::Clock::system().now() + 3000);
+    app.records.put_identities(&identities).await?;
+    device.closed().await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    device.publish("up/temperature", "fridge-1", "4").await?;
+    device.closed().await?;
+    until("it may not come back", || async {
+        Ok(Device::connect(app.addrs.mqtt, "fridge-1").await.is_err())
+    })
+    .await?;
+    app.finish().await
+}
