@@ -16,9 +16,7 @@ use std::{
 use alerts::AlertHandle;
 use anyhow::Context;
 use broker::{BrokerHandle, IdentityDirectory};
-use domain::{
-    Access, Clock, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit, UtcMillis,
-};
+use domain::{Access, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit};
 use ingest::{SeriesDirectory, TooManySeries};
 use store::{Records, SeriesStore};
 use tokio_util::sync::CancellationToken;
@@ -193,7 +191,6 @@ pub(crate) fn watch_directory(
                 points,
                 broker,
                 alerts,
-                clock: Clock::system(),
             };
             watch.run(stop).await
         })
@@ -206,7 +203,6 @@ struct Watch {
     points: PointDirectory,
     broker: BrokerHandle,
     alerts: AlertHandle,
-    clock: Clock,
 }
 
 /// What the watch has seen so far.
@@ -214,8 +210,6 @@ struct Watch {
 struct Seen {
     /// The record store's version that was last taken up.
     version: Option<i64>,
-    /// Identities that will expire, and when.
-    expiring: Vec<(IdentityName, UtcMillis)>,
     /// Whether the last look failed: a lasting failure is logged once.
     failing: bool,
 }
@@ -236,7 +230,6 @@ impl Watch {
                 }
                 Err(_) => {}
             }
-            self.end_expired(&mut seen.expiring);
         }
     }
 
@@ -246,10 +239,6 @@ impl Watch {
             return Ok(());
         }
         let identities = self.identities.read(&self.records).await?;
-        seen.expiring = identities
-            .iter()
-            .filter_map(|identity| Some((identity.name.clone(), identity.expires_at?)))
-            .collect();
         for name in self.identities.replace(identities) {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
             self.broker.revoke(&name);
@@ -258,14 +247,5 @@ impl Watch {
         self.alerts.reload_points().await?;
         seen.version = Some(version);
         Ok(())
-    }
-
-    /// Ends sessions whose identity's time has come while they were connected.
-    fn end_expired(&self, expiring: &mut Vec<(IdentityName, UtcMillis)>) {
-        let now = self.clock.now();
-        for (name, _) in expiring.extract_if(.., |(_, at)| *at <= now) {
-            info!(identity = %name, "Ending the sessions of an identity whose time is over.");
-            self.broker.revoke(&name);
-        }
     }
 }
