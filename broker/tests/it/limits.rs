@@ -267,3 +267,35 @@ async fn a_client_gets_nothing_larger_than_it_asked_for() {
     c.send(&packet(0xc0, &[])).await;
     assert_eq!(c.recv().await.head, 0xd0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_subscriber_does_not_acknowledge_is_bounded_in_bytes() {
+    let rig = Rig::with(Limits {
+        queued_bytes_per_subscriber: 200 << 10,
+        ..Limits::default()
+    })
+    .await;
+    for v5 in [false, true] {
+        let mut lazy = rig.client(v5, "lazy", "all").await;
+        lazy.subscribe("t", 1).await;
+        let mut speaker = rig.client(true, "s", "other").await;
+        let payload = vec![1; 64 << 10];
+        for _ in 0..20 {
+            assert_eq!(speaker.publish("t", &payload, 1, false).await, 0);
+        }
+        eventually("all are dealt", || rig.handle.stats().inflight_bytes == 0).await;
+        lazy.send(&[0xc0, 0]).await;
+        let mut got = vec![];
+        loop {
+            let frame = lazy.recv().await;
+            if frame.kind() == 13 {
+                break;
+            }
+            got.push(lazy.message(&frame).id.unwrap());
+        }
+        assert_eq!(got.len(), 3, "no more than fits into the limit");
+        // An acknowledgement makes room for the next.
+        lazy.send(&packet(0x40, &got[0].to_be_bytes())).await;
+        assert_eq!(lazy.recv().await.kind(), 3);
+    }
+}
