@@ -35,9 +35,9 @@ use crate::{
 };
 
 /// Bytes between the thread and the feeds' tasks, after which the thread waits: far less than the router keeps, so
-/// that its log never runs over.
-const MAX_IN_FLIGHT: usize = 1 << 20;
-const ROUTER_SEGMENT_BYTES: usize = 1 << 20;
+/// that its log never runs over. The router keeps that much for each of the feeds, long after it was delivered.
+const MAX_IN_FLIGHT: usize = 256 << 10;
+const ROUTER_SEGMENT_BYTES: usize = 256 << 10;
 const ROUTER_SEGMENTS: usize = 4;
 /// How long the router may take to make room before it is taken for broken.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(30);
