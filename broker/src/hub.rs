@@ -154,22 +154,27 @@ impl Hub {
         }
     }
 
-    /// One round of what time brings: wills, expired sessions, identities whose time is over.
-    pub(crate) async fn sweep(&self) {
+    /// One round of what time brings: expired sessions, identities whose time is over. Returns the wills that are due.
+    pub(crate) fn sweep(&self) -> Vec<(Arc<Member>, String, Will)> {
         let now = self.clock.now();
         let Due { wills, ended, barred } = self.registry.sweep(now);
         for (name, reason) in barred {
             self.refusals
                 .record(Some(&name), reason, "the live session was ended");
         }
-        for (member, client_id, will) in wills {
-            if member.barred(now).is_none() {
-                self.publish_will(&member, &client_id, &will).await;
-            }
-        }
         if !ended.is_empty() {
             self.keeper.touch();
         }
         drop(ended);
+        wills
+    }
+
+    /// Publishes wills, one after the other: each may wait for the journal.
+    pub(crate) async fn publish_wills(self: Arc<Self>, wills: Vec<(Arc<Member>, String, Will)>) {
+        for (member, client_id, will) in wills {
+            if member.barred(self.clock.now()).is_none() {
+                self.publish_will(&member, &client_id, &will).await;
+            }
+        }
     }
 }

@@ -299,3 +299,54 @@ async fn what_a_subscriber_does_not_acknowledge_is_bounded_in_bytes() {
         assert_eq!(lazy.recv().await.kind(), 3);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_subscribe_has_no_more_filters_than_a_session() {
+    let rig = Rig::with(Limits {
+        subscriptions_per_session: 3,
+        ..Limits::default()
+    })
+    .await;
+    let mut c = rig.client(true, "c", "all").await;
+    c.publish("a", b"kept", 1, true).await;
+    let mut body = vec![0, 9, 0];
+    for _ in 0..5 {
+        body.extend([0, 1, b'a', 0]);
+    }
+    c.send(&packet(0x82, &body)).await;
+    let mut retained = 0;
+    let suback = loop {
+        let frame = c.recv().await;
+        match frame.kind() {
+            3 => retained += 1,
+            _ => break frame,
+        }
+    };
+    assert_eq!(suback.body[3..], [0, 0, 0, 0x97, 0x97]);
+    for _ in retained..3 {
+        assert_eq!(c.receive().await.payload, b"kept");
+    }
+    c.ping().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn idle_sockets_are_probed() {
+    let rig = Rig::start().await;
+    let _idle = rig.client(false, "c", "all").await;
+    let local = format!("0100007F:{:04X}", rig.address.port());
+    // Local address, remote address, state (1: established), queues, timer (2: keep-alive).
+    let probed = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&local.as_str())
+            && fields.get(3) == Some(&"01")
+            && fields.get(5).is_some_and(|timer| timer.starts_with("02:"))
+    };
+    eventually("the socket is probed", || {
+        std::fs::read_to_string("/proc/net/tcp")
+            .unwrap()
+            .lines()
+            .any(probed)
+    })
+    .await;
+}
