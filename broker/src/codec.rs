@@ -154,6 +154,11 @@ impl Codec {
         self.undurable.insert(packet_id);
     }
 
+    /// Notes that it has one, although its client is not told any more.
+    pub(crate) fn stored(&mut self, packet_id: u16) {
+        self.undurable.remove(&packet_id);
+    }
+
     /// The packet at the front of `buffer`, if it is a PUBLISH that needs no state. Whoever acts on it takes its bytes
     /// off and calls [`Codec::heard`].
     pub(crate) fn plain_publish<'a>(&self, buffer: &'a [u8]) -> Option<PlainPublish<'a>> {
@@ -368,7 +373,7 @@ impl Codec {
     }
 
     /// Goes on where an earlier connection of the session stopped. Before the CONNACK. Packets of the other version
-    /// cannot be sent again: the identifiers that remain are returned.
+    /// cannot be sent again as they are: the identifiers of those that will be are returned.
     pub(crate) fn restore(&mut self, stored: Vec<StorePacket>, handled: HashSet<u16>) -> Vec<u16> {
         let v5 = self.v5;
         let same = |packet: &StorePacket| {

@@ -201,11 +201,18 @@ impl Connection {
             self.input(&mut io.buffer).await;
             self.acknowledge();
             self.settle();
-            self.fill();
-            if self.codec.closing {
-                return End::Closed;
-            }
-            match self.wait(io, kick).await {
+            // Looked at first: whoever is shown out while it waited for the disk gets nothing more.
+            let woken = match kick.try_recv() {
+                Ok(why) => Woken::Kicked(Some(why)),
+                Err(_) => {
+                    self.fill();
+                    if self.codec.closing {
+                        return End::Closed;
+                    }
+                    self.wait(io, kick).await
+                }
+            };
+            match woken {
                 Woken::Written(Ok(n)) | Woken::Read(Ok(n)) if n > 0 => {}
                 Woken::Written(_) | Woken::Read(_) => return End::Closed,
                 Woken::Kicked(Some(Kick::Takeover(reply))) => {

@@ -35,9 +35,9 @@ use crate::{
 };
 
 /// Bytes between the thread and the feeds' tasks, after which the thread waits: far less than the router keeps, so
-/// that its log never runs over.
-const MAX_IN_FLIGHT: usize = 1 << 20;
-const ROUTER_SEGMENT_BYTES: usize = 1 << 20;
+/// that its log never runs over. The router keeps that much for each of the feeds, long after it was delivered.
+const MAX_IN_FLIGHT: usize = 256 << 10;
+const ROUTER_SEGMENT_BYTES: usize = 256 << 10;
 const ROUTER_SEGMENTS: usize = 4;
 /// How long the router may take to make room before it is taken for broken.
 const ROUTER_PATIENCE: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ pub(crate) struct Fanout {
     position: watch::Sender<u64>,
     /// Retained publishes that are about to be appended.
     appending: AtomicU64,
-    /// The position after the last retained publish that was appended.
+    /// The position after the last retained publish that was appended; at start, what the last run may have appended.
     retained_until: AtomicU64,
     /// Records before this were handed to the router as far as anybody wants them.
     dispatched: AtomicU64,
@@ -86,7 +86,8 @@ pub(crate) struct Fanout {
 }
 
 impl Fanout {
-    pub(crate) fn new(retained: Retained, position: u64) -> Fanout {
+    /// `retained` stands for everything before `position`; up to `durable` the journal may hold more of it.
+    pub(crate) fn new(retained: Retained, position: u64, durable: u64) -> Fanout {
         let feed = |_| Feed {
             done: AtomicU64::new(position),
             sent: AtomicU64::new(position),
@@ -97,7 +98,7 @@ impl Fanout {
             progress: Mutex::new(Progress { retained, position }),
             position: watch::channel(position).0,
             appending: AtomicU64::new(0),
-            retained_until: AtomicU64::new(0),
+            retained_until: AtomicU64::new(durable),
             dispatched: AtomicU64::new(position),
             in_flight: Mutex::new(0),
             room: Condvar::new(),
@@ -449,14 +450,15 @@ pub(crate) struct PublisherLink {
 }
 
 impl PublisherLink {
-    /// Hands the records of `chunk` that an active feed carries to the router, waking it once per batch.
+    /// Hands the records of `chunk` that an active feed carries to the router, waking it once per batch. False when it
+    /// was told to stop before the last.
     fn dispatch(
         &mut self,
         fanout: &Fanout,
         chunk: &Chunk,
         active: &[bool; FEEDS],
         stop: &CancellationToken,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<bool, BrokerError> {
         let mut batch = Vec::new();
         for record in chunk.records().filter(|r| r.envelope.kind == Kind::MESSAGE) {
             let key = feed_key::of_topic(record.envelope.subject);
@@ -470,7 +472,7 @@ impl PublisherLink {
                     self.send(&mut batch)?;
                 }
                 if !fanout.reserve(payload.len(), stop)? {
-                    return Ok(());
+                    return Ok(false);
                 }
                 fanout.feeds[usize::from(key)]
                     .sent
@@ -478,7 +480,8 @@ impl PublisherLink {
                 batch.push((self.topics[usize::from(key)].clone(), payload.clone()));
             }
         }
-        self.send(&mut batch)
+        self.send(&mut batch)?;
+        Ok(true)
     }
 
     fn send(&mut self, batch: &mut Vec<(Bytes, Bytes)>) -> Result<(), BrokerError> {
@@ -519,7 +522,9 @@ pub(crate) fn run_thread(
         } else {
             reader.read(&mut chunk, CHUNK_BYTES)?;
             let active = fanout.take_in(&chunk);
-            link.dispatch(fanout, &chunk, &active, stop)?;
+            if !link.dispatch(fanout, &chunk, &active, stop)? {
+                return Ok(());
+            }
             fanout.dispatched.store(chunk.end().0, Ordering::SeqCst);
         }
     }

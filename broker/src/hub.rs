@@ -60,16 +60,19 @@ impl Hub {
         };
         let dir = StateDir::open(&options.dir).map_err(failed)?;
         let mut retained = Retained::new(limits.retained_messages, limits.retained_bytes);
-        for message in dir.load_retained().map_err(failed)? {
+        let kept = dir.load_retained().map_err(failed)?;
+        let damaged = kept.is_none();
+        for message in kept.unwrap_or_default() {
             if retained.apply(message) == Applied::NoRoom {
                 tracing::warn!("A retained message of the last run is forgotten: the limits are lower now.");
             }
         }
-        let sessions = dir.load_sessions().map_err(failed)?;
-        let position = journal.cursor(CURSOR)?.0;
+        let sessions = dir.load_sessions().map_err(failed)?.unwrap_or_default();
+        let cursor = journal.cursor(CURSOR)?;
+        let position = if damaged { journal.start() } else { cursor }.0;
         let hub = Hub {
-            fanout: Arc::new(Fanout::new(retained, position)),
-            keeper: Keeper::new(dir, position),
+            fanout: Arc::new(Fanout::new(retained, position, journal.durable().0)),
+            keeper: Keeper::new(dir, position, damaged),
             registry: Registry::new(limits.connections_per_identity, limits.parked_sessions),
             refusals: Refusals::new(clock.clone()),
             serial: AtomicU64::new(1),
@@ -151,22 +154,27 @@ impl Hub {
         }
     }
 
-    /// One round of what time brings: wills, expired sessions, identities whose time is over.
-    pub(crate) async fn sweep(&self) {
+    /// One round of what time brings: expired sessions, identities whose time is over. Returns the wills that are due.
+    pub(crate) fn sweep(&self) -> Vec<(Arc<Member>, String, Will)> {
         let now = self.clock.now();
         let Due { wills, ended, barred } = self.registry.sweep(now);
         for (name, reason) in barred {
             self.refusals
                 .record(Some(&name), reason, "the live session was ended");
         }
-        for (member, client_id, will) in wills {
-            if member.barred(now).is_none() {
-                self.publish_will(&member, &client_id, &will).await;
-            }
-        }
         if !ended.is_empty() {
             self.keeper.touch();
         }
         drop(ended);
+        wills
+    }
+
+    /// Publishes wills, one after the other: each may wait for the journal.
+    pub(crate) async fn publish_wills(self: Arc<Self>, wills: Vec<(Arc<Member>, String, Will)>) {
+        for (member, client_id, will) in wills {
+            if member.barred(self.clock.now()).is_none() {
+                self.publish_will(&member, &client_id, &will).await;
+            }
+        }
     }
 }

@@ -32,9 +32,11 @@ const TICK: Duration = Duration::from_secs(5);
 /// How often a large one is.
 const LARGE_TICK: Duration = Duration::from_secs(60);
 const LARGE_BYTES: usize = 1 << 20;
-/// How far back a client that is away may hold the journal, in bytes. What it missed before that is lost to it if the
-/// process ends before it returns; while the process lives its mailbox holds it.
+/// How far back a client that is away may hold the journal, in bytes, and which part of its capacity at most. What it
+/// missed before that is lost to it if the process ends before it returns; while the process lives its mailbox holds
+/// it. A journal that is full for the sake of one client would take in nothing from the others.
 const REPLAY_BYTES: u64 = 64 << 20;
+const REPLAY_PART: u64 = 4;
 /// How long a SUBACK waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -52,12 +54,13 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(crate) fn new(dir: StateDir, position: u64) -> Keeper {
+    /// The file of retained messages stands for `position`, unless it is `damaged` and to be written anew.
+    pub(crate) fn new(dir: StateDir, position: u64, damaged: bool) -> Keeper {
         Keeper {
             dir,
             changes: watch::channel(0).0,
             saved: watch::channel(0).0,
-            retained_version: AtomicU64::new(0),
+            retained_version: AtomicU64::new(if damaged { u64::MAX } else { 0 }),
             retained_position: AtomicU64::new(position),
         }
     }
@@ -184,7 +187,8 @@ fn keep(hub: &Hub, due: bool, with_retained: bool) -> Result<bool, BrokerError> 
         keeper.retained_version.store(version, Ordering::Release);
         keeper.retained_position.store(position, Ordering::Release);
     }
-    let floor = hub.journal.durable().0.saturating_sub(REPLAY_BYTES);
+    let replay = REPLAY_BYTES.min(hub.journal.stats().capacity_bytes / REPLAY_PART);
+    let floor = hub.journal.durable().0.saturating_sub(replay);
     let resumes = sessions
         .iter()
         .map(|s| s.resume)

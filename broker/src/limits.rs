@@ -18,8 +18,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections of one identity. 1 or more; default 4. Further ones are refused.
     pub connections_per_identity: usize,
-    /// Bytes that wait for one subscriber. 64 KiB or more; default 1 MiB. When it is full the oldest QoS 0
-    /// messages make room; when none is left at the front, the new message is dropped. Both are counted.
+    /// Bytes that wait for one subscriber, and as many that it was sent and has not acknowledged. 64 KiB or more;
+    /// default 1 MiB. When it is full the oldest QoS 0 messages make room; when none is left at the front, the new
+    /// message is dropped. Both are counted.
     pub queued_bytes_per_subscriber: usize,
     /// How long a connection may stay silent before its whole CONNECT has come. Default 10 s.
     pub first_packet_timeout: Duration,

@@ -12,8 +12,9 @@ use domain::{
 };
 use journal::Journal;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{mpsc, oneshot},
+    task::JoinSet,
     time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,6 +35,8 @@ const SWEEP: Duration = Duration::from_millis(200);
 const PURGE_EVERY: u32 = 150;
 /// How long connections have to end when the broker stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
 /// How long a failed accept (too many open files) rests before the next.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
 
@@ -133,6 +136,20 @@ fn check(options: &BrokerOptions, identities: &IdentityDirectory) -> Result<(), 
     }
 }
 
+/// Accepted sockets inherit the probing of idle ones: a client that asked for no keep-alive and lost its power would
+/// otherwise hold its place for ever.
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_keepalive(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 impl Broker {
     /// Checks the options, binds the address and starts the router. Nothing is accepted before [`Broker::run`].
     ///
@@ -148,7 +165,7 @@ impl Broker {
         check(&options, &identities)?;
         let listen = options.listen;
         let bound = |source| BrokerError::Bind { listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(bound)?;
+        let listener = listen_on(listen).map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let links = tokio::task::spawn_blocking(fanout::start_router).await;
         let links = links.map_err(BrokerError::Start)??;
@@ -264,11 +281,19 @@ fn spawn_thread(
 
 async fn sweep(hub: Arc<Hub>, stop: CancellationToken) {
     let mut round = 0u32;
+    // Apart, because they wait for a busy journal: identities whose time is over are shown out all the same. There is
+    // at most one will per session.
+    let mut publishing = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => hub.sweep().await,
+            () = tokio::time::sleep(SWEEP) => {}
         }
+        let wills = hub.sweep();
+        if !wills.is_empty() {
+            publishing.spawn(hub.clone().publish_wills(wills));
+        }
+        while publishing.try_join_next().is_some() {}
         round = round.wrapping_add(1);
         if round.is_multiple_of(PURGE_EVERY) {
             hub.fanout.purge_retained(hub.clock.now().0);

@@ -96,6 +96,15 @@ impl Mailbox {
         true
     }
 
+    /// Puts messages that were under way back in front, in their order.
+    pub(crate) fn put_back(&self, items: Vec<Outgoing>) {
+        let mut queue = self.lock();
+        queue.bytes += items.iter().map(|item| item.message.cost()).sum::<usize>();
+        for item in items.into_iter().rev() {
+            queue.items.push_front(item);
+        }
+    }
+
     /// Takes the next message that `ready` accepts to send now.
     pub(crate) fn pop_if(&self, ready: impl FnOnce(&Outgoing) -> bool) -> Option<Outgoing> {
         let mut queue = self.lock();

@@ -1,6 +1,6 @@
 //! The last message of each topic that asked to be retained, bounded in number and bytes.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use crate::{access::matches, message::Message};
 
@@ -15,7 +15,7 @@ pub(crate) enum Applied {
 
 #[derive(Debug)]
 pub(crate) struct Retained {
-    messages: HashMap<Box<str>, Arc<Message>>,
+    messages: BTreeMap<Box<str>, Arc<Message>>,
     bytes: usize,
     max_messages: usize,
     max_bytes: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Retained {
 impl Retained {
     pub(crate) fn new(max_messages: usize, max_bytes: usize) -> Retained {
         Retained {
-            messages: HashMap::new(),
+            messages: BTreeMap::new(),
             bytes: 0,
             max_messages,
             max_bytes,
@@ -53,17 +53,18 @@ impl Retained {
 
     /// The messages that `filter` selects and that still live at `now_ms`.
     pub(crate) fn select(&self, filter: &str, now_ms: i64) -> Vec<Arc<Message>> {
-        if !filter.contains(['+', '#']) {
-            return self
-                .messages
-                .get(filter)
-                .filter(|m| m.remaining_s(now_ms).is_some())
-                .cloned()
-                .into_iter()
-                .collect();
-        }
-        let selected = |m: &&Arc<Message>| matches(filter, &m.topic) && m.remaining_s(now_ms).is_some();
-        let mut found: Vec<_> = self.messages.values().filter(selected).cloned().collect();
+        // Only topics that begin like the filter are looked at: a device that asks for its commands must not cost as
+        // much as a service that asks for everything. (`a/#` selects `a` as well.)
+        let literal = filter.split(['+', '#']).next().unwrap_or_default();
+        let literal = literal.strip_suffix('/').unwrap_or(literal);
+        let from = (Bound::Included(literal), Bound::Unbounded);
+        let near = self.messages.range::<str, _>(from);
+        let mut found: Vec<_> = near
+            .take_while(|(topic, _)| topic.starts_with(literal))
+            .map(|(_, m)| m)
+            .filter(|m| matches(filter, &m.topic) && m.remaining_s(now_ms).is_some())
+            .cloned()
+            .collect();
         found.sort_by_key(|m| m.position);
         found
     }
@@ -96,6 +97,8 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{prop, proptest};
+
     use super::*;
 
     fn message(topic: &str, payload: &'static [u8], expiry_s: u32) -> Message {
@@ -109,6 +112,22 @@ mod tests {
             expiry_s,
             properties: bytes::Bytes::new(),
             payload: payload.into(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_filter_selects_is_found(
+            topics in prop::collection::btree_set("[ab/]{1,4}", 0..12), filter in "[ab]{0,2}/?(\\+|#|a|\\+/#|a/\\+)"
+        ) {
+            let mut retained = Retained::new(100, 100_000);
+            for topic in &topics {
+                retained.apply(message(topic, b"x", 0));
+            }
+            let mut found: Vec<_> = retained.select(&filter, 0).iter().map(|m| m.topic.to_string()).collect();
+            found.sort();
+            let want: Vec<_> = topics.into_iter().filter(|t| matches(&filter, t)).collect();
+            assert_eq!(found, want, "{filter}");
         }
     }
 

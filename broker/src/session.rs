@@ -34,8 +34,8 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.fanout.leave(&self.subscriber);
-        let sent = std::mem::take(&mut *self.subscriber.sent());
-        self.fanout.deal_again(sent.into_values().collect());
+        let sent = self.subscriber.sent().take_others(&[]);
+        self.fanout.deal_again(sent);
         self.fanout.deal_again(self.subscriber.mailbox.close());
     }
 }

@@ -1,8 +1,8 @@
 //! What the broker keeps on disk besides the journal: who subscribed to what, and the retained messages.
 //!
 //! Two files, each replaced as a whole. They may be older than the journal: the cursor [`CURSOR`] stands where both
-//! are complete, and what lies behind it is read again at start. A damaged file is reported and treated as absent:
-//! clients then subscribe anew, and messages retained since the oldest segment come back from the journal.
+//! are complete, and what lies behind it is read again at start. A damaged file is reported: clients then subscribe
+//! anew, and messages retained since the oldest segment come back from the journal.
 
 use std::{
     fs::File,
@@ -58,7 +58,8 @@ impl StateDir {
         self.replace("sessions", &out)
     }
 
-    pub(crate) fn load_sessions(&self) -> io::Result<Vec<SavedSession>> {
+    /// None when the file is damaged.
+    pub(crate) fn load_sessions(&self) -> io::Result<Option<Vec<SavedSession>>> {
         self.load("sessions", |bytes| {
             let mut session = SavedSession {
                 client_id: take_text(bytes)?,
@@ -102,7 +103,8 @@ impl StateDir {
         self.replace("retained", &out)
     }
 
-    pub(crate) fn load_retained(&self) -> io::Result<Vec<Message>> {
+    /// None when the file is damaged.
+    pub(crate) fn load_retained(&self) -> io::Result<Option<Vec<Message>>> {
         self.load("retained", |bytes| {
             let (position, time_ms) = (bytes.try_get_u64().ok()?, bytes.try_get_i64().ok()?);
             let (qos, expiry_s) = (bytes.try_get_u8().ok()?.min(2), bytes.try_get_u32().ok()?);
@@ -132,11 +134,11 @@ impl StateDir {
         File::open(&self.0)?.sync_all()
     }
 
-    fn load<T>(&self, name: &str, take: impl Fn(&mut Bytes) -> Option<T>) -> io::Result<Vec<T>> {
+    fn load<T>(&self, name: &str, take: impl Fn(&mut Bytes) -> Option<T>) -> io::Result<Option<Vec<T>>> {
         let path = self.0.join(name);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => Bytes::from(bytes),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Some(Vec::new())),
             Err(e) => return Err(e),
         };
         let items = open_body(bytes).and_then(|mut body| {
@@ -146,10 +148,10 @@ impl StateDir {
             }
             Some(items)
         });
-        Ok(items.unwrap_or_else(|| {
+        if items.is_none() {
             tracing::error!(path = %path.display(), "A file of the broker is damaged; it starts without it.");
-            Vec::new()
-        }))
+        }
+        Ok(items)
     }
 }
 
@@ -186,8 +188,8 @@ mod tests {
         let state = StateDir::open(&dir.path().join("b")).unwrap();
         assert_eq!(
             (
-                state.load_sessions().unwrap().len(),
-                state.load_retained().unwrap().len()
+                state.load_sessions().unwrap().unwrap().len(),
+                state.load_retained().unwrap().unwrap().len()
             ),
             (0, 0)
         );
@@ -210,7 +212,10 @@ mod tests {
             ],
         };
         state.save_sessions(&[session.clone(), session.clone()]).unwrap();
-        assert_eq!(state.load_sessions().unwrap(), [session.clone(), session]);
+        assert_eq!(
+            state.load_sessions().unwrap().unwrap(),
+            [session.clone(), session]
+        );
         let message = |payload: &'static [u8]| Message {
             position: 3,
             time_ms: 4,
@@ -225,17 +230,20 @@ mod tests {
         state
             .save_retained(&[Arc::new(message(b"x")), Arc::new(message(b""))])
             .unwrap();
-        assert_eq!(state.load_retained().unwrap(), [message(b"x"), message(b"")]);
+        assert_eq!(
+            state.load_retained().unwrap().unwrap(),
+            [message(b"x"), message(b"")]
+        );
         let path = dir.path().join("b/retained");
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(
             state.load_retained().unwrap(),
-            [],
-            "a damaged file counts as absent"
+            None,
+            "a damaged file is not an empty one"
         );
         std::fs::write(&path, b"x").unwrap();
-        assert_eq!(state.load_retained().unwrap(), []);
+        assert_eq!(state.load_retained().unwrap(), None);
     }
 }

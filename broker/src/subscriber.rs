@@ -47,12 +47,50 @@ struct State {
     feeds: Vec<(FeedKey, u64)>,
 }
 
+/// QoS 1 and 2 messages on their way to the client, by packet identifier, until the client has them.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    items: HashMap<u16, Outgoing>,
+    bytes: usize,
+}
+
+impl Sent {
+    pub(crate) fn insert(&mut self, packet_id: u16, item: Outgoing) {
+        self.bytes += item.message.cost();
+        if let Some(old) = self.items.insert(packet_id, item) {
+            self.bytes -= old.message.cost();
+        }
+    }
+
+    pub(crate) fn remove(&mut self, packet_id: u16) {
+        if let Some(gone) = self.items.remove(&packet_id) {
+            self.bytes -= gone.message.cost();
+        }
+    }
+
+    /// Whether one more message of `cost` bytes keeps it below `max_bytes`. A single one always goes.
+    pub(crate) fn has_room(&self, cost: usize, max_bytes: usize) -> bool {
+        self.items.is_empty() || self.bytes + cost <= max_bytes
+    }
+
+    /// Takes out all but those with an identifier in `keep`, oldest first.
+    pub(crate) fn take_others(&mut self, keep: &[u16]) -> Vec<Outgoing> {
+        let (kept, mut others) = (&mut self.items, Vec::new());
+        let ids: Vec<u16> = kept.keys().filter(|id| !keep.contains(id)).copied().collect();
+        for id in ids {
+            others.extend(kept.remove(&id));
+        }
+        self.bytes -= others.iter().map(|o| o.message.cost()).sum::<usize>();
+        others.sort_by_key(|o| o.message.position);
+        others
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     pub(crate) client_id: Box<str>,
     pub(crate) mailbox: Mailbox,
-    /// QoS 1 and 2 messages on their way to the client, by packet identifier, until the client has them.
-    sent: Mutex<HashMap<u16, Outgoing>>,
+    sent: Mutex<Sent>,
     state: RwLock<Arc<State>>,
 }
 
@@ -66,7 +104,7 @@ impl Subscriber {
         }
     }
 
-    pub(crate) fn sent(&self) -> MutexGuard<'_, HashMap<u16, Outgoing>> {
+    pub(crate) fn sent(&self) -> MutexGuard<'_, Sent> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -75,7 +113,8 @@ impl Subscriber {
         // Both locks in the order in which a message goes from one to the other.
         let sent = self.sent();
         let waiting = self.mailbox.oldest();
-        sent.values().map(|o| o.message.position).chain(waiting).min()
+        let sent = sent.items.values();
+        sent.map(|o| o.message.position).chain(waiting).min()
     }
 
     fn state(&self) -> Arc<State> {

@@ -2,10 +2,10 @@
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 
-use super::{Connection, handshake::HANDOVER};
+use super::{Connection, FAREWELL, handshake::HANDOVER};
 use crate::{
     codec::Codec,
     registry::{Kick, Parked, Released},
@@ -28,6 +28,9 @@ impl Connection {
     /// Parks, hands over or drops the session, and publishes the will if it is due. The codec still holds the last
     /// bytes for the client.
     pub(super) async fn end(mut self, how: End, kick: mpsc::Receiver<Kick>) -> Codec {
+        if self.expiry_s > 0 && !matches!(how, End::Revoked) {
+            self.settle_received().await;
+        }
         let session = &mut self.session;
         session.subscriber.mailbox.set_connected(false);
         (session.stored, session.handled) = self.codec.save();
@@ -76,12 +79,31 @@ impl Connection {
         }
         self.codec
     }
+
+    /// Waits until the QoS 2 messages that were taken in are durable, so that one that the client sends again is known
+    /// to the session's next connection and not stored twice. One that is not durable in time counts as not received.
+    async fn settle_received(&mut self) {
+        let deadline = Instant::now() + FAREWELL;
+        for pending in self.pending.iter().filter(|p| p.qos == 2) {
+            let Some(receipt) = pending.receipt else { continue };
+            while self.writer.is_durable(receipt) == Ok(false) {
+                if timeout_at(deadline, self.writer.progress()).await.is_err() {
+                    tracing::warn!(client.id = %self.client_id, "A session may store a QoS 2 message twice: the journal did not commit in time.");
+                    return;
+                }
+            }
+            if self.writer.is_durable(receipt) != Ok(true) {
+                return;
+            }
+            self.codec.stored(pending.packet_id);
+        }
+    }
 }
 
 /// The same client came again while this connection was ending: its request for the session is in the channel, or
 /// about to be.
 async fn hand_over(parked: Parked, mut kick: mpsc::Receiver<Kick>) {
-    let asked = timeout(HANDOVER, async {
+    let asked = timeout_at(Instant::now() + HANDOVER, async {
         loop {
             match kick.recv().await {
                 Some(Kick::Takeover(reply)) => return Some(reply),

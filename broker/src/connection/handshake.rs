@@ -39,8 +39,9 @@ const MAX_CONNECT_BYTES: usize = 128 << 10;
 const MAX_CLIENT_ID_BYTES: usize = 256;
 /// Topic aliases that a client may use towards us.
 const TOPIC_ALIASES: u16 = 16;
-/// How long a new connection waits for the old one of the same client to hand the session over.
-pub(super) const HANDOVER: Duration = Duration::from_secs(5);
+/// How long a new connection waits for the old one of the same client to hand the session over: longer than the old
+/// one may be busy with a SUBSCRIBE, with its last publishes, or with its will, while the disk is slow.
+pub(super) const HANDOVER: Duration = Duration::from_secs(15);
 
 /// Reads until the first whole packet is there. `Err` with nothing to record when the client just went away.
 pub(super) async fn first_packet<R, W>(
@@ -356,10 +357,12 @@ fn start(hub: &Arc<Hub>, mut codec: Codec, start: Start<'_>) -> Connection {
             .attach(&request.client_id, claim.serial, &session.subscriber, expiry_ms);
         hub.keeper.touch();
     }
-    codec.restore(
+    let again = codec.restore(
         std::mem::take(&mut session.stored),
         std::mem::take(&mut session.handled),
     );
+    let others = session.subscriber.sent().take_others(&again);
+    session.subscriber.mailbox.put_back(others);
     if codec.v5 {
         let accepted = v5_0::Connack::builder()
             .session_present(present)

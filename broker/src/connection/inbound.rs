@@ -85,7 +85,7 @@ impl Connection {
         let valid = "an answer to an identifier that was received is valid";
         match packet {
             Packet::V3_1_1Pubrec(p) => {
-                self.session.subscriber.sent().remove(&p.packet_id());
+                self.session.subscriber.sent().remove(p.packet_id());
                 self.codec.send(
                     v3_1_1::Pubrel::builder()
                         .packet_id(p.packet_id())
@@ -94,7 +94,7 @@ impl Connection {
                 );
             }
             Packet::V5_0Pubrec(p) => {
-                self.session.subscriber.sent().remove(&p.packet_id());
+                self.session.subscriber.sent().remove(p.packet_id());
                 if p.reason_code().is_none_or(|code| code.is_success()) {
                     self.codec.send(
                         v5_0::Pubrel::builder()
@@ -166,6 +166,10 @@ impl Connection {
     }
 
     fn publish(&mut self, publish: &Publish<'_>) -> Taken {
+        // From here on until its answer: whatever keeps it from being stored, it must not count as received.
+        if let Some(packet_id) = publish.packet_id.filter(|_| publish.qos == 2) {
+            self.codec.hold(packet_id);
+        }
         let foreign = |p: &Property| matches!(p, Property::SubscriptionIdentifier(_));
         if publish.properties.iter().any(foreign) {
             self.hub.refuse(
@@ -240,9 +244,6 @@ impl Connection {
                 self.bucket.take();
                 self.count_publish();
                 if let Some(packet_id) = publish.packet_id {
-                    if publish.qos == 2 {
-                        self.codec.hold(packet_id);
-                    }
                     self.pending.push_back(Pending {
                         receipt: Some(receipt),
                         packet_id,

@@ -37,7 +37,9 @@ impl Connection {
         let window = self.codec.has_window(inflight);
         let subscriber = &self.session.subscriber;
         let mut sent = subscriber.sent();
-        let item = subscriber.mailbox.pop_if(|o| o.qos == 0 || window)?;
+        let limit = self.hub.options.limits.queued_bytes_per_subscriber;
+        let fits = |o: &Outgoing| window && sent.has_room(o.message.cost(), limit);
+        let item = subscriber.mailbox.pop_if(|o| o.qos == 0 || fits(o))?;
         if item.qos == 0 {
             return Some((item, None));
         }
@@ -97,7 +99,7 @@ impl Connection {
         if !self.codec.released.is_empty() {
             let mut sent = self.session.subscriber.sent();
             for id in self.codec.released.drain(..) {
-                sent.remove(&id);
+                sent.remove(id);
             }
         }
     }

@@ -18,8 +18,8 @@ impl Connection {
     pub(super) async fn subscribe_v3(&mut self, packet: &v3_1_1::Subscribe) {
         let mut codes = Vec::with_capacity(packet.entries().len());
         self.hub.fanout.settled(self.hub.journal.durable().0).await;
-        for entry in packet.entries() {
-            codes.push(match self.subscribe(entry, None) {
+        for (i, entry) in packet.entries().iter().enumerate() {
+            codes.push(match self.subscribe(i, entry, None) {
                 SubackReasonCode::GrantedQos0 => SubackReturnCode::SuccessMaximumQos0,
                 SubackReasonCode::GrantedQos1 => SubackReturnCode::SuccessMaximumQos1,
                 SubackReasonCode::GrantedQos2 => SubackReturnCode::SuccessMaximumQos2,
@@ -53,7 +53,8 @@ impl Connection {
         let codes = packet
             .entries()
             .iter()
-            .map(|entry| self.subscribe(entry, id))
+            .enumerate()
+            .map(|(i, entry)| self.subscribe(i, entry, id))
             .collect();
         self.kept().await;
         let answer = v5_0::Suback::builder()
@@ -72,8 +73,13 @@ impl Connection {
         }
     }
 
-    fn subscribe(&mut self, entry: &SubEntry, id: Option<u32>) -> SubackReasonCode {
+    /// Acts on the entry number `i` of a SUBSCRIBE. One packet may hold as many as a session may have: each may bring
+    /// all retained messages, and a repeated filter counts once in the session but costs as much again.
+    fn subscribe(&mut self, i: usize, entry: &SubEntry, id: Option<u32>) -> SubackReasonCode {
         let (filter, options) = (entry.topic_filter(), entry.sub_opts());
+        if i >= self.hub.options.limits.subscriptions_per_session {
+            return SubackReasonCode::QuotaExceeded;
+        }
         let Ok((group, inner)) = split_share(filter) else {
             return SubackReasonCode::TopicFilterInvalid;
         };

@@ -6,7 +6,7 @@ use domain::{IdentityName, UtcMillis};
 
 use crate::{
     client::{Client, Connect},
-    rig::{Rig, START, eventually, identities},
+    rig::{Rig, START, eventually, fill, identities},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,6 +225,32 @@ async fn an_identity_whose_time_is_over_is_shown_out() {
     let said = c.closed().await;
     assert_eq!((said[0].head, said[0].body[0]), (0xe0, 0x87));
     assert!(rig.refused("expired") >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_will_that_waits_for_the_journal_keeps_nobody_signed_in() {
+    let rig = Rig::start().await;
+    rig.journal.advance_cursor("slow", rig.journal.start()).unwrap();
+    let mut list = identities();
+    list[0].expires_at = Some(START.plus_ms(3_700_000));
+    assert_eq!(rig.directory.replace(list).len(), 1);
+    let mut connect = Connect::new(true, "w", "all").keep();
+    connect = connect.will("will", "gone", 1, false);
+    connect.will.as_mut().unwrap().properties = vec![0x18, 0, 1, 0, 0];
+    Client::open(rig.address, connect).await.unwrap().0.vanish();
+    eventually("it is parked", || rig.handle.stats().connections == 0).await;
+    let mut c = rig.client(true, "c", "kitchen/d1").await;
+    fill(&rig.journal).await;
+    rig.clock.set(START.plus_ms(3_650_000));
+    eventually("the session ends with its will", || {
+        rig.handle.stats().sessions == 1
+    })
+    .await;
+    let start = Instant::now();
+    rig.clock.set(START.plus_ms(3_700_000));
+    let said = c.closed().await;
+    assert_eq!((said[0].head, said[0].body[0]), (0xe0, 0x87));
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use sunshine_broker::BrokerError;
 
 use crate::{
     client::{Client, Connect, packet, text},
-    rig::{Rig, eventually},
+    rig::{Rig, eventually, fill},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -128,4 +128,48 @@ async fn a_publish_of_a_client_that_vanishes_is_stored_or_not_answered() {
     eventually("all are gone", || rig.handle.stats().connections == 0).await;
     let records = rig.records();
     assert!(records.len() <= 20 && records.iter().all(|r| r.1 == "v"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_qos_2_publish_that_found_no_room_is_not_taken_for_received() {
+    let rig = Rig::start().await;
+    rig.journal.advance_cursor("slow", rig.journal.start()).unwrap();
+    fill(&rig.journal).await;
+    let keep = || Connect::new(false, "c", "all").keep();
+    let mut c = Client::open(rig.address, keep()).await.unwrap().0;
+    let (publish, _) = c.publish_bytes("t", b"once", 2, false);
+    // The answer to the PINGREQ says that the PUBLISH behind it was looked at.
+    c.send(&[&[0xc0, 0], &publish[..]].concat()).await;
+    assert_eq!(c.recv().await.head, 0xd0);
+    let (mut back, connack) = Client::open(rig.address, keep()).await.unwrap();
+    assert_eq!(connack.body[0], 1);
+    let mut again = publish;
+    again[0] |= 8;
+    back.send(&again).await;
+    rig.journal.advance_cursor("slow", rig.journal.durable()).unwrap();
+    assert_eq!(back.recv().await.kind(), 5);
+    assert_eq!(rig.records().iter().filter(|r| r.1 == "t").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_qos_2_publish_is_stored_once_however_soon_its_client_is_back() {
+    let rig = Rig::start().await;
+    let keep = || Connect::new(true, "c", "all").keep();
+    for i in 0..100u8 {
+        let mut c = Client::open(rig.address, keep()).await.unwrap().0;
+        let (mut publish, id) = c.publish_bytes("t", &[i], 2, false);
+        c.send(&publish).await;
+        if i % 2 == 0 {
+            c.vanish();
+        }
+        let (mut back, _) = Client::open(rig.address, keep()).await.unwrap();
+        publish[0] |= 8;
+        back.send(&publish).await;
+        assert_eq!(back.recv().await.kind(), 5);
+        back.send(&packet(0x62, &id.to_be_bytes())).await;
+        assert_eq!(back.recv().await.kind(), 7);
+    }
+    let mut stored: Vec<u8> = rig.records().iter().map(|r| r.2[0]).collect();
+    stored.sort_unstable();
+    assert_eq!(stored, (0..100).collect::<Vec<u8>>());
 }

@@ -267,3 +267,86 @@ async fn a_client_gets_nothing_larger_than_it_asked_for() {
     c.send(&packet(0xc0, &[])).await;
     assert_eq!(c.recv().await.head, 0xd0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_subscriber_does_not_acknowledge_is_bounded_in_bytes() {
+    let rig = Rig::with(Limits {
+        queued_bytes_per_subscriber: 200 << 10,
+        ..Limits::default()
+    })
+    .await;
+    for v5 in [false, true] {
+        let mut lazy = rig.client(v5, "lazy", "all").await;
+        lazy.subscribe("t", 1).await;
+        let mut speaker = rig.client(true, "s", "other").await;
+        let payload = vec![1; 64 << 10];
+        for _ in 0..20 {
+            assert_eq!(speaker.publish("t", &payload, 1, false).await, 0);
+        }
+        eventually("all are dealt", || rig.handle.stats().inflight_bytes == 0).await;
+        lazy.send(&[0xc0, 0]).await;
+        let mut got = vec![];
+        loop {
+            let frame = lazy.recv().await;
+            if frame.kind() == 13 {
+                break;
+            }
+            got.push(lazy.message(&frame).id.unwrap());
+        }
+        assert_eq!(got.len(), 3, "no more than fits into the limit");
+        // An acknowledgement makes room for the next.
+        lazy.send(&packet(0x40, &got[0].to_be_bytes())).await;
+        assert_eq!(lazy.recv().await.kind(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_subscribe_has_no_more_filters_than_a_session() {
+    let rig = Rig::with(Limits {
+        subscriptions_per_session: 3,
+        ..Limits::default()
+    })
+    .await;
+    let mut c = rig.client(true, "c", "all").await;
+    c.publish("a", b"kept", 1, true).await;
+    let mut body = vec![0, 9, 0];
+    for _ in 0..5 {
+        body.extend([0, 1, b'a', 0]);
+    }
+    c.send(&packet(0x82, &body)).await;
+    let mut retained = 0;
+    let suback = loop {
+        let frame = c.recv().await;
+        match frame.kind() {
+            3 => retained += 1,
+            _ => break frame,
+        }
+    };
+    assert_eq!(suback.body[3..], [0, 0, 0, 0x97, 0x97]);
+    for _ in retained..3 {
+        assert_eq!(c.receive().await.payload, b"kept");
+    }
+    c.ping().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(target_os = "linux")]
+async fn idle_sockets_are_probed() {
+    let rig = Rig::start().await;
+    let _idle = rig.client(false, "c", "all").await;
+    let local = format!("0100007F:{:04X}", rig.address.port());
+    // Local address, remote address, state (1: established), queues, timer (2: keep-alive).
+    let probed = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(1) == Some(&local.as_str())
+            && fields.get(3) == Some(&"01")
+            && fields.get(5).is_some_and(|timer| timer.starts_with("02:"))
+    };
+    eventually("the socket is probed", || {
+        std::fs::read_to_string("/proc/net/tcp")
+            .unwrap()
+            .lines()
+            .any(probed)
+    })
+    .await;
+}

@@ -216,3 +216,30 @@ pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// A record of somebody else's.
+pub(crate) fn filler(body: &[u8]) -> journal::Envelope<'_> {
+    journal::Envelope {
+        kind: journal::Kind(200),
+        flags: 0,
+        source: "",
+        subject: "",
+        attributes: b"",
+        body,
+    }
+}
+
+/// Fills the journal up to its capacity. A cursor must hold it.
+pub(crate) async fn fill(journal: &Journal) {
+    let (body, mut writer) = (vec![0; 1 << 20], journal.writer());
+    for bytes in [1 << 20, 1 << 12, 0] {
+        loop {
+            match writer.append(&filler(&body[..bytes])) {
+                Ok(_) => {}
+                Err(journal::AppendError::Full) => break,
+                Err(journal::AppendError::Busy) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     client::{Client, Connect, Will, packet},
-    rig::{Rig, eventually},
+    rig::{Rig, eventually, filler},
 };
 
 async fn keep(rig: &Rig, v5: bool, id: &str, user: &str) -> (Client, bool) {
@@ -286,4 +286,74 @@ async fn a_client_that_is_back_at_once_finds_its_session() {
         assert_eq!(c.heard().await.1, i.to_string());
         c.ping().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retained_message_survives_a_crash_although_nobody_listens() {
+    let rig = Rig::start().await;
+    let mut c = rig.client(true, "c", "all").await;
+    c.publish("r", b"kept", 1, true).await;
+    let after = rig.crashed().await;
+    let mut late = after.client(false, "late", "all").await;
+    late.subscribe("r", 1).await;
+    assert_eq!(late.heard().await.1, "kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retained_messages_come_back_from_the_journal_when_their_file_is_damaged() {
+    let rig = Rig::start().await;
+    let mut c = rig.client(true, "c", "all").await;
+    c.publish("r", b"old", 1, true).await;
+    c.publish("r", b"kept", 1, true).await;
+    let rig = rig
+        .restart_after(|dir| std::fs::write(dir.join("retained"), b"rubbish").unwrap())
+        .await;
+    let mut c = rig.client(true, "c", "all").await;
+    c.subscribe("r", 1).await;
+    assert_eq!(c.heard().await.1, "kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_acknowledged_comes_again_in_the_other_version() {
+    let rig = Rig::start().await;
+    for v5 in [false, true] {
+        let (mut c, _) = keep(&rig, v5, "c", "all").await;
+        c.subscribe("a", 2).await;
+        let mut speaker = rig.client(v5, "speaker", "other").await;
+        speaker.publish("a", b"1", 1, false).await;
+        speaker.publish("a", b"2", 2, false).await;
+        assert_eq!((c.recv().await.kind(), c.recv().await.kind()), (3, 3));
+        c.vanish();
+        speaker.publish("a", b"3", 1, false).await;
+        let (mut back, present) = keep(&rig, !v5, "c", "all").await;
+        assert!(present);
+        for expected in ["1", "2", "3"] {
+            assert_eq!(back.heard().await.1, expected);
+        }
+        drop(rig.client(v5, "c", "all").await);
+        eventually("it is gone", || rig.handle.stats().sessions <= 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_waits_does_not_hold_the_whole_journal() {
+    let rig = Rig::start().await;
+    let (mut away, _) = keep(&rig, true, "away", "all").await;
+    away.subscribe("s", 1).await;
+    away.disconnect().await;
+    let mut speaker = rig.client(true, "speaker", "other").await;
+    speaker.publish("s", b"missed", 1, false).await;
+    // More than the journal may hold.
+    let total = rig.journal.stats().capacity_bytes * 5 / 4;
+    let (body, mut writer) = (vec![0; 1 << 20], rig.journal.writer());
+    let give_up = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    while rig.journal.stats().appended_bytes < total {
+        if writer.append(&filler(&body)).is_err() {
+            assert!(tokio::time::Instant::now() < give_up, "{:?}", rig.journal.stats());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+    let (mut back, present) = keep(&rig, true, "away", "all").await;
+    assert!(present);
+    assert_eq!(back.heard().await.1, "missed");
 }
