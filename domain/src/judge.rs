@@ -15,6 +15,8 @@
 //!   cases they contain, and not one for the moment at which they were received.
 //! - Every event first fires the timers that were due before it. A tick therefore only makes a
 //!   transition known earlier: it never changes which transitions there are.
+//! - Nothing is measured after it was received: a device whose clock is ahead is judged by the moment of
+//!   receipt. So setting its clock right does not make its next readings look older than its last.
 //! - A reading older than the latest judged one of its series proves that the device lives, and is not
 //!   judged. One of the same moment is a correction and is judged.
 //! - Only a value in breach keeps a condition Pending, and only a safe one lets an Active one clear. A
@@ -24,6 +26,8 @@
 //!   else was silent. Timers run on *listening time*, which is log time without those gaps.
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
+//! - Of the rules of silence that apply to a point, those that name its metric or point type stand in for
+//!   those that name neither: one silence is one case.
 
 mod board;
 mod condition;
@@ -245,31 +249,32 @@ impl Judge {
         watched.heard = Some(now);
         watched.heard_at = log_time;
         let was_silent = std::mem::take(&mut watched.silent);
-        let late = reading.at < watched.latest_at;
+        let at = reading.at.min(reading.received);
+        let late = at < watched.latest_at;
         if late {
             self.late_readings += 1;
         } else {
-            watched.latest_at = reading.at;
+            watched.latest_at = at;
             watched.latest_value = Some(reading.value);
-            watched.offset_ms = reading.received.ms_since(reading.at).max(0) - self.time.deaf_ms();
+            watched.offset_ms = reading.received.ms_since(at).saturating_sub(self.time.deaf_ms());
         }
         if was_silent {
             self.speak(point.0, log_time, out);
         }
         if !late {
-            self.judge_value(point.0, reading, out);
+            self.judge_value(point.0, (at, reading.value), out);
         }
     }
 
-    fn judge_value(&mut self, point: u32, reading: &Reading, out: &mut Vec<Transition>) {
+    fn judge_value(&mut self, point: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
         let watched = &self.points[point as usize];
         let (first, end, offset) = (watched.first, watched.end, watched.offset_ms);
         for number in first..end {
             let condition = &mut self.conditions[number as usize];
             let spec = &self.specs[condition.rule as usize];
             let Test::Value(limits) = &spec.test else { continue };
-            let verdict = limits.verdict(reading.value);
-            let step = condition.on_value(spec, verdict, reading.at);
+            let verdict = limits.verdict(value);
+            let step = condition.on_value(spec, verdict, at);
             if let Some(due) = condition.phase.due(spec) {
                 self.timers.set(
                     &mut condition.timer,

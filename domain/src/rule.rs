@@ -143,7 +143,8 @@ pub struct Rule {
     pub latched: bool,
     /// How bad.
     pub severity: Severity,
-    /// The clause it rests on.
+    /// The clause it rests on. This and the next two are written `中文 / English` in the built-in packs; a text
+    /// without ` / ` is the same in both.
     pub clause: String,
     /// The edition or date of that clause.
     pub edition: String,

@@ -172,6 +172,54 @@ fn the_built_in_packs_parse_and_their_rules_are_unique() {
     }
 }
 
+/// Whoever reads one of the two languages is told everything.
+#[test]
+fn what_a_rule_says_it_says_in_both_languages() {
+    let is_han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
+    for rule in pack::built_in() {
+        for (zh, en) in [
+            (&rule.title_zh, &rule.title_en),
+            (&rule.action_zh, &rule.action_en),
+        ] {
+            assert!(
+                zh.contains(is_han) && !en.contains(is_han),
+                "{}: {zh} / {en}",
+                rule.id
+            );
+        }
+        for text in [&rule.clause, &rule.edition, &rule.source] {
+            match text.split(" / ").collect::<Vec<_>>()[..] {
+                // A year or a number of a law is the same in both.
+                [both] => assert!(
+                    both.starts_with("20") && !both.contains(is_han),
+                    "{}: {text}",
+                    rule.id
+                ),
+                [zh, en] => {
+                    assert!(zh.contains(is_han) && !en.contains(is_han), "{}: {text}", rule.id);
+                }
+                _ => panic!("{}: more than two languages in {text}", rule.id),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_is_judged_beyond_its_requirement_says_so() {
+    for id in ["CN-HOT-01", "CN-RM-01"] {
+        let rules = pack::built_in();
+        let rule = rules.iter().find(|r| r.id.as_str() == id).unwrap();
+        assert!(
+            rule.clause.contains("全天判定") && rule.clause.contains("judges all day"),
+            "{id}"
+        );
+        assert!(
+            rule.action_zh.contains("关闭") && rule.action_en.contains("close the case"),
+            "{id}"
+        );
+    }
+}
+
 #[test]
 fn gas_smoke_and_sos_are_latched_and_doors_have_a_time() {
     for rule in pack::built_in() {

@@ -71,6 +71,15 @@ pub enum DecodeError {
     /// More than one value in a SenML record.
     #[error("a SenML record holds more than one of v, vb, vs and vd; give one")]
     SeveralValues,
+    /// Two things of one pack are measured under one metric: their values would take each other's place.
+    #[error(
+        "a SenML pack holds {metric:?} of several things, told apart by their names only; publish each below a \
+         device of its own, or give each a metric of its own"
+    )]
+    SeveralThings {
+        /// The metric's name, cut.
+        metric: String,
+    },
     /// SenML of a version, or with a member, that must be understood and is not.
     #[error("the SenML needs an extension that is not known; send plain RFC 8428, version 10")]
     SenmlExtension,
@@ -149,6 +158,7 @@ impl DecodeError {
             | DecodeError::MixedForms
             | DecodeError::NoValue
             | DecodeError::SeveralValues
+            | DecodeError::SeveralThings { .. }
             | DecodeError::SenmlExtension
             | DecodeError::NoMetric
             | DecodeError::Status => RejectReason::Shape,

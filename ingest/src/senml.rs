@@ -1,18 +1,19 @@
 //! SenML (RFC 8428): base fields, relative times, names.
 //!
 //! A record's name is its base name and its name together; the part behind the last `/` or `:` is the
-//! metric. A sum (`s`) is a series of its own, named `<metric>.sum`. Texts (`vs`) and data (`vd`) are no
+//! metric, and the part before it must be the same wherever a pack names that metric. A sum (`s`) is a series of its own, named `<metric>.sum`. Texts (`vs`) and data (`vd`) are no
 //! readings and are refused.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use domain::UtcMillis;
+use foldhash::fast::RandomState;
 use serde::de::Error;
 
 use crate::{
     codec::{Scalar, State},
     decode::PayloadUnit,
-    error::DecodeError,
+    error::{DecodeError, echo},
     moment,
 };
 
@@ -144,6 +145,8 @@ pub(crate) struct Base<'p> {
     unit: PayloadUnit<'p>,
     value: f64,
     sum: Option<f64>,
+    /// What stands before each metric's name in this pack: whose it is.
+    owners: HashMap<Box<str>, Box<str>, RandomState>,
 }
 
 impl<'p> Base<'p> {
@@ -188,6 +191,25 @@ impl<'p> Base<'p> {
             }
         };
         (!whole.is_empty()).then_some(whole)
+    }
+
+    /// Notes whose `metric` a record measures, which must not be somebody else's than before.
+    fn claim(&mut self, name: Option<&str>, metric: &str) -> Result<(), DecodeError> {
+        let name = name.unwrap_or_default();
+        // The whole name ends with the metric; what is left of base name and name is the owner.
+        let of_name = name.len().saturating_sub(metric.len());
+        let of_base = self.name.len() - (metric.len().saturating_sub(name.len())).min(self.name.len());
+        let owner = [&self.name[..of_base], &name[..of_name]];
+        let Some(before) = self.owners.get(metric) else {
+            self.owners.insert(metric.into(), owner.concat().into());
+            return Ok(());
+        };
+        let same = before.strip_prefix(owner[0]).is_some_and(|rest| rest == owner[1]);
+        if same {
+            Ok(())
+        } else {
+            Err(DecodeError::SeveralThings { metric: echo(metric) })
+        }
     }
 
     /// The moment of a record; `None` when it says nothing of the time, or "now".
@@ -255,8 +277,9 @@ struct Resolved<'p> {
 }
 
 impl<'p> Resolved<'p> {
-    fn of(state: &State<'_, 'p>, record: &mut Record<'p>) -> Result<Resolved<'p>, DecodeError> {
-        let base = &state.base;
+    fn of(state: &mut State<'_, 'p>, record: &mut Record<'p>) -> Result<Resolved<'p>, DecodeError> {
+        let received = state.received;
+        let base = &mut state.base;
         let kinds = [Member::Value, Member::Truth, Member::Text, Member::Data];
         if kinds.iter().filter(|kind| record.has(**kind)).count() > 1 {
             return Err(DecodeError::SeveralValues);
@@ -282,9 +305,13 @@ impl<'p> Resolved<'p> {
             base.unit.clone()
         };
         let name = record.text(Member::Name)?;
+        let metric = base.metric(name.clone());
+        if let Some(metric) = &metric {
+            base.claim(name.as_deref(), metric)?;
+        }
         Ok(Resolved {
-            metric: base.metric(name),
-            at: base.moment(time_s, state.received)?,
+            metric,
+            at: base.moment(time_s, received)?,
             unit,
             value,
             sum,

@@ -128,11 +128,21 @@ fn senml_of_the_standard() {
         ),
         (
             r#"[{"bn":"urn:dev:ow:10e2073a01080063","bt":1.320067464e+09,"bu":"%RH","v":20},
-                {"u":"lon","v":24.30621},{"t":60,"v":20.3}]"#,
+                {"u":"lon","v":24.30621},{"t":60,"v":20.3},{"u":"%EL","t":150,"v":98}]"#,
             &[
                 (Some(OW), 20.0, Some("%RH"), Some(1_320_067_464_000)),
                 (Some(OW), 24.30621, Some("lon"), Some(1_320_067_464_000)),
                 (Some(OW), 20.3, Some("%RH"), Some(1_320_067_524_000)),
+                (Some(OW), 98.0, Some("%"), Some(1_320_067_614_000)),
+            ],
+        ),
+        // Resolved: every record by itself says what the pack above says with its base.
+        (
+            r#"[{"n":"urn:dev:ow:10e2073a0108006:voltage","u":"V","t":1.276020076001e+09,"v":120.1},
+                {"n":"urn:dev:ow:10e2073a0108006:current","u":"A","t":1.276020071001e+09,"v":1.2}]"#,
+            &[
+                (Some("voltage"), 120.1, Some("V"), Some(1_276_020_076_001)),
+                (Some("current"), 1.2, Some("A"), Some(1_276_020_071_001)),
             ],
         ),
         (
@@ -151,6 +161,35 @@ fn senml_of_the_standard() {
         (Some("open"), 0.0, None, None),
     ];
     assert_eq!(read(several_types), Ok((want, Some(RejectReason::Value))));
+}
+
+/// Section 5.1 also shows two things in one pack. Here a device speaks for itself: the values of the second
+/// would take the place of the first one's.
+#[test]
+fn what_two_things_measure_is_not_mixed() {
+    let two = r#"[{"bn":"2001:db8::2/","bt":1.320078429e+09,"n":"temperature","u":"Cel","v":27.2},
+        {"n":"humidity","u":"%RH","v":80},
+        {"bn":"2001:db8::1/","n":"temperature","u":"Cel","v":12.3},{"n":"light","u":"%","v":67},
+        {"bn":"","n":"2001:db8::2/temperature","t":60,"u":"Cel","v":27.3}]"#;
+    let at = 1_320_078_429_000;
+    let want = vec![
+        (Some("temperature"), 27.2, Some("degC"), Some(at)),
+        (Some("humidity"), 80.0, Some("%RH"), Some(at)),
+        (Some("light"), 67.0, Some("%"), Some(at)),
+        (Some("temperature"), 27.3, Some("degC"), Some(at + 60_000)),
+    ];
+    assert_eq!(read(two.as_bytes()), Ok((want, Some(RejectReason::Shape))));
+    // A name that is cut between base name and name, wherever the cut is.
+    check_taken(&[(
+        r#"[{"bn":"a:tempera","n":"ture","v":1},{"bn":"a:","n":"temperature","v":2},{"bn":"","n":"a:temperature","v":3},
+            {"bn":"a:temperature","v":4}]"#,
+        &[
+            (Some("temperature"), 1.0, None, None),
+            (Some("temperature"), 2.0, None, None),
+            (Some("temperature"), 3.0, None, None),
+            (Some("temperature"), 4.0, None, None),
+        ],
+    )]);
 }
 
 #[test]

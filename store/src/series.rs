@@ -8,8 +8,8 @@
 //!
 //! * One value per series and moment. Of two readings at one moment the one appended later holds,
 //!   wherever the two lie: in memory, in chunks, or one of each. So appending the same stretch of the
-//!   log again changes nothing. While a stretch is being appended again, a moment that it corrects
-//!   twice shows its earlier correction until the later one comes round.
+//!   log again changes nothing; of a stretch that is in chunks already nothing is taken, because it
+//!   would lie over corrections that came later.
 //! * A chunk on disk never names a series whose key is not in `catalog.db`.
 //! * The position in `catalog.db` never lies beyond a reading that is not in a chunk.
 //!
@@ -305,11 +305,18 @@ impl SeriesStore {
         if let Some(unknown) = readings.iter().find(|reading| reading.series.0 >= series) {
             return Err(SeriesError::UnknownSeries(unknown.series));
         }
+        // Whoever else reads the log may need it from further back than this store does.
+        let checkpoint = self.checkpoint();
+        if from < upto && upto <= checkpoint {
+            return Ok(());
+        }
         let waiting = inner.head.readings();
         if waiting >= inner.options.head_limit(series) {
             return Err(SeriesError::HeadFull { readings: waiting });
         }
-        inner.head.append(readings, from, upto, inner.clock.now());
+        inner
+            .head
+            .append(readings, from.max(checkpoint), upto, inner.clock.now());
         inner.appended.fetch_add(readings.len() as u64, Ordering::Relaxed);
         Ok(())
     }

@@ -267,6 +267,21 @@ fn maintenance_flushes_by_size_and_by_age_and_compacts_closed_days() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_holds_no_reading_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    let series = store.resolve(&key("f", "a")).unwrap();
+    append(&store, 0, &[reading(series, DAY, 1.0)]);
+    clock.set(UtcMillis(DAY - DAY_MS));
+    assert!(
+        store.maintain().unwrap(),
+        "nobody knows how old it is, so it is written"
+    );
+    assert_eq!(store.checkpoint(), LogPosition(1));
+}
+
+#[test]
 fn the_position_moves_on_while_the_log_holds_no_readings() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();

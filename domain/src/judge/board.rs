@@ -14,7 +14,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointState {
     /// Active, else Unknown, else Pending, else Normal. A point that only breaks a rule of silence is
-    /// Unknown, with that rule's severity. Never Cleared.
+    /// Unknown, with that rule's severity. So is, without a rule, one whose last reading is older than its
+    /// silence may be, because the product itself was down. Never Cleared.
     pub state: ConditionState,
     /// The severity of the worst rule in that state.
     pub severity: Option<Severity>,
@@ -47,6 +48,13 @@ impl Judge {
         }
     }
 
+    /// Whether the last reading is too old to say how things are now, although nobody is to blame for it:
+    /// after the product was down, for one.
+    fn out_of_date(&self, watched: &Watched) -> bool {
+        let now = self.time.log_time().unwrap_or_default();
+        now.ms_since(watched.heard_at) > watched.silent_after_ms
+    }
+
     fn point_state(&self, watched: &Watched) -> PointState {
         let mut worst: Option<(ConditionState, &Rule, UtcMillis)> = None;
         let mut silence: Option<&Rule> = None;
@@ -64,7 +72,9 @@ impl Judge {
         }
         let (state, rule, since) = match worst {
             Some((ConditionState::Active, rule, since)) => (ConditionState::Active, Some(rule), since),
-            _ if watched.silent => (ConditionState::Unknown, silence, watched.heard_at),
+            _ if watched.silent || self.out_of_date(watched) => {
+                (ConditionState::Unknown, silence, watched.heard_at)
+            }
             Some((state, rule, since)) => (state, Some(rule), since),
             None => (ConditionState::Normal, None, watched.calm_since),
         };

@@ -45,7 +45,7 @@ impl Judge {
         if let Some(due) = condition.phase.due(spec) {
             self.timers.set(
                 &mut condition.timer,
-                due.0 + watched.offset_ms,
+                due.0.saturating_add(watched.offset_ms),
                 Target::Condition(number),
             );
         }

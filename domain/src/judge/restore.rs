@@ -8,7 +8,13 @@ use super::{
     Condition, ConditionState, Judge, Listening, Phase, PointIndex, SILENT_INTERVALS, Spec, Test, Timers,
     Transition, Watched,
 };
-use crate::{facility::Point, id::RuleId, reading::SeriesKey, rule::Rule, time::UtcMillis};
+use crate::{
+    facility::Point,
+    id::RuleId,
+    reading::SeriesKey,
+    rule::{Rule, RuleKind},
+    time::UtcMillis,
+};
 
 /// The form of [`Snapshot`]; one of another form is refused.
 const FORM: u32 = 1;
@@ -139,11 +145,17 @@ impl Judge {
         }
         let number = u32::try_from(self.points.len()).expect("points are numbered in 32 bits");
         let first = self.conditions.len();
-        let applying = self
+        let is_silence = |rule: &Rule| matches!(rule.kind, RuleKind::NoData { .. });
+        let is_general = |rule: &Rule| rule.metric.is_none() && rule.point_type.is_none();
+        // One silence is one case: the rule made for this kind of point stands in for the general one.
+        let has_own = self
             .rules
             .iter()
-            .zip(0..)
-            .filter(|(rule, _)| rule.applies_to(point));
+            .any(|rule| is_silence(rule) && !is_general(rule) && rule.applies_to(point));
+        let applying =
+            self.rules.iter().zip(0..).filter(|(rule, _)| {
+                rule.applies_to(point) && !(has_own && is_silence(rule) && is_general(rule))
+            });
         self.conditions
             .extend(applying.map(|(_, rule)| Condition::new(rule, number)));
         let intervals = self.conditions[first..]

@@ -1,9 +1,9 @@
 //! What each kind of rule says of a day in the kitchen. Every row gives readings `(second, value)` of one
 //! point, ticks run once a second, and the cases of one rule follow as `(opened, since, at)` in seconds.
 
-use sunshine_domain::ConditionState;
+use sunshine_domain::{ConditionState, Judge, Rule, RuleKind};
 
-use crate::stage::{DOOR, FRIDGE, GAS, MIN, S, Stage, points, reading, with_ticks};
+use crate::stage::{DOOR, FRIDGE, GAS, MIN, S, Stage, points, reading, rule, rules, with_ticks};
 
 /// `(opened, since, at)` in seconds.
 type Told = (bool, i64, i64);
@@ -123,6 +123,28 @@ fn silence_rings_and_the_first_reading_ends_it() {
         &[(true, 60, 240), (false, 60, 600)],
     );
     check("silent", FRIDGE, &[(60, 4.0), (240, 4.0), (420, 4.0)], 600, &[]);
+}
+
+#[test]
+fn one_silence_is_one_case_by_the_rule_made_for_the_point() {
+    let own = Rule {
+        point_type: Some("kitchen_gas".to_owned()),
+        ..rule("own", None, RuleKind::NoData { intervals: 2 }, 0, 0)
+    };
+    let rules = [rules(), vec![own]].concat();
+    let mut stage = Stage {
+        judge: Judge::new(rules, &points()),
+        said: Vec::new(),
+    };
+    stage.play(&with_ticks(&[], 0, 200 * S, S));
+    assert_eq!(stage.cases("own"), [(true, 0, 60 * S)]);
+    let silent: Vec<_> = stage
+        .said
+        .iter()
+        .filter(|t| t.rule.as_str() == "silent")
+        .collect();
+    assert_eq!(silent.len(), 1, "only the fridge's");
+    assert_eq!(silent[0].point.device.as_str(), "fridge");
 }
 
 #[test]

@@ -73,6 +73,27 @@ fn a_device_whose_clock_lags_is_judged_by_its_own_time() {
 }
 
 #[test]
+fn a_clock_that_is_set_right_leaves_no_reading_unjudged() {
+    // Four minutes ahead, which is believed; then right. The gas of the second reading counts at once.
+    let mut stage = Stage::new();
+    let ahead = 4 * MIN;
+    let readings = [
+        reading(GAS, ahead, 0, 0.0),
+        reading(GAS, 30 * S, 30 * S, 12.0),
+        reading(GAS, 45 * S, 45 * S, 12.0),
+    ];
+    stage.play(&readings);
+    assert_eq!(stage.cases("gas"), [(true, 30 * S, 40 * S)]);
+    assert_eq!(stage.judge.late_readings(), 0);
+    // And a breach reported by a clock that is ahead lasts from its receipt.
+    let mut stage = Stage::new();
+    stage.play(&with_ticks(&[reading(GAS, ahead, 0, 12.0)], 0, 9 * S, S));
+    assert_eq!(stage.cases("gas"), []);
+    stage.play(&[tick(10 * S)]);
+    assert_eq!(stage.cases("gas"), [(true, 0, 10 * S)]);
+}
+
+#[test]
 fn an_older_reading_proves_life_and_is_not_judged() {
     let mut stage = Stage::new();
     let mut readings = fridge(0, 0, &[4.0; 3]);
@@ -122,6 +143,8 @@ fn a_server_that_was_down_accuses_nobody_of_silence() {
     stage.play(&with_ticks(&[], back, back + 20 * S, S));
     assert_eq!(stage.cases("silent"), []);
     assert_eq!(stage.cases("door"), []);
+    // Yesterday's reading does not say how the fridge is today.
+    assert_eq!(stage.state(FRIDGE), ConditionState::Unknown);
     // 60 s of the gas sensor's 90 were over: 30 s after the start it is silent.
     stage.play(&with_ticks(&[], back + 21 * S, back + 31 * S, S));
     assert_eq!(stage.cases("silent"), [(true, 0, back + 30 * S)]);

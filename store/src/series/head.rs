@@ -247,8 +247,11 @@ impl Shard {
         let Some((_, since)) = self.since else {
             return self.frozen.is_some();
         };
+        // A clock set back would otherwise hold the log for as long as it was set back.
         let enough = policy.readings.max(self.active * READINGS_PER_CHUNK);
-        self.frozen.is_some() || self.readings >= enough || now.ms_since(since) >= policy.age_ms
+        self.frozen.is_some()
+            || self.readings >= enough
+            || now.ms_since(since).saturating_abs() >= policy.age_ms
     }
 
     fn take_columns(&mut self, index: usize, shards: usize) -> Option<Frozen> {
