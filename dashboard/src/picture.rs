@@ -16,12 +16,13 @@ use crate::{
 pub(crate) enum Shown {
     /// A breach that lasted long enough.
     Active(Severity),
-    /// A breach that has not lasted long enough yet.
-    Pending,
     /// Nothing is heard.
     Unknown,
     /// It was in breach and is not any more; people have yet to say so.
     Cleared,
+    /// Over the limit, but for less time than the rule allows: a door that somebody walks through. Nobody
+    /// need do anything yet.
+    Pending,
     /// Values come, but no rule judges them.
     Unjudged,
     /// Values come and are within the limits.
@@ -45,15 +46,16 @@ impl Shown {
     pub(crate) const fn tone(self) -> &'static str {
         match self {
             Shown::Active(Severity::P0 | Severity::P1) => "crit",
-            Shown::Active(_) | Shown::Pending => "warn",
+            Shown::Active(_) => "warn",
             Shown::Unknown => "off",
-            Shown::Cleared | Shown::Unjudged => "calm",
+            Shown::Cleared | Shown::Pending | Shown::Unjudged => "calm",
             Shown::Normal => "ok",
         }
     }
 
+    /// Whether it calls for somebody.
     pub(crate) const fn is_breach(self) -> bool {
-        matches!(self, Shown::Active(_) | Shown::Pending)
+        matches!(self, Shown::Active(_))
     }
 }
 
@@ -330,7 +332,9 @@ mod tests {
         states.sort_unstable();
         assert_eq!(states[0], Shown::Active(Severity::P0));
         assert_eq!(states[1], Shown::Active(Severity::P2));
-        assert_eq!(states[3], Shown::Unknown, "silence is worse than normal");
+        assert_eq!(states[2], Shown::Unknown, "silence is worse than normal");
+        assert_eq!(states[4], Shown::Pending, "what may still pass comes after what needs somebody");
+        assert!(!Shown::Pending.is_breach() && Shown::Pending.tone() == "calm");
         assert_eq!(states[6], Shown::Normal);
     }
 

@@ -276,7 +276,9 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
             lines: Vec::new(),
             limits: Vec::new(),
             range,
+            marks: Vec::new(),
             live: false,
+            anchored: false,
         };
     };
     let (entry, point) = (&now.entry.points[i], &now.points[i]);
@@ -295,7 +297,9 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
         }],
         limits: point.limits.clone(),
         range,
+        marks: Vec::new(),
         live: true,
+        anchored: false,
     }
 }
 

@@ -124,6 +124,8 @@ fn trend(locale: &crate::format::Locale, all: &[FacilityNow]) -> ChartRequest {
             })
             .collect(),
         range: TimeRange::ending_at(locale.now, TREND_MS),
+        marks: Vec::new(),
         live: true,
+        anchored: false,
     }
 }

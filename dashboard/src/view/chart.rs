@@ -39,8 +39,12 @@ struct Plan {
     switch: bool,
     from: i64,
     to: i64,
+    /// Readings to point out.
+    marks: Vec<Mark>,
     /// Whether the end of the chart moves with time.
     live: bool,
+    /// Whether its beginning stays where it is.
+    anchored: bool,
     zone: String,
 }
 
@@ -57,6 +61,14 @@ struct PlanLimit {
     above: bool,
     tone: &'static str,
     label: String,
+}
+
+/// A reading to point out.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Mark {
+    /// When, in milliseconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) value: f64,
 }
 
 /// A line of the picture that is drawn here.
@@ -96,7 +108,9 @@ pub(crate) struct ChartRequest {
     pub(crate) lines: Vec<ChartLine>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) range: TimeRange,
+    pub(crate) marks: Vec<Mark>,
     pub(crate) live: bool,
+    pub(crate) anchored: bool,
 }
 
 impl Chart {
@@ -214,7 +228,9 @@ fn plan(app: &App, locale: &Locale, request: &ChartRequest) -> Plan {
         switch: metric.is_some_and(is_switch),
         from: request.range.from.0,
         to: request.range.to.0,
+        marks: request.marks.clone(),
         live: request.live,
+        anchored: request.anchored,
         zone: app.site().time_zone.clone(),
     }
 }
