@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alerts::{Board, ConditionState};
-use domain::{Rule, RuleId, RuleKind, Sample, Scope, SeriesId, Severity, UtcMillis, rule::Comparison};
+use domain::{
+    Case, FacilityId, Rule, RuleId, RuleKind, Sample, Scope, SeriesId, Severity, UtcMillis, rule::Comparison,
+};
 
 use crate::{
     app::App,
@@ -96,6 +98,29 @@ pub(crate) struct FacilityNow {
     pub(crate) worst: Shown,
     /// The point whose value stands for the facility.
     pub(crate) headline: Option<usize>,
+    /// Cases that are not closed; 0 until [`count_cases`] has counted them.
+    pub(crate) open_cases: usize,
+}
+
+/// Tells every facility how many of `cases`, none of them closed, are its own, and puts first what needs
+/// somebody: breaches, then cases that outlived theirs, then the others, the worst first.
+pub(crate) fn count_cases(all: &mut [FacilityNow], cases: &[Case]) {
+    let mut counts: BTreeMap<&FacilityId, usize> = BTreeMap::new();
+    for case in cases {
+        *counts.entry(&case.point.facility).or_default() += 1;
+    }
+    for facility in &mut *all {
+        facility.open_cases = counts.get(&facility.entry.facility.id).copied().unwrap_or(0);
+    }
+    let urgency = |f: &FacilityNow| match (f.worst.is_breach(), f.open_cases) {
+        (true, _) => 0,
+        (false, 1..) => 1,
+        (false, 0) => 2,
+    };
+    all.sort_by(|a, b| {
+        let key = |f: &FacilityNow| (urgency(f), f.worst);
+        (key(a), &a.entry.facility.id).cmp(&(key(b), &b.entry.facility.id))
+    });
 }
 
 impl FacilityNow {
@@ -163,6 +188,7 @@ impl App {
             points,
             worst,
             headline,
+            open_cases: 0,
         }
     }
 
@@ -333,7 +359,11 @@ mod tests {
         assert_eq!(states[0], Shown::Active(Severity::P0));
         assert_eq!(states[1], Shown::Active(Severity::P2));
         assert_eq!(states[2], Shown::Unknown, "silence is worse than normal");
-        assert_eq!(states[4], Shown::Pending, "what may still pass comes after what needs somebody");
+        assert_eq!(
+            states[4],
+            Shown::Pending,
+            "what may still pass comes after what needs somebody"
+        );
         assert!(!Shown::Pending.is_breach() && Shown::Pending.tone() == "calm");
         assert_eq!(states[6], Shown::Normal);
     }

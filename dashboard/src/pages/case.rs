@@ -48,7 +48,6 @@ struct CasePage {
     rule: String,
     rule_version: String,
     criterion: String,
-    source: String,
     action: String,
     facility_id: String,
     device: String,
@@ -101,19 +100,12 @@ pub(crate) async fn show(
     let request = case_chart(&app, &visitor, &locale, &directory, &case);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let title = fl!(locale.l, "case-title", id = case.id.0);
-    let page = Page::new(
-        &app,
-        &visitor,
-        Nav::Overview,
-        title,
-        &format!("/cases/{}", case.id),
-    );
+    let page = Page::new(&app, &visitor, Nav::Cases, title, &format!("/cases/{}", case.id));
     let view = CasePage {
         page,
         rule: case.rule.to_string(),
         rule_version: case.rule_version.clone(),
         criterion: rule.map(|r| locale.criterion(r)).unwrap_or_default(),
-        source: rule.map(|r| r.source.clone()).unwrap_or_default(),
         action: rule
             .map(|r| locale.pick(&r.action_zh, &r.action_en).to_owned())
             .unwrap_or_default(),
@@ -198,7 +190,14 @@ fn case_chart(
         }],
         limits: now.map(|n| n.limits).unwrap_or_default(),
         range: TimeRange { from, to },
-        marks: case.value.map(|value| Mark { at: case.raised_at.0, value }).into_iter().collect(),
+        marks: case
+            .value
+            .map(|value| Mark {
+                at: case.raised_at.0,
+                value,
+            })
+            .into_iter()
+            .collect(),
         live: ended.is_none(),
         anchored: true,
     }
@@ -327,7 +326,7 @@ async fn conflict(
     let page = Page::new(
         app,
         visitor,
-        Nav::Overview,
+        Nav::Cases,
         fl!(locale.l, "err-conflict"),
         &format!("/cases/{id}"),
     );

@@ -100,6 +100,8 @@ pub(crate) struct Chart {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) empty: Option<String>,
+    pub(crate) marked: bool,
+    pub(crate) mark_label: String,
 }
 
 /// What to draw.
@@ -161,6 +163,8 @@ impl Chart {
             low: if measured { say(scale.0) } else { String::new() },
             from: locale.clock_time(range.from),
             to: locale.clock_time(range.to),
+            marked: !request.marks.is_empty() && measured,
+            mark_label: i18n_embed_fl::fl!(locale.l, "chart-mark"),
             empty: (!measured).then(|| i18n_embed_fl::fl!(locale.l, "chart-empty")),
         })
     }
