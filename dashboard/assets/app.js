@@ -29,9 +29,19 @@
     if (s < 172800) return say("h", Math.floor((s + 1800) / 3600));
     return say("d", Math.floor(s / 86400));
   };
+  const duration = (since) => {
+    const s = Math.max(0, Math.floor((Date.now() + skew - since) / 1000)), m = Math.floor(s / 60), h = Math.floor(m / 60);
+    if (m < 1) return say("fs", s);
+    if (m < 60) return say("fm", m);
+    return m < 1440 ? say("fh", h).replace("@", m % 60) : say("fd", Math.floor(m / 1440)).replace("@", h % 24);
+  };
   const count = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
       const text = age(Number(time.dataset.age));
+      if (time.textContent !== text) time.textContent = text;
+    }
+    for (const time of document.querySelectorAll("time[data-since]")) {
+      const text = duration(Number(time.dataset.since));
       if (time.textContent !== text) time.textContent = text;
     }
   };
@@ -99,6 +109,8 @@
     const change = JSON.parse(event.detail.data);
     const here = main.dataset.case === String(change.case) && Number(main.dataset.version) < change.version;
     if (here || main.dataset.facility === change.facility) outdated();
+    // A list that somebody reads is not pulled away: they are told.
+    if (main.dataset.cases) $("#newer").hidden = false;
   });
   live.addEventListener("directory", () => { if (document.querySelector(".grid,.points")) outdated(); });
 

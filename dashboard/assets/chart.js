@@ -40,24 +40,52 @@
       const step = (to - from) / count, alone = answers.length === 1;
       const times = Array.from({ length: count }, (_, i) => (from + (i + 0.5) * step) / 1000);
       const data = [times];
-      for (const answer of answers) {
+      answers.forEach((answer, k) => {
         const columns = alone ? ["avg", "max", "min"] : ["avg"];
         const rows = columns.map(() => new Array(count).fill(null));
         for (const bucket of answer.buckets) {
           const at = Math.min(count - 1, Math.max(0, Math.floor((bucket.start_ms - from) / step + 0.5)));
           columns.forEach((column, c) => { rows[c][at] = bucket[column]; });
         }
+        const joined = this.joined(rows[0], step, this.plan.lines[k].interval_s * 1000);
+        for (const row of rows) joined.forEach((i) => { row[i] = undefined; });
         data.push(...rows);
-      }
+      });
       return data;
     }
 
+    // The empty buckets that a line is drawn across: where values come as far apart as they do around the place.
+    // Only what is silent for more than three times as long is a gap.
+    joined(row, step, interval) {
+      const filled = row.flatMap((value, i) => value == null ? [] : [i]), across = [];
+      const apart = filled.slice(1).map((at, i) => at - filled[i]);
+      const usual = (some) => some.sort((a, b) => a - b)[Math.floor(some.length / 2)] ?? 1;
+      apart.forEach((gap, i) => {
+        const around = Math.max(usual(apart.slice(Math.max(0, i - 5), i)), usual(apart.slice(i + 1, i + 6)), interval / step);
+        if (gap > 1 && gap <= 3 * around) for (let at = filled[i] + 1; at < filled[i + 1]; at++) across.push(at);
+      });
+      return across;
+    }
+
     scale(low, high) {
+      for (const { value } of this.plan.marks) { low = Math.min(low ?? value, value); high = Math.max(high ?? value, value); }
       for (const limit of this.plan.limits.slice(0, 1)) { low = Math.min(low ?? limit.value, limit.value); high = Math.max(high ?? limit.value, limit.value); }
       if (low == null) return [0, 1];
       if (this.plan.switch) return [-0.1, 1.1];
       const pad = Math.max((high - low) * 0.1, 0.5);
       return [low - pad, high + pad];
+    }
+
+    // The readings that matter: a ring around the one that raised the case.
+    marks(u) {
+      const c = u.ctx, r = 5 * devicePixelRatio;
+      c.save(); c.lineWidth = 2 * devicePixelRatio; c.strokeStyle = colour("--crit"); c.fillStyle = colour("--card");
+      for (const mark of this.plan.marks) {
+        const x = u.valToPos(mark.at / 1000, "x", true), y = u.valToPos(mark.value, "y", true), { left, top, width, height } = u.bbox;
+        if (x < left || x > left + width || y < top || y > top + height) continue;
+        c.beginPath(); c.arc(x, y, r, 0, 2 * Math.PI); c.fill(); c.stroke();
+      }
+      c.restore();
     }
 
     limits(u) {
@@ -93,11 +121,12 @@
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
           { ...axis, size: Math.round(size * 2.4), space: size * 5, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
-          { ...axis, size: Math.round(size * 4.3), values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
+          { ...axis, size: Math.round(size * 4.3), space: size * 3, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
         ],
         series,
         hooks: {
           drawClear: [(u) => this.limits(u)],
+          draw: [(u) => this.marks(u)],
           setCursor: [(u) => this.point(u)],
           setSelect: [(u) => this.zoom(u)],
           ready: [(u) => u.over.addEventListener("dblclick", () => this.reset())],
@@ -137,7 +166,7 @@
       if (!this.plan.lines.length) return;
       if (this.plan.live && !this.zoomed) {
         const now = Date.now() + this.skew();
-        this.range = [now - (this.plan.to - this.plan.from), now];
+        this.range = [this.plan.anchored ? this.plan.from : now - (this.plan.to - this.plan.from), now];
       }
       const asked = this.asked = Symbol("newest");
       const data = await this.load();

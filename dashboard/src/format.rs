@@ -82,6 +82,26 @@ impl Locale {
         self.strftime(at, "%Y-%m-%d %H:%M")
     }
 
+    /// A moment as briefly as can be: today without its date. HTML, of numbers only.
+    pub(crate) fn brief(&self, at: UtcMillis) -> String {
+        let day = |at| self.strftime(at, "%Y-%m-%d");
+        let text = match day(at) == day(self.now) {
+            true => self.strftime(at, "%H:%M"),
+            false => self.strftime(at, "%m-%d %H:%M"),
+        };
+        format!(
+            "<time datetime=\"{}\" title=\"{}\">{text}</time>",
+            iso(at),
+            self.moment(at)
+        )
+    }
+
+    /// How long something has lasted that goes on, which the page keeps counting. HTML, of numbers and our own words.
+    pub(crate) fn counting(&self, since: UtcMillis) -> String {
+        let text = self.duration(self.now.ms_since(since));
+        format!("<time data-since=\"{}\">{text}</time>", since.0)
+    }
+
     fn strftime(&self, at: UtcMillis, format: &str) -> String {
         match Timestamp::from_millisecond(at.0) {
             Ok(ts) => ts.to_zoned(self.zone.clone()).strftime(format).to_string(),

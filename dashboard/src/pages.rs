@@ -1,6 +1,7 @@
 //! The pages, one file per noun.
 
 pub(crate) mod case;
+pub(crate) mod cases;
 pub(crate) mod device;
 pub(crate) mod error;
 pub(crate) mod facility;
@@ -21,6 +22,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/", get(overview::show))
         .route("/facilities", get(facility::list))
         .route("/facilities/{facility}", get(facility::show))
+        .route("/cases", get(cases::list))
         .route("/cases/{case}", get(case::show))
         .route("/cases/{case}/acknowledge", post(case::acknowledge))
         .route("/cases/{case}/close", post(case::close))

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alerts::{Board, ConditionState};
-use domain::{Rule, RuleId, RuleKind, Sample, Scope, SeriesId, Severity, UtcMillis, rule::Comparison};
+use domain::{
+    Case, FacilityId, Rule, RuleId, RuleKind, Sample, Scope, SeriesId, Severity, UtcMillis, rule::Comparison,
+};
 
 use crate::{
     app::App,
@@ -16,12 +18,13 @@ use crate::{
 pub(crate) enum Shown {
     /// A breach that lasted long enough.
     Active(Severity),
-    /// A breach that has not lasted long enough yet.
-    Pending,
     /// Nothing is heard.
     Unknown,
     /// It was in breach and is not any more; people have yet to say so.
     Cleared,
+    /// Over the limit, but for less time than the rule allows: a door that somebody walks through. Nobody
+    /// need do anything yet.
+    Pending,
     /// Values come, but no rule judges them.
     Unjudged,
     /// Values come and are within the limits.
@@ -45,15 +48,16 @@ impl Shown {
     pub(crate) const fn tone(self) -> &'static str {
         match self {
             Shown::Active(Severity::P0 | Severity::P1) => "crit",
-            Shown::Active(_) | Shown::Pending => "warn",
+            Shown::Active(_) => "warn",
             Shown::Unknown => "off",
-            Shown::Cleared | Shown::Unjudged => "calm",
+            Shown::Cleared | Shown::Pending | Shown::Unjudged => "calm",
             Shown::Normal => "ok",
         }
     }
 
+    /// Whether it calls for somebody.
     pub(crate) const fn is_breach(self) -> bool {
-        matches!(self, Shown::Active(_) | Shown::Pending)
+        matches!(self, Shown::Active(_))
     }
 }
 
@@ -94,6 +98,29 @@ pub(crate) struct FacilityNow {
     pub(crate) worst: Shown,
     /// The point whose value stands for the facility.
     pub(crate) headline: Option<usize>,
+    /// Cases that are not closed; 0 until [`count_cases`] has counted them.
+    pub(crate) open_cases: usize,
+}
+
+/// Tells every facility how many of `cases`, none of them closed, are its own, and puts first what needs
+/// somebody: breaches, then cases that outlived theirs, then the others, the worst first.
+pub(crate) fn count_cases(all: &mut [FacilityNow], cases: &[Case]) {
+    let mut counts: BTreeMap<&FacilityId, usize> = BTreeMap::new();
+    for case in cases {
+        *counts.entry(&case.point.facility).or_default() += 1;
+    }
+    for facility in &mut *all {
+        facility.open_cases = counts.get(&facility.entry.facility.id).copied().unwrap_or(0);
+    }
+    let urgency = |f: &FacilityNow| match (f.worst.is_breach(), f.open_cases) {
+        (true, _) => 0,
+        (false, 1..) => 1,
+        (false, 0) => 2,
+    };
+    all.sort_by(|a, b| {
+        let key = |f: &FacilityNow| (urgency(f), f.worst);
+        (key(a), &a.entry.facility.id).cmp(&(key(b), &b.entry.facility.id))
+    });
 }
 
 impl FacilityNow {
@@ -161,6 +188,7 @@ impl App {
             points,
             worst,
             headline,
+            open_cases: 0,
         }
     }
 
@@ -330,7 +358,13 @@ mod tests {
         states.sort_unstable();
         assert_eq!(states[0], Shown::Active(Severity::P0));
         assert_eq!(states[1], Shown::Active(Severity::P2));
-        assert_eq!(states[3], Shown::Unknown, "silence is worse than normal");
+        assert_eq!(states[2], Shown::Unknown, "silence is worse than normal");
+        assert_eq!(
+            states[4],
+            Shown::Pending,
+            "what may still pass comes after what needs somebody"
+        );
+        assert!(!Shown::Pending.is_breach() && Shown::Pending.tone() == "calm");
         assert_eq!(states[6], Shown::Normal);
     }
 

@@ -59,18 +59,37 @@ pub(crate) fn height_of(value: f64, scale: (f64, f64), height: f64) -> f64 {
     height - (value - scale.0) / (scale.1 - scale.0) * height
 }
 
+/// How many distances on either side of a place say how far apart values usually come there.
+const AROUND: usize = 5;
+
+/// Where the line through `buckets` breaks, before which of them: where values are more than three times as far
+/// apart as they usually are around that place. How often a device speaks may change within a picture.
+fn breaks(buckets: &[Bucket]) -> Vec<bool> {
+    let apart: Vec<i64> = buckets
+        .windows(2)
+        .map(|w| w[1].start.ms_since(w[0].start))
+        .collect();
+    let usual = |some: &[i64]| {
+        let mut some = some.to_vec();
+        some.sort_unstable();
+        some.get(some.len() / 2).copied()
+    };
+    let breaks_at = |i: usize| {
+        let before = usual(&apart[i.saturating_sub(AROUND)..i]);
+        let after = usual(&apart[i + 1..apart.len().min(i + 1 + AROUND)]);
+        // Two values alone say nothing of what is usual: they are joined.
+        before.max(after).is_some_and(|usual| apart[i] > usual * 3)
+    };
+    (0..apart.len()).map(breaks_at).collect()
+}
+
 /// The line through the averages of `buckets`. A gap in the data is a gap in the line.
 pub(crate) fn path(buckets: &[Bucket], range: TimeRange, scale: (f64, f64), size: (f64, f64)) -> String {
     let x = |at: UtcMillis| at.ms_since(range.from) as f64 / range.length_ms() as f64 * size.0;
-    let step = buckets
-        .windows(2)
-        .map(|w| w[1].start.ms_since(w[0].start))
-        .min()
-        .unwrap_or(0);
     let mut line = String::with_capacity(buckets.len() * 11);
-    let mut last: Option<UtcMillis> = None;
-    for bucket in buckets {
-        let joined = last.is_some_and(|l| bucket.start.ms_since(l) <= step * 3);
+    let begins = std::iter::once(true).chain(breaks(buckets));
+    for (bucket, begins) in buckets.iter().zip(begins) {
+        let joined = !begins;
         let verb = if joined { 'L' } else { 'M' };
         let y = height_of(bucket.avg(), scale, size.1);
         write!(line, "{verb}{:.1} {y:.1}", x(bucket.start)).expect("writing to a String succeeds");
@@ -78,7 +97,6 @@ pub(crate) fn path(buckets: &[Bucket], range: TimeRange, scale: (f64, f64), size
             // A lone point is drawn too: a line of hardly any length with round ends.
             line.push_str("h.01");
         }
-        last = Some(bucket.start);
     }
     line
 }
@@ -175,6 +193,23 @@ mod tests {
         assert_eq!(spark.line.matches('L').count(), 2, "{}", spark.line);
         let y = spark.limit_y.expect("the limit is drawn");
         assert!((0.0..5.0).contains(&y), "{y}");
+    }
+
+    #[test]
+    fn a_line_is_whole_where_values_come_at_another_pace() {
+        let range = TimeRange {
+            from: UtcMillis(0),
+            to: UtcMillis(3_000),
+        };
+        // Every 120 at first, then every 20, as after a start with a past of fewer readings.
+        let sparse = (0..10).map(|i| i * 120);
+        let dense = (0..50).map(|i| 1_200 + i * 20);
+        let mut buckets: Vec<Bucket> = sparse.chain(dense).map(|at| bucket(at, 1.0)).collect();
+        let line = |buckets: &[Bucket]| path(buckets, range, (0.0, 2.0), (100.0, 10.0));
+        assert_eq!(line(&buckets).matches('M').count(), 1, "{}", line(&buckets));
+        // Silence of 140 among values every 20 is a gap, though it would be none among those every 120.
+        buckets.drain(30..36);
+        assert_eq!(line(&buckets).matches('M').count(), 2, "{}", line(&buckets));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What templates are made of: finished words and numbers, nothing left to decide.
 
+pub(crate) mod authority;
 pub(crate) mod case;
 pub(crate) mod chart;
 pub(crate) mod device;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{CaseChange, FacilityId, Scope};
+use domain::{Case, CaseChange, FacilityId, Scope};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::MissedTickBehavior,
@@ -16,7 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Frame, Said, Topic, render};
-use crate::{app::App, directory::Directory, failure::Failure, picture::FacilityNow, view::kpis::Figures};
+use crate::{
+    app::App,
+    directory::Directory,
+    failure::Failure,
+    picture::{FacilityNow, count_cases},
+    view::kpis::Figures,
+};
 
 /// How often the feed looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -104,10 +110,12 @@ impl LiveFeed {
         let overview = topics.contains(&Topic::Overview);
         if overview || topics.contains(&Topic::Facilities) {
             let mut all = app.facilities_now(&everything, &directory);
+            let cases = app.open_cases(&everything).await?;
+            count_cases(&mut all, &cases);
             app.draw_headlines(&mut all, SPARKS_PER_LOOK).await;
             self.changed_tiles(&all, &mut frame);
             if overview {
-                self.overview(&directory, &all, &changed, &mut frame).await?;
+                self.overview(&directory, (&all, &cases), &changed, &mut frame);
             }
         }
         self.changed_parts(&directory, topics, &mut frame);
@@ -164,23 +172,21 @@ impl LiveFeed {
         }
     }
 
-    async fn overview(
+    fn overview(
         &mut self,
         directory: &Directory,
-        all: &[FacilityNow],
+        (all, cases): (&[FacilityNow], &[Case]),
         changed: &Changed,
         frame: &mut Frame,
-    ) -> Result<(), Failure> {
-        let cases = self.app.open_cases(&Scope::everything()).await?;
-        let figures = Figures::new(all, &cases, self.app.live.rate());
+    ) {
+        let figures = Figures::new(all, cases, self.app.live.rate());
         if self.figures.as_ref() != Some(&figures) {
             frame.kpis = render::kpis(&self.app, &figures);
             self.figures = Some(figures);
         }
         if !changed.cases.is_empty() || changed.lagged {
-            frame.queue = render::queue(&self.app, directory, &cases);
+            frame.queue = render::queue(&self.app, directory, cases);
         }
-        Ok(())
     }
 
     fn changed_parts(&mut self, directory: &Directory, topics: Vec<Topic>, frame: &mut Frame) {
@@ -246,6 +252,7 @@ fn fingerprint(facility: &FacilityNow) -> u64 {
     let mut hasher = DefaultHasher::new();
     facility.worst.hash(&mut hasher);
     facility.headline.hash(&mut hasher);
+    facility.open_cases.hash(&mut hasher);
     facility.newest().hash(&mut hasher);
     facility.reporting().hash(&mut hasher);
     if let Some((_, now)) = facility.headline() {

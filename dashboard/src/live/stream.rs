@@ -17,6 +17,7 @@ use crate::{
     failure::Failure,
     i18n::Lang,
     pages::overview::{MAX_SPARKS, MAX_TILES},
+    picture::count_cases,
     query::{Parameters, device, id},
     view::kpis::Figures,
     visitor::Visitor,
@@ -167,12 +168,13 @@ impl Viewer {
                 .collect());
         }
         let mut all = app.facilities_now(scope, &directory);
+        let cases = app.open_cases(scope).await?;
+        count_cases(&mut all, &cases);
         app.draw_headlines(&mut all, MAX_SPARKS).await;
         let tiles = all.iter().take(MAX_TILES).filter_map(|f| render::tile(app, f));
         let mut html: String = tiles.map(|said| said[i].to_string()).collect();
         let mut events = Vec::new();
         if self.seat.topic == Topic::Overview {
-            let cases = app.open_cases(scope).await?;
             html.extend(
                 render::kpis(app, &Figures::new(&all, &cases, app.live.rate())).map(|s| s[i].to_string()),
             );

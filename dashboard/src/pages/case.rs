@@ -19,14 +19,15 @@ use crate::{
     format::Locale,
     view::{
         case::{CaseTeller, CaseWords, MAX_COMMENT, MAX_NAME},
-        chart::{Chart, ChartLine, ChartRequest},
+        chart::{Chart, ChartLine, ChartRequest, Mark},
         page::{Nav, Page},
     },
     visitor::Visitor,
 };
 
-/// What the chart of a case shows before it began and after it ended, in milliseconds.
-const MARGIN_MS: i64 = 2 * 3_600_000;
+/// What the chart of a case shows before it began and after it ended: as much as it lasted, within these bounds,
+/// in milliseconds. A short alarm would be a hair in the middle of hours.
+const MARGIN_MS: (i64, i64) = (15 * 60_000, 2 * 3_600_000);
 /// The most that the chart of a case spans.
 const MAX_CHART_MS: i64 = 30 * 86_400_000;
 
@@ -47,7 +48,6 @@ struct CasePage {
     rule: String,
     rule_version: String,
     criterion: String,
-    source: String,
     action: String,
     facility_id: String,
     device: String,
@@ -100,19 +100,12 @@ pub(crate) async fn show(
     let request = case_chart(&app, &visitor, &locale, &directory, &case);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let title = fl!(locale.l, "case-title", id = case.id.0);
-    let page = Page::new(
-        &app,
-        &visitor,
-        Nav::Overview,
-        title,
-        &format!("/cases/{}", case.id),
-    );
+    let page = Page::new(&app, &visitor, Nav::Cases, title, &format!("/cases/{}", case.id));
     let view = CasePage {
         page,
         rule: case.rule.to_string(),
         rule_version: case.rule_version.clone(),
         criterion: rule.map(|r| locale.criterion(r)).unwrap_or_default(),
-        source: rule.map(|r| r.source.clone()).unwrap_or_default(),
         action: rule
             .map(|r| locale.pick(&r.action_zh, &r.action_en).to_owned())
             .unwrap_or_default(),
@@ -177,8 +170,10 @@ fn case_chart(
     case: &Case,
 ) -> ChartRequest {
     let ended = case.cleared_at.or(case.closed.as_ref().map(|n| n.at));
-    let to = ended.map_or(locale.now, |at| (at + MARGIN_MS).min(locale.now));
-    let from = (case.since - MARGIN_MS).max(to - MAX_CHART_MS);
+    let lasted = ended.unwrap_or(locale.now).ms_since(case.since);
+    let margin = lasted.clamp(MARGIN_MS.0, MARGIN_MS.1);
+    let to = ended.map_or(locale.now, |at| (at + margin).min(locale.now));
+    let from = (case.since - margin).max(to - MAX_CHART_MS);
     let entry = directory.point(&visitor.scope, &case.point);
     let now = entry.map(|e| app.point_now(&visitor.scope, e, &app.judgement()));
     let label = entry.map_or_else(
@@ -195,7 +190,16 @@ fn case_chart(
         }],
         limits: now.map(|n| n.limits).unwrap_or_default(),
         range: TimeRange { from, to },
+        marks: case
+            .value
+            .map(|value| Mark {
+                at: case.raised_at.0,
+                value,
+            })
+            .into_iter()
+            .collect(),
         live: ended.is_none(),
+        anchored: true,
     }
 }
 
@@ -322,7 +326,7 @@ async fn conflict(
     let page = Page::new(
         app,
         visitor,
-        Nav::Overview,
+        Nav::Cases,
         fl!(locale.l, "err-conflict"),
         &format!("/cases/{id}"),
     );

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     failure::Failure,
     format::Locale,
-    picture::{FacilityNow, Shown},
+    picture::{FacilityNow, Shown, count_cases},
     query::{Parameters, id},
     view::{
         case::{CaseList, CaseTeller},
@@ -82,7 +82,8 @@ pub(crate) async fn list(
         .collect::<String>();
     let filter = parameters.get("state").unwrap_or_default();
     let from = parameters.number("from", 0, 1_000_000, 0)? as usize;
-    let all = app.facilities_now(&visitor.scope, &directory);
+    let mut all = app.facilities_now(&visitor.scope, &directory);
+    count_cases(&mut all, &app.open_cases(&visitor.scope).await?);
     let total = all.len();
     let mut found: Vec<FacilityNow> = all
         .into_iter()
@@ -276,7 +277,9 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
             lines: Vec::new(),
             limits: Vec::new(),
             range,
+            marks: Vec::new(),
             live: false,
+            anchored: false,
         };
     };
     let (entry, point) = (&now.entry.points[i], &now.points[i]);
@@ -295,7 +298,9 @@ fn point_chart(locale: &Locale, now: &FacilityNow, chosen: Option<usize>, span_m
         }],
         limits: point.limits.clone(),
         range,
+        marks: Vec::new(),
         live: true,
+        anchored: false,
     }
 }
 

@@ -11,7 +11,7 @@ use store::records::CaseFilter;
 use crate::{
     app::App,
     failure::Failure,
-    picture::FacilityNow,
+    picture::{FacilityNow, count_cases},
     view::{
         case::{CaseTeller, Queue},
         chart::{Chart, ChartLine, ChartRequest},
@@ -61,6 +61,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
     let directory = app.directory().await?;
     let cases = app.open_cases(&visitor.scope).await?;
     let mut all = app.facilities_now(&visitor.scope, &directory);
+    count_cases(&mut all, &cases);
     app.draw_headlines(&mut all, MAX_SPARKS).await;
     let rules = app.stores.alerts.rules();
     let teller = CaseTeller {
@@ -124,6 +125,8 @@ fn trend(locale: &crate::format::Locale, all: &[FacilityNow]) -> ChartRequest {
             })
             .collect(),
         range: TimeRange::ending_at(locale.now, TREND_MS),
+        marks: Vec::new(),
         live: true,
+        anchored: false,
     }
 }

@@ -11,7 +11,10 @@ use crate::{
     app::App,
     failure::Failure,
     picture::Shown,
-    view::page::{Nav, Page},
+    view::{
+        authority::Authority,
+        page::{Nav, Page},
+    },
     visitor::Visitor,
 };
 
@@ -44,29 +47,32 @@ pub(crate) async fn rules(State(app): State<Arc<App>>, visitor: Visitor) -> Resu
     let active = app.stores.alerts.rules();
     let mut sorted: Vec<_> = active.values().collect();
     sorted.sort_by(|a, b| (a.severity, &a.id).cmp(&(b.severity, &b.id)));
-    let rows = sorted.into_iter().map(|rule| RuleRow {
-        id: rule.id.to_string(),
-        title: locale.pick(&rule.title_zh, &rule.title_en).to_owned(),
-        action: locale.pick(&rule.action_zh, &rule.action_en).to_owned(),
-        metric: rule
-            .metric
-            .as_ref()
-            .map_or_else(|| fl!(locale.l, "any"), |m| locale.metric(m)),
-        point_type: rule.point_type.clone().unwrap_or_default(),
-        criterion: locale.criterion(rule),
-        severity: locale.severity(rule.severity),
-        severity_code: rule.severity.code(),
-        tone: Shown::Active(rule.severity).tone(),
-        clause: rule.clause.clone(),
-        edition: rule.edition.clone(),
-        source: rule.source.clone(),
-        confidence: locale.confidence(rule.confidence),
-        verified: rule.confidence == domain::Confidence::Verified,
-    });
+    let row = |rule: &domain::Rule| {
+        let authority = Authority::of(&locale, rule);
+        RuleRow {
+            id: rule.id.to_string(),
+            title: locale.pick(&rule.title_zh, &rule.title_en).to_owned(),
+            action: locale.pick(&rule.action_zh, &rule.action_en).to_owned(),
+            metric: rule
+                .metric
+                .as_ref()
+                .map_or_else(|| fl!(locale.l, "any"), |m| locale.metric(m)),
+            point_type: rule.point_type.clone().unwrap_or_default(),
+            criterion: locale.criterion(rule),
+            severity: locale.severity(rule.severity),
+            severity_code: rule.severity.code(),
+            tone: Shown::Active(rule.severity).tone(),
+            clause: authority.clause,
+            edition: authority.edition,
+            source: authority.source,
+            confidence: locale.confidence(rule.confidence),
+            verified: rule.confidence == domain::Confidence::Verified,
+        }
+    };
     let page = Page::new(&app, &visitor, Nav::Rules, fl!(locale.l, "rules-title"), "/rules");
     let view = Rules {
         page,
-        rules: rows.collect(),
+        rules: sorted.into_iter().map(row).collect(),
     };
     view.page.answer(view.render())
 }

@@ -6,6 +6,7 @@ use askama::Template;
 use domain::{Case, CaseState, Rule, RuleId, Scope};
 use i18n_embed_fl::fl;
 
+use super::authority::Authority;
 use crate::{directory::Directory, format::Locale, i18n::Loader};
 
 /// The longest comment and name that a form takes, in characters.
@@ -29,6 +30,9 @@ pub(crate) struct CaseWords {
     pub(crate) place: String,
     pub(crate) finding: String,
     pub(crate) since: String,
+    /// When it began, as briefly as can be: HTML.
+    pub(crate) brief: String,
+    /// How long it lasted, or lasts: HTML that the page keeps counting.
     pub(crate) lasted: String,
     pub(crate) cleared: bool,
     /// Whether neither the machine nor people have ended it.
@@ -37,6 +41,7 @@ pub(crate) struct CaseWords {
     pub(crate) acknowledged_by: String,
     pub(crate) clause: String,
     pub(crate) edition: String,
+    pub(crate) source: String,
     pub(crate) confidence: String,
 }
 
@@ -54,10 +59,12 @@ impl CaseTeller<'_> {
         let entry = self.directory.facility(self.scope, &case.point.facility);
         let point = self.directory.point(self.scope, &case.point);
         let rule = self.rules.get(&case.rule);
+        let authority = rule.map(|r| Authority::of(locale, r));
         let until = case
             .cleared_at
             .or(case.closed.as_ref().map(|n| n.at))
             .unwrap_or(locale.now);
+        let ongoing = case.cleared_at.is_none() && case.state != CaseState::Closed;
         let metric = locale.metric(&case.point.metric);
         let place = point.map_or_else(|| case.point.device.to_string(), |p| locale.place(&p.point));
         CaseWords {
@@ -81,17 +88,23 @@ impl CaseTeller<'_> {
             place: format!("{place} · {metric}"),
             finding: locale.finding(case, rule),
             since: locale.stamp(case.since).at(),
-            lasted: locale.duration(until.ms_since(case.since)),
+            brief: locale.brief(case.since),
+            lasted: if ongoing {
+                locale.counting(case.since)
+            } else {
+                locale.duration(until.ms_since(case.since))
+            },
             cleared: case.cleared_at.is_some(),
-            ongoing: case.cleared_at.is_none() && case.state != CaseState::Closed,
+            ongoing,
             people: entry.map_or(0, |e| e.facility.people_served),
             acknowledged_by: case
                 .acknowledged
                 .as_ref()
                 .map(|n| n.by.clone())
                 .unwrap_or_default(),
-            clause: rule.map(|r| r.clause.clone()).unwrap_or_default(),
-            edition: rule.map(|r| r.edition.clone()).unwrap_or_default(),
+            clause: authority.as_ref().map(|a| a.clause.clone()).unwrap_or_default(),
+            edition: authority.as_ref().map(|a| a.edition.clone()).unwrap_or_default(),
+            source: authority.map(|a| a.source).unwrap_or_default(),
             confidence: rule.map(|r| locale.confidence(r.confidence)).unwrap_or_default(),
         }
     }

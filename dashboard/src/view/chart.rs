@@ -39,8 +39,12 @@ struct Plan {
     switch: bool,
     from: i64,
     to: i64,
+    /// Readings to point out.
+    marks: Vec<Mark>,
     /// Whether the end of the chart moves with time.
     live: bool,
+    /// Whether its beginning stays where it is.
+    anchored: bool,
     zone: String,
 }
 
@@ -57,6 +61,14 @@ struct PlanLimit {
     above: bool,
     tone: &'static str,
     label: String,
+}
+
+/// A reading to point out.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Mark {
+    /// When, in milliseconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) value: f64,
 }
 
 /// A line of the picture that is drawn here.
@@ -88,6 +100,8 @@ pub(crate) struct Chart {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) empty: Option<String>,
+    pub(crate) marked: bool,
+    pub(crate) mark_label: String,
 }
 
 /// What to draw.
@@ -96,7 +110,9 @@ pub(crate) struct ChartRequest {
     pub(crate) lines: Vec<ChartLine>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) range: TimeRange,
+    pub(crate) marks: Vec<Mark>,
     pub(crate) live: bool,
+    pub(crate) anchored: bool,
 }
 
 impl Chart {
@@ -147,6 +163,8 @@ impl Chart {
             low: if measured { say(scale.0) } else { String::new() },
             from: locale.clock_time(range.from),
             to: locale.clock_time(range.to),
+            marked: !request.marks.is_empty() && measured,
+            mark_label: i18n_embed_fl::fl!(locale.l, "chart-mark"),
             empty: (!measured).then(|| i18n_embed_fl::fl!(locale.l, "chart-empty")),
         })
     }
@@ -214,7 +232,9 @@ fn plan(app: &App, locale: &Locale, request: &ChartRequest) -> Plan {
         switch: metric.is_some_and(is_switch),
         from: request.range.from.0,
         to: request.range.to.0,
+        marks: request.marks.clone(),
         live: request.live,
+        anchored: request.anchored,
         zone: app.site().time_zone.clone(),
     }
 }

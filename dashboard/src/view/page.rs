@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Nav {
     Overview,
+    Cases,
     Facilities,
     Devices,
     Rules,
@@ -84,6 +85,7 @@ impl Page {
         matches!(
             (self.nav, nav),
             (Nav::Overview, "overview")
+                | (Nav::Cases, "cases")
                 | (Nav::Facilities, "facilities")
                 | (Nav::Devices, "devices")
                 | (Nav::Rules, "rules")

@@ -51,7 +51,7 @@ fn row(locale: &Locale, facility: &FacilityNow, index: usize) -> PointRow {
     let (entry, now) = (&facility.entry.points[index], &facility.points[index]);
     let key = &entry.key;
     let is_old = now.state == Shown::Unknown;
-    let lasted = (now.state.is_breach() || is_old)
+    let lasted = (now.state.is_breach() || now.state == Shown::Pending || is_old)
         .then(|| now.since.map(|since| locale.duration(locale.now.ms_since(since))))
         .flatten();
     PointRow {

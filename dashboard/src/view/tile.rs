@@ -29,6 +29,7 @@ pub(crate) struct Tile {
     ago: Option<String>,
     reporting: usize,
     points: usize,
+    cases: usize,
 }
 
 impl Tile {
@@ -57,6 +58,7 @@ impl Tile {
             ago: facility.newest().map(|at| locale.stamp(at).ago()),
             reporting: facility.reporting(),
             points: facility.points.len(),
+            cases: facility.open_cases,
         }
     }
 }

@@ -12,6 +12,7 @@ async fn every_page_is_there_in_both_languages() {
         ("/", "燃气泄漏", "Gas leak"),
         ("/facilities", "松柏养老服务中心", "Songbai Centre"),
         ("/facilities/binhe-01", "灶台燃气", "Stove gas"),
+        ("/cases", "隐患台账", "Register of cases"),
         ("/cases/1", "判定依据", "What it rests on"),
         ("/devices", "被拒绝的连接与消息", "Refused connections"),
         ("/devices/binhe-01/fridge-1", "接入方法", "How to connect"),
@@ -138,6 +139,88 @@ async fn a_case_is_acknowledged_once_and_closed() {
     assert_eq!(closed.status, StatusCode::SEE_OTHER, "{}", closed.text);
     let page = get(&router, "/cases/1?lang=en").await.text;
     assert!(page.contains("This case is closed."));
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn cases_are_looked_up_by_state_severity_and_facility() {
+    let (stage, router) = two_kitchens().await;
+    let has = async |query: &str| {
+        let page = get(&router, &format!("/cases?lang=en{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{query}");
+        page.text.contains("href=\"/cases/1\"")
+    };
+    let code = {
+        let case = get(&router, "/api/v1/cases").await.json();
+        case["cases"][0]["severity"].as_str().unwrap().to_owned()
+    };
+    let other = if code == "P4" { "P3" } else { "P4" };
+    let cases = [
+        ("", true),
+        ("&state=open", true),
+        ("&state=closed", false),
+        ("&facility=binhe-01", true),
+        ("&facility=songbai-02", false),
+        ("&before=1", false),
+    ];
+    for (query, want) in cases {
+        assert_eq!(has(query).await, want, "{query}");
+    }
+    assert!(has(&format!("&severity={code}&state=open&facility=binhe-01")).await);
+    assert!(!has(&format!("&severity={other}")).await);
+
+    assert_eq!(
+        post(&router, "/cases/1/close", "by=a&version=1").await.status,
+        StatusCode::SEE_OTHER
+    );
+    assert!(
+        has("&state=closed").await && !has("&state=open").await,
+        "a past case is found"
+    );
+    for bad in ["state=x", "severity=P9", "before=0", "before=x", "facility=a%20b"] {
+        let answer = get(&router, &format!("/cases?{bad}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn the_chart_of_a_case_points_out_the_reading_that_raised_it() {
+    let (stage, router) = two_kitchens().await;
+    let case = stage
+        .state
+        .records
+        .case(&domain::Scope::everything(), domain::CaseId(1))
+        .await
+        .unwrap()
+        .unwrap();
+    let page = get(&router, "/cases/1?lang=en").await.text;
+    let mark = format!(
+        "&#34;marks&#34;:[{{&#34;at&#34;:{},&#34;value&#34;:{:?}}}]",
+        case.raised_at.0,
+        case.value.unwrap()
+    );
+    assert!(page.contains(&mark), "{mark} is missing");
+    assert!(
+        page.contains("the reading that raised the case"),
+        "the legend says so"
+    );
+    assert!(page.contains("class=\"limit "), "the limit line");
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_closed_breach_leaves_no_mark_but_an_open_case_does() {
+    let (stage, router) = two_kitchens().await;
+    let page = get(&router, "/facilities?lang=en").await.text;
+    assert_eq!(
+        page.matches("<b class=\"bad\">1 open</b>").count(),
+        1,
+        "one kitchen has a case"
+    );
+    post(&router, "/cases/1/close", "by=a&version=1").await;
+    let page = get(&router, "/facilities?lang=en").await.text;
+    assert_eq!(page.matches("<b class=\"bad\">").count(), 0);
     stage.finish().await;
 }
 
