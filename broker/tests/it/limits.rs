@@ -349,4 +349,5 @@ async fn idle_sockets_are_probed() {
             .any(probed)
     })
     .await;
+    assert_eq!(rig.handle.stats().connections, 1);
 }
