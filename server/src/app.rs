@@ -315,13 +315,8 @@ fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Jo
     Ok(journal)
 }
 
-/// The position of `domain` for one of the journal, and back: the same number in two vocabularies, because
-/// the journal knows no crate of ours.
-pub(crate) fn to_log(position: Position) -> LogPosition {
-    LogPosition(position.0)
-}
-
-/// See [`to_log`].
+/// The journal's word for a position of `domain`: the same number in two vocabularies, because the journal
+/// knows no crate of ours.
 pub(crate) fn to_journal(position: LogPosition) -> Position {
     Position(position.0)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use alerts::AlertHandle;
 use anyhow::{Context, bail};
-use domain::{Batch, Clock, Rule};
+use domain::{Batch, Clock, LogPosition, Rule};
 use ingest::{Ingest, IngestLimits};
 use journal::{Envelope, Journal, Kind};
 use store::{DeviceBook, SeriesError, SeriesStore};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    app::{App, INGEST_CURSOR, to_journal, to_log},
+    app::{App, INGEST_CURSOR, to_journal},
     directory::PointDirectory,
     figures::Progress,
 };
@@ -175,24 +175,20 @@ pub(crate) async fn maintain(
     journal: Journal,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut freed = to_log(journal.cursor(INGEST_CURSOR)?);
+    let mut upkeep = Upkeep {
+        series,
+        alerts,
+        journal,
+        freed: LogPosition::default(),
+        failing: false,
+    };
     while !stop.is_cancelled() {
-        let working = series.clone();
-        let worked = tokio::task::spawn_blocking(move || working.maintain()).await?;
-        let busy = match worked {
-            Ok(busy) => busy,
-            Err(e) => {
-                error!("Readings cannot be written to disk and stay in the journal: {e}");
-                false
-            }
-        };
-        let done = series.checkpoint().min(alerts.durable_position());
-        if done > freed {
-            match journal.advance_cursor(INGEST_CURSOR, to_journal(done)) {
-                Ok(()) => freed = done,
-                Err(e) => error!("The journal cannot be freed: {e}"),
-            }
-        }
+        let busy;
+        (upkeep, busy) = tokio::task::spawn_blocking(move || {
+            let busy = upkeep.round();
+            (upkeep, busy)
+        })
+        .await?;
         if !busy {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -201,4 +197,42 @@ pub(crate) async fn maintain(
         }
     }
     Ok(())
+}
+
+/// What keeps disk and log in order. Its work blocks.
+struct Upkeep {
+    series: SeriesStore,
+    alerts: AlertHandle,
+    journal: Journal,
+    /// The log is free below this.
+    freed: LogPosition,
+    /// Whether the last round failed: a lasting failure is logged once.
+    failing: bool,
+}
+
+impl Upkeep {
+    /// One round; true when there is more to do at once.
+    fn round(&mut self) -> bool {
+        let worked = self.work();
+        if let (Err(e), false) = (&worked, self.failing) {
+            error!("Nothing is lost, but the journal grows until this ends: {e:#}");
+        }
+        self.failing = worked.is_err();
+        worked.unwrap_or(false)
+    }
+
+    fn work(&mut self) -> anyhow::Result<bool> {
+        let busy = self
+            .series
+            .maintain()
+            .context("readings cannot be written to disk")?;
+        let done = self.series.checkpoint().min(self.alerts.durable_position());
+        if done > self.freed {
+            self.journal
+                .advance_cursor(INGEST_CURSOR, to_journal(done))
+                .context("the journal's cursor cannot move")?;
+            self.freed = done;
+        }
+        Ok(busy)
+    }
 }
