@@ -201,6 +201,14 @@ fn senml_beyond_the_examples() {
             &[(None, 4.1, None, Some(1_794_999_990_500))],
         ),
         (r#"[{"v":4.1,"t":0}]"#, &[(None, 4.1, None, None)]),
+        // From 2^28 seconds on a time is no longer relative.
+        (
+            r#"[{"n":"a","v":1,"t":268435455},{"n":"a","v":2,"t":268435456}]"#,
+            &[
+                (Some("a"), 1.0, None, Some(RECEIVED.0 + 268_435_455_000)),
+                (Some("a"), 2.0, None, Some(268_435_456_000)),
+            ],
+        ),
         (
             r#"[{"bt":-20,"v":1},{"t":20,"v":2}]"#,
             &[

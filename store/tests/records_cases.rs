@@ -202,6 +202,8 @@ async fn clearing_closes_only_what_may_be_closed() {
         (closed.state, closed.closed, closed.version),
         (CaseState::Closed, Some(by_system), 2)
     );
+    let again = f.records.apply_cases(&[clearing("a", 1, true)], None).await;
+    assert_eq!(again.unwrap(), [], "the log is read again");
 
     f.one(opening("b", 1)).await;
     let latched = f.one(clearing("b", 1, false)).await;

@@ -242,6 +242,55 @@ fn series_of_a_facility_come_in_key_order() {
 }
 
 #[test]
+fn the_ends_of_time_and_of_numbers_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let want = [
+        (i64::MIN, f64::MAX),
+        (-7 * DAY_MS - 1, -0.5),
+        (-1, f64::MIN_POSITIVE),
+        (0, 0.0),
+        (7 * DAY_MS - 1, -f64::MAX),
+        (7 * DAY_MS, 4.1),
+        (i64::MAX - 1, 1e-300),
+    ];
+    let always = range(i64::MIN, i64::MAX);
+    let scope = Scope::everything();
+    let check = |store: &SeriesStore, series| {
+        assert_eq!(
+            pairs(&store.scan(&scope, series, always, usize::MAX).unwrap()),
+            want
+        );
+        for buckets in [1, 2_000] {
+            let window = store.window(&scope, series, always, buckets).unwrap();
+            assert_eq!(window.iter().map(|b| b.count).sum::<u64>(), 7);
+            assert!(window.iter().all(|b| b.min <= b.max && !b.avg().is_nan()));
+        }
+        for nothing in [range(5, 5), range(9, 1), range(i64::MAX, i64::MIN), range(1, 2)] {
+            assert_eq!(store.scan(&scope, series, nothing, 9).unwrap(), []);
+            assert_eq!(store.window(&scope, series, nothing, 9).unwrap(), []);
+        }
+        // Left-closed at the seam of two weeks.
+        let seam = store
+            .window(&scope, series, range(7 * DAY_MS - 1, 7 * DAY_MS + 1), 2)
+            .unwrap();
+        let seam: Vec<_> = seam.iter().map(|b| (b.start.0, b.last)).collect();
+        assert_eq!(seam, [(7 * DAY_MS - 1, -f64::MAX), (7 * DAY_MS, 4.1)]);
+    };
+    let store = SeriesStore::open(options(dir.path()), clock()).unwrap();
+    let series = store.resolve(&key("f", "a")).unwrap();
+    let readings: Vec<Reading> = want.iter().rev().map(|&(at, v)| reading(series, at, v)).collect();
+    append(&store, 0, &readings);
+    check(&store, series);
+    store.flush().unwrap();
+    check(&store, series);
+    store.compact(true).unwrap();
+    drop(store);
+    let store = SeriesStore::open(options(dir.path()), clock()).unwrap();
+    check(&store, series);
+    assert_eq!(store.latest(&scope, series).unwrap().at.0, i64::MAX - 1);
+}
+
+#[test]
 fn maintenance_flushes_by_size_and_by_age_and_compacts_closed_days() {
     let dir = tempfile::tempdir().unwrap();
     let clock = clock();

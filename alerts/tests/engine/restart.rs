@@ -48,6 +48,13 @@ async fn after_a_stop_the_log_is_taken_up_in_the_middle_of_a_batch() {
             LogPosition((live * stop * 10) as u64),
             "{live} {replay} {stop}"
         );
+        // What was judged before does not take judgement back to it.
+        let position = engine.position();
+        let running = Running::start(engine);
+        running.send(busy_log().batches(replay)[..1].to_vec()).await;
+        running.stop().await.unwrap();
+        let engine = kitchen.engine().await;
+        assert!(engine.position() >= position, "{live} {replay} {stop}");
         // The server replays from whatever position is lowest: here from the very beginning.
         let running = Running::start(engine);
         running.send_and_wait(busy_log().batches(replay)).await;

@@ -155,6 +155,22 @@ fn a_server_that_was_down_accuses_nobody_of_silence() {
 }
 
 #[test]
+fn after_an_outage_holds_run_from_the_reading_as_before() {
+    let mut stage = Stage::new();
+    stage.play(&with_ticks(&[reading(GAS, 0, 0, 0.0)], 0, 10 * S, S));
+    let back = DAY;
+    stage.play(&with_ticks(
+        &[reading(GAS, back, back, 12.0)],
+        back,
+        back + 9 * S,
+        S,
+    ));
+    assert_eq!(stage.cases("gas"), []);
+    stage.play(&[tick(back + 10 * S)]);
+    assert_eq!(stage.cases("gas"), [(true, back, back + 10 * S)]);
+}
+
+#[test]
 fn a_pause_as_long_as_is_allowed_is_no_gap() {
     for (step, silent) in [(GAP_MS, 1), (GAP_MS + 1, 0)] {
         let mut stage = Stage::new();

@@ -37,6 +37,24 @@ fn conditions_of_a_point_or_rule_that_is_gone_clear() {
 }
 
 #[test]
+fn a_breach_after_a_restart_does_not_take_the_name_of_the_one_before() {
+    // Frost, corrected at the same moment; then a restart; then frost again at that moment.
+    let mut stage = Stage::new();
+    for value in [-1.0, 3.0] {
+        stage.play(&[reading(FRIDGE, MIN, MIN, value)]);
+    }
+    let mut out = Vec::new();
+    stage.judge = Judge::restore(&stage.judge.snapshot(), rules(), &points(), &mut out);
+    stage.play(&[reading(FRIDGE, MIN, MIN, -1.0)]);
+    assert_eq!(
+        stage.cases("frost").last(),
+        Some(&(true, MIN + 1, MIN + 1)),
+        "a case is named by rule, point and beginning: the same name would open none"
+    );
+    assert!(out.is_empty());
+}
+
+#[test]
 fn a_point_added_later_is_given_its_time() {
     let mut stage = Stage::new();
     stage.play(&with_ticks(&[], 0, 10 * MIN, S));
