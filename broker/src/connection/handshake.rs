@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use domain::status::RefusalReason;
 use mqtt_protocol_core::mqtt::{
     packet::{
-        AssignedClientIdentifier, Packet, Properties, Property, ReceiveMaximum, ServerKeepAlive,
-        SessionExpiryInterval, TopicAliasMaximum, v3_1_1, v5_0,
+        AssignedClientIdentifier, MaximumPacketSize, Packet, Properties, Property, ReceiveMaximum,
+        ServerKeepAlive, SessionExpiryInterval, TopicAliasMaximum, v3_1_1, v5_0,
     },
     result_code::{ConnectReasonCode, ConnectReturnCode},
 };
@@ -28,7 +28,7 @@ use crate::{
     limits::Bucket,
     mailbox::Mailbox,
     properties,
-    registry::{Kick, Previous},
+    registry::{self, Kick, Previous},
     session::{Session, Will},
     subscriber::Subscriber,
 };
@@ -291,6 +291,11 @@ fn admit(
     // it finds this one from here on.
     let still = hub.identities.get(member.identity.name.as_str());
     if still.is_none_or(|m| m.identity != member.identity) {
+        // An older connection of the same client has lost its place in the registry to this one: nobody else would
+        // tell it.
+        if let Previous::Live(old) = &previous {
+            registry::tell(old, Kick::Revoked);
+        }
         return refuse(RefusalReason::Revoked, "the identity changed while it signed in");
     }
     Ok((member, previous, claim))
@@ -411,6 +416,8 @@ fn connack_properties(hub: &Hub, request: &Request<'_>, expiry_s: u32) -> Proper
                 .into(),
         );
     }
+    let packet_bytes = MaximumPacketSize::new(limits.packet_bytes).expect(valid);
+    properties.push(packet_bytes.into());
     if request.assigned {
         properties.push(
             AssignedClientIdentifier::new(request.client_id.as_str())
