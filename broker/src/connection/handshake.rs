@@ -225,22 +225,17 @@ pub(super) async fn sign_in(
 
 type Refused = (Option<Arc<Member>>, RefusalReason, String);
 
-/// Everything that may speak against the client, then its claim on the client identifier.
-fn admit(
-    hub: &Arc<Hub>,
-    request: &mut Request<'_>,
-    serial: u64,
-    kick: mpsc::Sender<Kick>,
-) -> Result<(Arc<Member>, Previous, Claim), Refused> {
+/// The identity that the client signs in as.
+fn identify(hub: &Hub, request: &Request<'_>) -> Result<Arc<Member>, Refused> {
     let now = hub.clock.now();
-    let member = match (request.user, &hub.options.anonymous_as) {
+    match (request.user, &hub.options.anonymous_as) {
         (Some(user), _) if !user.is_empty() => {
             hub.identities
                 .sign_in(user, request.secret, now)
                 .map_err(|reason| {
                     let known = hub.identities.get(user);
                     (known, reason, user.to_owned())
-                })?
+                })
         }
         (_, Some(name)) => {
             let member = hub.identities.get(name.as_str());
@@ -249,13 +244,24 @@ fn admit(
                 RefusalReason::Anonymous,
                 "the identity for it is gone".to_owned(),
             ))?;
-            member.barred(now).map_or(Ok(()), |why| {
-                Err((Some(member.clone()), why, "anonymous".to_owned()))
-            })?;
-            member
+            match member.barred(now) {
+                Some(why) => Err((Some(member), why, "anonymous".to_owned())),
+                None => Ok(member),
+            }
         }
-        _ => return Err((None, RefusalReason::Anonymous, "no user name".to_owned())),
-    };
+        _ => Err((None, RefusalReason::Anonymous, "no user name".to_owned())),
+    }
+}
+
+/// Everything that may speak against the client, then its claim on the client identifier.
+fn admit(
+    hub: &Arc<Hub>,
+    request: &mut Request<'_>,
+    serial: u64,
+    kick: mpsc::Sender<Kick>,
+) -> Result<(Arc<Member>, Previous, Claim), Refused> {
+    let now = hub.clock.now();
+    let member = identify(hub, request)?;
     let refuse = |reason, detail: &str| Err((Some(member.clone()), reason, detail.to_owned()));
     if request.client_id.is_empty() {
         if !request.clean && request.expiry_s.is_none() {
