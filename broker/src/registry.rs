@@ -285,7 +285,7 @@ impl Registry {
 }
 
 /// A full channel already holds a reason to end.
-fn tell(kick: &mpsc::Sender<Kick>, why: Kick) {
+pub(crate) fn tell(kick: &mpsc::Sender<Kick>, why: Kick) {
     if let Err(e) = kick.try_send(why) {
         tracing::debug!(error = %e, "A connection was already ending.");
     }

@@ -14,6 +14,8 @@ pub(crate) struct Session {
     /// Packets sent and not yet acknowledged.
     pub(crate) stored: Vec<StorePacket>,
     /// QoS 2 packet identifiers that were received and not yet released.
+    /// In memory only: a message whose PUBREC was lost is stored again when the broker was restarted before its client
+    /// sent it again. (Readings bear it: one with the same time replaces itself.)
     pub(crate) handled: HashSet<u16>,
     fanout: Arc<Fanout>,
 }

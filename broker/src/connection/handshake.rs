@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use domain::status::RefusalReason;
 use mqtt_protocol_core::mqtt::{
     packet::{
-        AssignedClientIdentifier, Packet, Properties, Property, ReceiveMaximum, ServerKeepAlive,
-        SessionExpiryInterval, TopicAliasMaximum, v3_1_1, v5_0,
+        AssignedClientIdentifier, MaximumPacketSize, Packet, Properties, Property, ReceiveMaximum,
+        ServerKeepAlive, SessionExpiryInterval, TopicAliasMaximum, v3_1_1, v5_0,
     },
     result_code::{ConnectReasonCode, ConnectReturnCode},
 };
@@ -28,7 +28,7 @@ use crate::{
     limits::Bucket,
     mailbox::Mailbox,
     properties,
-    registry::{Kick, Previous},
+    registry::{self, Kick, Previous},
     session::{Session, Will},
     subscriber::Subscriber,
 };
@@ -225,22 +225,17 @@ pub(super) async fn sign_in(
 
 type Refused = (Option<Arc<Member>>, RefusalReason, String);
 
-/// Everything that may speak against the client, then its claim on the client identifier.
-fn admit(
-    hub: &Arc<Hub>,
-    request: &mut Request<'_>,
-    serial: u64,
-    kick: mpsc::Sender<Kick>,
-) -> Result<(Arc<Member>, Previous, Claim), Refused> {
+/// The identity that the client signs in as.
+fn identify(hub: &Hub, request: &Request<'_>) -> Result<Arc<Member>, Refused> {
     let now = hub.clock.now();
-    let member = match (request.user, &hub.options.anonymous_as) {
+    match (request.user, &hub.options.anonymous_as) {
         (Some(user), _) if !user.is_empty() => {
             hub.identities
                 .sign_in(user, request.secret, now)
                 .map_err(|reason| {
                     let known = hub.identities.get(user);
                     (known, reason, user.to_owned())
-                })?
+                })
         }
         (_, Some(name)) => {
             let member = hub.identities.get(name.as_str());
@@ -249,13 +244,24 @@ fn admit(
                 RefusalReason::Anonymous,
                 "the identity for it is gone".to_owned(),
             ))?;
-            member.barred(now).map_or(Ok(()), |why| {
-                Err((Some(member.clone()), why, "anonymous".to_owned()))
-            })?;
-            member
+            match member.barred(now) {
+                Some(why) => Err((Some(member), why, "anonymous".to_owned())),
+                None => Ok(member),
+            }
         }
-        _ => return Err((None, RefusalReason::Anonymous, "no user name".to_owned())),
-    };
+        _ => Err((None, RefusalReason::Anonymous, "no user name".to_owned())),
+    }
+}
+
+/// Everything that may speak against the client, then its claim on the client identifier.
+fn admit(
+    hub: &Arc<Hub>,
+    request: &mut Request<'_>,
+    serial: u64,
+    kick: mpsc::Sender<Kick>,
+) -> Result<(Arc<Member>, Previous, Claim), Refused> {
+    let now = hub.clock.now();
+    let member = identify(hub, request)?;
     let refuse = |reason, detail: &str| Err((Some(member.clone()), reason, detail.to_owned()));
     if request.client_id.is_empty() {
         if !request.clean && request.expiry_s.is_none() {
@@ -291,6 +297,11 @@ fn admit(
     // it finds this one from here on.
     let still = hub.identities.get(member.identity.name.as_str());
     if still.is_none_or(|m| m.identity != member.identity) {
+        // An older connection of the same client has lost its place in the registry to this one: nobody else would
+        // tell it.
+        if let Previous::Live(old) = &previous {
+            registry::tell(old, Kick::Revoked);
+        }
         return refuse(RefusalReason::Revoked, "the identity changed while it signed in");
     }
     Ok((member, previous, claim))
@@ -411,6 +422,8 @@ fn connack_properties(hub: &Hub, request: &Request<'_>, expiry_s: u32) -> Proper
                 .into(),
         );
     }
+    let packet_bytes = MaximumPacketSize::new(limits.packet_bytes).expect(valid);
+    properties.push(packet_bytes.into());
     if request.assigned {
         properties.push(
             AssignedClientIdentifier::new(request.client_id.as_str())

@@ -59,6 +59,14 @@ async fn a_packet_too_large_closes_the_connection() {
     let mut c = Client::dial(rig.address, true).await;
     c.send(&[0x10, 0xff, 0xff, 0xff, 0x7f]).await;
     assert_eq!(c.closed().await, []);
+    let (_, connack) = Client::open(rig.address, Connect::new(true, "c", "all"))
+        .await
+        .unwrap();
+    let said = [&[0x27][..], &2_048_u32.to_be_bytes()].concat();
+    assert!(
+        connack.body.windows(5).any(|w| w == said),
+        "the limit is announced"
+    );
     assert_eq!((rig.refused("packet_too_large"), rig.records().len()), (3, 0));
 }
 

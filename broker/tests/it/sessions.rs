@@ -357,3 +357,22 @@ async fn a_session_that_waits_does_not_hold_the_whole_journal() {
     assert!(present);
     assert_eq!(back.heard().await.1, "missed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_not_delivered_when_the_right_to_it_is_gone() {
+    let rig = Rig::start().await;
+    let (mut away, _) = keep(&rig, true, "away", "all").await;
+    away.subscribe("#", 1).await;
+    away.disconnect().await;
+    let mut speaker = rig.client(true, "speaker", "other").await;
+    speaker.publish("secret", b"x", 1, false).await;
+    let mut list = crate::rig::identities();
+    let all = list.iter_mut().find(|i| i.name.as_str() == "all").unwrap();
+    *all = crate::rig::service("all", &[], &["open"]);
+    assert_eq!(rig.directory.replace(list).len(), 1);
+    let (mut back, present) = keep(&rig, true, "away", "all").await;
+    assert!(present);
+    assert_eq!(back.subscribe("open", 1).await, 1);
+    speaker.publish("open", b"y", 1, false).await;
+    assert_eq!(back.heard().await.0, "open");
+}
