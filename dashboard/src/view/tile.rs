@@ -30,6 +30,8 @@ pub(crate) struct Tile {
     reporting: usize,
     points: usize,
     cases: usize,
+    /// What is over its limit, but not for long enough to need somebody; when nothing else is the matter.
+    watching: Option<String>,
 }
 
 impl Tile {
@@ -59,6 +61,15 @@ impl Tile {
             reporting: facility.reporting(),
             points: facility.points.len(),
             cases: facility.open_cases,
+            watching: watching(locale, facility),
         }
     }
+}
+
+fn watching(locale: &Locale, facility: &FacilityNow) -> Option<String> {
+    if facility.worst != Shown::Pending {
+        return None;
+    }
+    let index = facility.points.iter().position(|p| p.state == Shown::Pending)?;
+    Some(locale.place(&facility.entry.points[index].point))
 }
