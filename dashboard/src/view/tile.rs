@@ -6,6 +6,7 @@ use askama::Template;
 use i18n_embed_fl::fl;
 
 use crate::{
+    directory::PointEntry,
     format::{Locale, dom_id, is_switch},
     i18n::Loader,
     picture::{FacilityNow, Shown},
@@ -53,7 +54,7 @@ impl Tile {
             unit: shown
                 .filter(|(m, _)| !is_switch(m))
                 .map_or("", |(m, _)| m.unit().sign()),
-            place: headline.map(|(e, _)| locale.place(&e.point)).unwrap_or_default(),
+            place: headline.map(|(e, _)| subject(locale, e)).unwrap_or_default(),
             spark: headline
                 .and_then(|(_, n)| n.spark.clone())
                 .filter(|s| !s.line.is_empty()),
@@ -63,6 +64,16 @@ impl Tile {
             cases: facility.open_cases,
             watching: watching(locale, facility),
         }
+    }
+}
+
+/// What the value is about: where it is, but for an alarm what has gone off.
+fn subject(locale: &Locale, entry: &PointEntry) -> String {
+    let metric = &entry.key.metric;
+    if is_switch(metric) && metric.as_str() != "door_open" {
+        locale.metric(metric)
+    } else {
+        locale.place(&entry.point)
     }
 }
 
