@@ -11,6 +11,8 @@
       this.plan = JSON.parse(box.dataset.plan);
       this.range = [this.plan.from, this.plan.to];
       this.zoomed = false;
+      // The band between the lowest and the highest value: with one line only, and not for a switch.
+      this.spread = this.plan.lines.length === 1 && !this.plan.switch;
       const lang = document.documentElement.lang, zone = this.plan.zone;
       const format = (options) => new Intl.DateTimeFormat(lang, { timeZone: zone, hourCycle: "h23", ...options });
       this.clock = format({ hour: "2-digit", minute: "2-digit" });
@@ -24,31 +26,33 @@
 
     say(value) {
       if (value == null) return "–";
-      if (this.plan.switch) return value >= 0.5 ? "1" : "0";
+      if (this.plan.switch) return this.plan.words[value >= 0.5 ? 1 : 0];
       return value.toFixed(this.plan.decimals) + (this.plan.unit ? " " + this.plan.unit : "");
     }
 
     async load() {
       const [from, to] = this.range.map(Math.round);
-      const slowest = Math.max(...this.plan.lines.map((line) => line.interval_s), 1) * 2000;
+      // A switch is drawn as exactly as the screen can; what is measured, with at least one value to a bucket.
+      const slowest = this.plan.switch ? 1000 : Math.max(...this.plan.lines.map((line) => line.interval_s), 1) * 2000;
       const count = Math.max(12, Math.min(MAX_BUCKETS, this.plot.clientWidth, Math.ceil((to - from) / slowest)));
       const answers = await Promise.all(this.plan.lines.map(async (line) => {
         const answer = await fetch(`${line.url}?from=${from}&to=${to}&buckets=${count}`);
         if (!answer.ok) throw new Error(`${line.url}: ${answer.status}`);
         return answer.json();
       }));
-      const step = (to - from) / count, alone = answers.length === 1;
+      const step = (to - from) / count;
       const times = Array.from({ length: count }, (_, i) => (from + (i + 0.5) * step) / 1000);
       const data = [times];
       answers.forEach((answer, k) => {
-        const columns = alone ? ["avg", "max", "min"] : ["avg"];
+        const columns = this.plan.switch ? ["max"] : this.spread ? ["avg", "max", "min"] : ["avg"];
         const rows = columns.map(() => new Array(count).fill(null));
         for (const bucket of answer.buckets) {
           const at = Math.min(count - 1, Math.max(0, Math.floor((bucket.start_ms - from) / step + 0.5)));
           columns.forEach((column, c) => { rows[c][at] = bucket[column]; });
         }
         const joined = this.joined(rows[0], step, this.plan.lines[k].interval_s * 1000);
-        for (const row of rows) joined.forEach((i) => { row[i] = undefined; });
+        // A switch keeps its state until the next reading.
+        for (const row of rows) joined.forEach((i) => { row[i] = this.plan.switch ? row[i - 1] : undefined; });
         data.push(...rows);
       });
       return data;
@@ -106,11 +110,11 @@
       const text = getComputedStyle(document.body), size = Math.round(parseFloat(text.fontSize) * 0.8);
       const font = `${size}px ${text.fontFamily}`, span = this.range[1] - this.range[0];
       const axis = { stroke: colour("--mute"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font };
-      const alone = this.plan.lines.length === 1, series = [{}], bands = [];
+      const series = [{}], bands = [];
       this.plan.lines.forEach((line, i) => {
         const ink = colour(`--c${i % 3 + 1}`), dense = { show: false };
-        series.push({ label: line.label, stroke: ink, width: 2, points: this.plan.switch ? undefined : dense, paths: this.plan.switch ? uPlot.paths.stepped({ align: 1 }) : undefined });
-        if (alone) {
+        series.push({ label: line.label, stroke: ink, width: 2, points: dense, paths: this.plan.switch ? uPlot.paths.stepped({ align: 1 }) : undefined });
+        if (this.spread) {
           series.push({ stroke: "transparent", points: dense }, { stroke: "transparent", points: dense });
           bands.push({ series: [2, 3], fill: ink + "2e" });
         }
@@ -121,7 +125,7 @@
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
           { ...axis, size: Math.round(size * 2.4), space: size * 5, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
-          { ...axis, size: Math.round(size * 4.3), space: size * 3, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (v === 0 || v === 1 ? v : "") : v) },
+          { ...axis, size: Math.round(size * 4.3), space: size * 3, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (this.plan.words[v] ?? "") : v) },
         ],
         series,
         hooks: {
@@ -137,11 +141,11 @@
     point(u) {
       const i = u.cursor.idx;
       if (i == null) { this.tip.textContent = ""; return; }
-      const step = this.plan.lines.length === 1 ? 3 : 1;
+      const step = this.spread ? 3 : 1, several = this.plan.lines.length > 1;
       const values = this.plan.lines.map((line, k) => {
         const at = 1 + k * step, value = this.say(u.data[at][i]);
-        const spread = step === 3 && !this.plan.switch && u.data[3][i] != null ? ` (${this.say(u.data[3][i])} – ${this.say(u.data[2][i])})` : "";
-        return `${step === 1 ? line.label + " " : ""}${value}${spread}`;
+        const spread = step === 3 && u.data[3][i] != null ? ` (${this.say(u.data[3][i])} – ${this.say(u.data[2][i])})` : "";
+        return `${several ? line.label + " " : ""}${value}${spread}`;
       });
       this.tip.textContent = `${this.full.format(u.data[0][i] * 1000)}   ${values.join("   ")}`;
     }

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     directory::Directory,
     failure::Failure,
-    picture::{FacilityNow, count_cases},
+    picture::{FacilityNow, Shown, count_cases},
     view::kpis::Figures,
 };
 
@@ -255,6 +255,9 @@ fn fingerprint(facility: &FacilityNow) -> u64 {
     facility.open_cases.hash(&mut hasher);
     facility.newest().hash(&mut hasher);
     facility.reporting().hash(&mut hasher);
+    // Which point is watched is told where nothing else is the matter.
+    let pending = facility.points.iter().position(|p| p.state == Shown::Pending);
+    pending.hash(&mut hasher);
     if let Some((_, now)) = facility.headline() {
         now.state.hash(&mut hasher);
         now.latest.map(|s| (s.at, s.value.to_bits())).hash(&mut hasher);

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use askama::Template;
-use domain::{Case, CaseState, Rule, RuleId, Scope};
+use domain::{Case, CaseState, Rule, RuleId, Scope, Severity, UtcMillis};
 use i18n_embed_fl::fl;
 
 use super::authority::Authority;
@@ -109,8 +109,7 @@ impl CaseTeller<'_> {
         }
     }
 
-    /// What needs somebody, most urgent first: severity, then what nobody has taken up, then the people
-    /// it reaches, then how long it lasts.
+    /// What needs somebody, most urgent first.
     pub(crate) fn queue(&self, cases: &[Case]) -> Queue {
         let people = |case: &Case| {
             self.directory
@@ -118,19 +117,25 @@ impl CaseTeller<'_> {
                 .map_or(0, |e| e.facility.people_served)
         };
         let mut open: Vec<&Case> = cases.iter().filter(|c| c.state != CaseState::Closed).collect();
-        open.sort_by_key(|c| {
-            (
-                c.severity,
-                c.state != CaseState::Open,
-                Reverse(people(c)),
-                c.since,
-            )
-        });
+        open.sort_by_key(|c| urgency(c, people(c)));
         Queue {
             l: self.locale.l,
             cases: open.into_iter().map(|c| self.tell(c)).collect(),
         }
     }
+}
+
+/// The order of the queue: danger that goes on before any that has passed, then severity, then what nobody has taken
+/// up, then the people it reaches, then how long it lasts.
+fn urgency(case: &Case, people: u32) -> (bool, Severity, bool, Reverse<u32>, UtcMillis) {
+    let danger_now = case.cleared_at.is_none() && case.severity <= Severity::P1;
+    (
+        !danger_now,
+        case.severity,
+        case.state != CaseState::Open,
+        Reverse(people),
+        case.since,
+    )
 }
 
 /// What needs somebody now.
@@ -148,4 +153,58 @@ pub(crate) struct CaseList {
     pub(crate) l: Loader,
     pub(crate) cases: Vec<CaseWords>,
     pub(crate) none: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{CaseId, DeviceId, FacilityId, Metric, SeriesKey};
+
+    fn case(severity: Severity, state: CaseState, cleared: bool) -> Case {
+        Case {
+            id: CaseId(1),
+            rule: RuleId::new("FG-SMK-01").unwrap(),
+            rule_version: "1".into(),
+            point: SeriesKey {
+                facility: FacilityId::new("a").unwrap(),
+                device: DeviceId::new("b").unwrap(),
+                metric: Metric::new("smoke_alarm").unwrap(),
+            },
+            severity,
+            state,
+            since: UtcMillis(1_000),
+            raised_at: UtcMillis(1_000),
+            value: Some(1.0),
+            limit: None,
+            cleared_at: cleared.then_some(UtcMillis(2_000)),
+            acknowledged: None,
+            closed: None,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn the_queue_begins_with_danger_that_goes_on() {
+        use CaseState::{Acknowledged, Open};
+        let order = [
+            (case(Severity::P0, Open, false), 1),
+            (case(Severity::P0, Acknowledged, false), 900),
+            (case(Severity::P1, Open, false), 200),
+            (case(Severity::P1, Open, false), 100),
+            (case(Severity::P0, Open, true), 900),
+            (case(Severity::P1, Open, true), 900),
+            (case(Severity::P2, Open, false), 900),
+            (case(Severity::P2, Acknowledged, false), 900),
+            (case(Severity::P4, Open, false), 900),
+        ];
+        for pair in order.windows(2) {
+            let [(a, a_people), (b, b_people)] = pair else {
+                unreachable!("windows of two")
+            };
+            assert!(
+                urgency(a, *a_people) < urgency(b, *b_people),
+                "{a:?} before {b:?}"
+            );
+        }
+    }
 }

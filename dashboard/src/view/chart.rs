@@ -37,6 +37,8 @@ struct Plan {
     unit: &'static str,
     decimals: u8,
     switch: bool,
+    /// What a switch is called when it is off, and when it is on.
+    words: [String; 2],
     from: i64,
     to: i64,
     /// Readings to point out.
@@ -230,6 +232,7 @@ fn plan(app: &App, locale: &Locale, request: &ChartRequest) -> Plan {
         unit: metric.map_or("", |m| m.unit().sign()),
         decimals: info.map_or(2, |i| i.decimals),
         switch: metric.is_some_and(is_switch),
+        words: [0.0, 1.0].map(|v| metric.map_or_else(String::new, |m| locale.number(m, v))),
         from: request.range.from.0,
         to: request.range.to.0,
         marks: request.marks.clone(),

@@ -6,6 +6,7 @@ use askama::Template;
 use i18n_embed_fl::fl;
 
 use crate::{
+    directory::PointEntry,
     format::{Locale, dom_id, is_switch},
     i18n::Loader,
     picture::{FacilityNow, Shown},
@@ -30,6 +31,8 @@ pub(crate) struct Tile {
     reporting: usize,
     points: usize,
     cases: usize,
+    /// What is over its limit, but not for long enough to need somebody; when nothing else is the matter.
+    watching: Option<String>,
 }
 
 impl Tile {
@@ -51,7 +54,7 @@ impl Tile {
             unit: shown
                 .filter(|(m, _)| !is_switch(m))
                 .map_or("", |(m, _)| m.unit().sign()),
-            place: headline.map(|(e, _)| locale.place(&e.point)).unwrap_or_default(),
+            place: headline.map(|(e, _)| subject(locale, e)).unwrap_or_default(),
             spark: headline
                 .and_then(|(_, n)| n.spark.clone())
                 .filter(|s| !s.line.is_empty()),
@@ -59,6 +62,25 @@ impl Tile {
             reporting: facility.reporting(),
             points: facility.points.len(),
             cases: facility.open_cases,
+            watching: watching(locale, facility),
         }
     }
+}
+
+/// What the value is about: where it is, but for an alarm what has gone off.
+fn subject(locale: &Locale, entry: &PointEntry) -> String {
+    let metric = &entry.key.metric;
+    if is_switch(metric) && metric.as_str() != "door_open" {
+        locale.metric(metric)
+    } else {
+        locale.place(&entry.point)
+    }
+}
+
+fn watching(locale: &Locale, facility: &FacilityNow) -> Option<String> {
+    if facility.worst != Shown::Pending {
+        return None;
+    }
+    let index = facility.points.iter().position(|p| p.state == Shown::Pending)?;
+    Some(locale.place(&facility.entry.points[index].point))
 }

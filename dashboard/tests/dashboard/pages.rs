@@ -1,9 +1,16 @@
 //! What people see.
 
+use std::time::Duration;
+
+use alerts::ConditionState;
 use axum::http::StatusCode;
 use domain::{Facility, FacilityId, FacilityKind, RegionId, SizeClass};
 
-use crate::{NOW, get, post, two_kitchens};
+use crate::{
+    NOW, get, post,
+    stage::{self, EQUIPMENT_COUNT, Stage},
+    two_kitchens,
+};
 
 #[tokio::test]
 async fn every_page_is_there_in_both_languages() {
@@ -221,6 +228,38 @@ async fn a_closed_breach_leaves_no_mark_but_an_open_case_does() {
     post(&router, "/cases/1/close", "by=a&version=1").await;
     let page = get(&router, "/facilities?lang=en").await.text;
     assert_eq!(page.matches("<b class=\"bad\">").count(), 0);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_may_still_pass_does_not_lead_a_tile() {
+    let stage = Stage::build(1, NOW).await;
+    let values: Vec<_> = (0..EQUIPMENT_COUNT)
+        .map(|i| (0, i, [4.0, 9.5, -20.0, 0.0, 0.0, 50.0][i]))
+        .collect();
+    stage.take_in(NOW, &values).await;
+    stage.judged().await;
+    // The board follows judgement within a moment where no case is raised.
+    let watched = stage::point(0, 1).key();
+    let pending = async {
+        while stage.alerts().board().points[&watched].state != ConditionState::Pending {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), pending)
+        .await
+        .unwrap();
+    let router = sunshine_dashboard::build(stage.state.clone()).unwrap().router;
+    let page = get(&router, "/facilities?lang=en").await.text;
+    assert!(page.contains("class=\"tile calm\""), "calm, not a warning");
+    assert!(page.contains("watching: Fridge 2"), "and it says what is watched");
+    let page = get(&router, "/facilities?lang=en&state=breach").await.text;
+    assert!(!page.contains("class=\"tile "), "it is no breach yet");
+    let page = get(&router, "/facilities/binhe-01?lang=en").await.text;
+    assert!(
+        page.contains("Points in breach</dt><dd>0</dd>"),
+        "nor counted as one"
+    );
     stage.finish().await;
 }
 
