@@ -4,15 +4,15 @@ use std::{
     fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use broker::{Broker, BrokerOptions, IdentityDirectory};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition};
-use journal::{Journal, Position};
+use journal::{Journal, Position, TimeSource};
 use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -305,14 +305,28 @@ fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Jo
         commit_bytes: journal.commit_kib << 10,
         queue_bytes: journal.queue_mib << 20,
     };
-    let clock = clock.clone();
-    let journal =
-        Journal::open(options, Arc::new(move || clock.now().0)).context("cannot open the journal")?;
+    let journal = Journal::open(options, log_time(clock.clone())).context("cannot open the journal")?;
     // Registered before anything is appended, so that no segment is freed before it was read.
     journal
         .cursor(INGEST_CURSOR)
         .context("cannot read the journal's cursors")?;
     Ok(journal)
+}
+
+/// The log's time: the wall clock, except that it goes on at its own pace where somebody sets that clock back.
+/// Timers of rules live on it, and gas must not wait until a clock has caught up.
+fn log_time(clock: Clock) -> TimeSource {
+    let anchor = Mutex::new((clock.now(), Instant::now()));
+    Arc::new(move || {
+        let mut anchor = anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let (from, since) = *anchor;
+        let passed = from + i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let wall = clock.now();
+        if wall >= passed {
+            *anchor = (wall, Instant::now());
+        }
+        wall.max(passed).0
+    })
 }
 
 /// The journal's word for a position of `domain`: the same number in two vocabularies, because the journal
@@ -354,5 +368,27 @@ impl DataLock {
             )
         })?;
         Ok(DataLock(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::UtcMillis;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_the_log() {
+        let clock = Clock::simulated(UtcMillis(10_000));
+        let time = log_time(clock.clone());
+        assert_eq!(time(), 10_000);
+        clock.set(UtcMillis(1_000));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while time() < 10_005 {
+            assert!(Instant::now() < deadline, "it stands still at {}", time());
+            std::thread::yield_now();
+        }
+        clock.set(UtcMillis(50_000));
+        assert!(time() >= 50_000, "it follows the clock forward");
     }
 }
