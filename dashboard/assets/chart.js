@@ -53,6 +53,8 @@
         const joined = this.joined(rows[0], step, this.plan.lines[k].interval_s * 1000);
         // A switch keeps its state until the next reading.
         for (const row of rows) joined.forEach((i) => { row[i] = this.plan.switch ? row[i - 1] : undefined; });
+        const last = rows[0].findLastIndex((value) => value != null), due = 3 * this.plan.lines[k].interval_s * 1000 / step;
+        if (this.plan.switch && last >= 0) rows[0].fill(rows[0][last], last, Math.min(count, last + Math.floor(due)));
         data.push(...rows);
       });
       return data;
@@ -125,7 +127,7 @@
         scales: { y: { range: (_, low, high) => this.scale(low, high) } },
         axes: [
           { ...axis, size: Math.round(size * 2.4), space: size * 5, values: (_, ticks) => ticks.map((t) => (span > 2 * 864e5 ? this.day : this.clock).format(t * 1000)) },
-          { ...axis, size: Math.round(size * 4.3), space: size * 3, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (this.plan.words[v] ?? "") : v) },
+          { ...axis, size: Math.round(size * (this.plan.switch ? 6 : 4.3)), space: size * 3, values: (_, ticks) => ticks.map((v) => this.plan.switch ? (this.plan.words[v] ?? "") : v) },
         ],
         series,
         hooks: {
