@@ -577,3 +577,21 @@ pub(crate) async fn run_feed(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_feed_has_not_delivered_is_not_behind() {
+        let fanout = Fanout::new(Retained::new(1, 1), 3, 3);
+        assert_eq!(fanout.delivered(), 3);
+        fanout.feeds[1].sent.store(7, Ordering::SeqCst);
+        fanout.dispatched.store(9, Ordering::SeqCst);
+        assert_eq!(fanout.delivered(), 3, "the record at 7 is on its way");
+        fanout.feeds[2].sent.store(8, Ordering::SeqCst);
+        fanout.feeds[2].done.store(8, Ordering::SeqCst);
+        fanout.feeds[1].done.store(7, Ordering::SeqCst);
+        assert_eq!(fanout.delivered(), 9);
+    }
+}
