@@ -11,8 +11,9 @@ use chromium::{Chromium, Look};
 use sunshine_integration_tests::{TestApp, until};
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/",
+    "/cases",
     "/facilities",
     "/facilities/{facility}",
     "/cases/{case}",
