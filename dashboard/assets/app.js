@@ -2,22 +2,38 @@
 // while somebody types. Everything here only improves a page that works without it.
 (() => {
   const $ = (selector) => document.querySelector(selector);
-  const root = document.documentElement, body = document.body;
+  const root = document.documentElement,
+    body = document.body;
 
   // Theme: as the system, light, dark, in turn.
   const button = $("#theme");
-  const stored = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
-  const name = () => { button.title = button.dataset[stored()] ?? ""; };
+  const stored = () => {
+    try {
+      return localStorage.getItem("theme") || "auto";
+    } catch {
+      return "auto";
+    }
+  };
+  const name = () => {
+    button.title = button.dataset[stored()] ?? "";
+  };
   button.hidden = false;
   name();
   button.addEventListener("click", () => {
     const next = { auto: "light", light: "dark", dark: "auto" }[stored()] ?? "auto";
-    try { next === "auto" ? localStorage.removeItem("theme") : localStorage.setItem("theme", next); } catch { /* for this page only */ }
-    if (next === "auto") delete root.dataset.theme; else root.dataset.theme = next;
+    try {
+      next === "auto" ? localStorage.removeItem("theme") : localStorage.setItem("theme", next);
+    } catch {
+      /* for this page only */
+    }
+    if (next === "auto") delete root.dataset.theme;
+    else root.dataset.theme = next;
     name();
     document.dispatchEvent(new Event("theme"));
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => document.dispatchEvent(new Event("theme")));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
+    document.dispatchEvent(new Event("theme")),
+  );
 
   // Ages count on between messages, against the server's clock.
   let skew = Number(body.dataset.now) - Date.now();
@@ -30,10 +46,14 @@
     return say("d", Math.floor(s / 86400));
   };
   const duration = (since) => {
-    const s = Math.max(0, Math.floor((Date.now() + skew - since) / 1000)), m = Math.floor(s / 60), h = Math.floor(m / 60);
+    const s = Math.max(0, Math.floor((Date.now() + skew - since) / 1000)),
+      m = Math.floor(s / 60),
+      h = Math.floor(m / 60);
     if (m < 1) return say("fs", s);
     if (m < 60) return say("fm", m);
-    return m < 1440 ? say("fh", h).replace("@", m % 60) : say("fd", Math.floor(m / 1440)).replace("@", h % 24);
+    return m < 1440
+      ? say("fh", h).replace("@", m % 60)
+      : say("fd", Math.floor(m / 1440)).replace("@", h % 24);
   };
   const count = () => {
     for (const time of document.querySelectorAll("time[data-age]")) {
@@ -49,9 +69,14 @@
 
   // The stream. The server sends a sign of life every three seconds: silence means that it is lost, also
   // where the network says nothing.
-  const live = $("#live"), pill = $("#pill"), words = $("#pilltxt"), banner = $("#lost");
+  const live = $("#live"),
+    pill = $("#pill"),
+    words = $("#pilltxt"),
+    banner = $("#lost");
   const PATIENCE_MS = 10000;
-  let state = "wait", heard = Date.now(), everLive = false;
+  let state = "wait",
+    heard = Date.now(),
+    everLive = false;
   const show = (next) => {
     if (next === state && words.textContent === pill.dataset[next]) return;
     state = next;
@@ -61,7 +86,11 @@
     banner.hidden = next !== "lost";
     root.dataset.stream = next;
   };
-  const alive = () => { heard = Date.now(); everLive = true; show("live"); };
+  const alive = () => {
+    heard = Date.now();
+    everLive = true;
+    show("live");
+  };
   show("wait");
   document.addEventListener("htmx:sse:after:connection", alive);
   document.addEventListener("htmx:sse:before:message", alive);
@@ -71,12 +100,18 @@
     if (event.detail?.connection?.attempt > 0 && !document.hidden) show("lost");
   });
   setInterval(() => {
-    if (document.hidden) { heard = Date.now(); return; }
+    if (document.hidden) {
+      heard = Date.now();
+      return;
+    }
     if (Date.now() - heard > PATIENCE_MS) show("lost");
     // A first connection that fails is not tried again by itself.
-    if (state !== "live" && window.htmx && Date.now() - heard > (everLive ? PATIENCE_MS : 3500)) htmx.trigger(live, "go");
+    if (state !== "live" && window.htmx && Date.now() - heard > (everLive ? PATIENCE_MS : 3500))
+      htmx.trigger(live, "go");
   }, 2000);
-  live.addEventListener("beat", (event) => { skew = Number(event.detail.data) - Date.now(); });
+  live.addEventListener("beat", (event) => {
+    skew = Number(event.detail.data) - Date.now();
+  });
 
   // The queue is replaced whole, but not under the hands of somebody who is filling in a form.
   const queue = $("#queue");
@@ -102,9 +137,18 @@
   // A page about one case, one facility or the list of facilities is read again when it is out of date, unless
   // somebody is typing: then they are told.
   const main = $("#main");
-  const typing = () => [...document.querySelectorAll("form[method=post]")].some((form) =>
-    form.contains(document.activeElement) || [...form.querySelectorAll("input:not([type=hidden]),textarea")].some((field) => field.value !== field.defaultValue && !field.dataset.filled));
-  const outdated = () => { if (typing() || busy()) $("#newer").hidden = false; else location.reload(); };
+  const typing = () =>
+    [...document.querySelectorAll("form[method=post]")].some(
+      (form) =>
+        form.contains(document.activeElement) ||
+        [...form.querySelectorAll("input:not([type=hidden]),textarea")].some(
+          (field) => field.value !== field.defaultValue && !field.dataset.filled,
+        ),
+    );
+  const outdated = () => {
+    if (typing() || busy()) $("#newer").hidden = false;
+    else location.reload();
+  };
   live.addEventListener("case", (event) => {
     const change = JSON.parse(event.detail.data);
     const here = main.dataset.case === String(change.case) && Number(main.dataset.version) < change.version;
@@ -112,25 +156,47 @@
     // A list that somebody reads is not pulled away: they are told.
     if (main.dataset.cases) $("#newer").hidden = false;
   });
-  live.addEventListener("directory", () => { if (document.querySelector(".grid,.points")) outdated(); });
+  live.addEventListener("directory", () => {
+    if (document.querySelector(".grid,.points")) outdated();
+  });
 
   // The name is asked once and remembered on this machine.
   const prefill = (within) => {
     let by = "";
-    try { by = localStorage.getItem("by") ?? ""; } catch { /* not remembered */ }
-    for (const field of within.querySelectorAll("input[name=by]")) if (!field.value && by) { field.value = by; field.dataset.filled = "yes"; }
+    try {
+      by = localStorage.getItem("by") ?? "";
+    } catch {
+      /* not remembered */
+    }
+    for (const field of within.querySelectorAll("input[name=by]"))
+      if (!field.value && by) {
+        field.value = by;
+        field.dataset.filled = "yes";
+      }
   };
   prefill(document);
   document.addEventListener("submit", (event) => {
     const by = event.target.querySelector?.("input[name=by]")?.value?.trim();
-    try { if (by) localStorage.setItem("by", by); } catch { /* not remembered */ }
+    try {
+      if (by) localStorage.setItem("by", by);
+    } catch {
+      /* not remembered */
+    }
   });
-  document.addEventListener("toggle", (event) => {
-    if (event.target.matches?.("details.ack[open]")) event.target.querySelector("input[name=by]:invalid, input[name=comment], button")?.focus();
-  }, true);
+  document.addEventListener(
+    "toggle",
+    (event) => {
+      if (event.target.matches?.("details.ack[open]"))
+        event.target.querySelector("input[name=by]:invalid, input[name=comment], button")?.focus();
+    },
+    true,
+  );
   document.addEventListener("keydown", (event) => {
     const open = document.activeElement?.closest?.("details.ack[open]");
-    if (event.key === "Escape" && open) { open.open = false; open.querySelector("summary").focus(); }
+    if (event.key === "Escape" && open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+    }
   });
 
   for (const copy of document.querySelectorAll("[data-copy]")) {
@@ -139,7 +205,9 @@
       await navigator.clipboard.writeText(document.getElementById(copy.dataset.copy).textContent);
       const text = copy.textContent;
       copy.textContent = copy.dataset.done;
-      setTimeout(() => { copy.textContent = text; }, 2000);
+      setTimeout(() => {
+        copy.textContent = text;
+      }, 2000);
     });
   }
 })();
