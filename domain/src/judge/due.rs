@@ -20,7 +20,9 @@ impl Judge {
                 let Some(actual) = self.deadline(number) else {
                     return;
                 };
-                if actual > self.time.now() {
+                // It was put off meanwhile. Even when that moment has passed too it takes its place in the order
+                // of moments, as it would have done had there been a tick in between.
+                if actual > due {
                     let condition = &mut self.conditions[number as usize];
                     self.timers
                         .set(&mut condition.timer, actual, Target::Condition(number));
@@ -79,7 +81,7 @@ impl Judge {
         }
         watched.timer = None;
         let Some(actual) = watched.silent_at() else { return };
-        if actual > self.time.now() {
+        if actual > due {
             self.timers.set(&mut watched.timer, actual, Target::Watch(point));
             return;
         }
