@@ -185,3 +185,30 @@ fn a_pause_as_long_as_is_allowed_is_no_gap() {
         assert_eq!(gas_cases, silent, "steps of {step} ms");
     }
 }
+
+#[test]
+fn a_timer_that_was_put_off_takes_its_place_in_the_order_of_moments() {
+    let mut stage = Stage::new();
+    let mut log = vec![reading(DOOR, 0, 0, 1.0)];
+    for n in 0..60 {
+        // In danger until 256 s, safe from then on: due to clear at 316 s.
+        let gas = if n * 5 < 255 { 12.0 } else { 4.0 };
+        log.push(reading(GAS, n * 5 * S + S, n * 5 * S + S, gas));
+        log.push(tick(n * 5 * S + 4 * S));
+    }
+    // Shut at 305 s, due to clear at 315 s; but the door's next word comes three seconds late, so 318 s.
+    log.extend([
+        tick(302 * S),
+        reading(DOOR, 305 * S, 305 * S, 0.0),
+        reading(DOOR, 306 * S, 309 * S, 0.0),
+    ]);
+    log.push(tick(319 * S));
+    stage.play(&log);
+    let cleared: Vec<&str> = stage
+        .said
+        .iter()
+        .filter(|t| t.to == ConditionState::Cleared)
+        .map(|t| t.rule.as_str())
+        .collect();
+    assert_eq!(cleared, ["gas", "door"]);
+}
