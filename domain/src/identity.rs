@@ -99,6 +99,29 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// A device's identity that does not expire and was not revoked.
+    ///
+    /// # Errors
+    /// As [`Identity::device_name`].
+    pub fn of_device(
+        facility: &FacilityId,
+        device: &DeviceId,
+        profile: &str,
+        secret: SecretHash,
+    ) -> Result<Identity, crate::IdError> {
+        Ok(Identity {
+            name: Identity::device_name(facility, device)?,
+            access: Access::Device {
+                facility: facility.clone(),
+                device: device.clone(),
+                profile: profile.to_owned(),
+            },
+            secret,
+            expires_at: None,
+            revoked_at: None,
+        })
+    }
+
     /// The user name of a device: `<facility>/<device>`.
     ///
     /// # Errors

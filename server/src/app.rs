@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use broker::{Broker, BrokerOptions, IdentityDirectory};
+use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition};
 use journal::{Journal, Position, TimeSource};
@@ -85,8 +85,7 @@ impl App {
             .await
             .context("cannot restore judgement from the record store")?;
 
-        let identities = Identities::new(&config.mqtt.service)?;
-        let access = IdentityDirectory::new(identities.read(&records).await?);
+        let identities = Identities::open(&config.mqtt.service, &records).await?;
         let directory = PointDirectory::new(series.clone());
         directory.reload(&records).await?;
 
@@ -97,7 +96,7 @@ impl App {
                 anonymous_as: config.mqtt.anonymous_as.clone(),
                 dir: dir.join("broker"),
             },
-            access.clone(),
+            identities.access(),
             journal.clone(),
             clock.clone(),
         )
@@ -109,7 +108,6 @@ impl App {
                 config.http.listen
             )
         })?;
-        let identities = identities.serving(access);
         Ok(App {
             config,
             records,

@@ -61,22 +61,7 @@ pub(crate) fn import(args: &ImportArgs) -> anyhow::Result<()> {
             };
             records.put_region(&region).await?;
         }
-        for region in &inventory.regions {
-            records
-                .put_region(region)
-                .await
-                .with_context(|| format!("region {}", region.id))?;
-        }
-        for facility in &inventory.facilities {
-            records
-                .put_facility(facility)
-                .await
-                .with_context(|| format!("facility {}", facility.id))?;
-        }
-        records
-            .put_points(&inventory.points)
-            .await
-            .context("the points")?;
+        inventory.write(&records).await?;
         records.close().await;
         say(&format!(
             "Read {} regions, {} facilities and {} points into {}.",

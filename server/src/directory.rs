@@ -82,49 +82,42 @@ impl SeriesDirectory for PointDirectory {
     }
 }
 
-/// The identities of the record store and of the configuration, together.
+/// The identities of the record store and of the configuration, together, and the broker's list of them.
 pub(crate) struct Identities {
     services: Vec<Identity>,
-    access: Option<IdentityDirectory>,
+    access: IdentityDirectory,
 }
 
 impl Identities {
-    pub(crate) fn new(services: &[Service]) -> anyhow::Result<Identities> {
-        let services = services.iter().map(service).collect::<anyhow::Result<_>>()?;
-        Ok(Identities {
-            services,
-            access: None,
-        })
+    /// Reads everybody who may sign in now into a new list for the broker.
+    pub(crate) async fn open(services: &[Service], records: &Records) -> anyhow::Result<Identities> {
+        let services: Vec<Identity> = services.iter().map(service).collect::<anyhow::Result<_>>()?;
+        let access = IdentityDirectory::new(everybody(&services, records).await?);
+        Ok(Identities { services, access })
     }
 
-    /// Names the broker's list, which [`watch_directory`] keeps current.
-    pub(crate) fn serving(mut self, access: IdentityDirectory) -> Identities {
-        self.access = Some(access);
-        self
+    /// The broker's list.
+    pub(crate) fn access(&self) -> IdentityDirectory {
+        self.access.clone()
     }
 
-    /// Tells the broker who may sign in now; answers with those whose live sessions must end.
-    fn replace(&self, identities: Vec<Identity>) -> Vec<IdentityName> {
-        self.access
-            .as_ref()
-            .map_or_else(Vec::new, |access| access.replace(identities))
-    }
-
-    /// Everybody who may sign in now.
-    pub(crate) async fn read(&self, records: &Records) -> anyhow::Result<Vec<Identity>> {
-        let mut all = records.identities().await.context("cannot read the identities")?;
-        all.extend(self.services.iter().cloned());
-        Ok(all)
+    /// Brings the broker's list up to date; answers with those whose live sessions must end.
+    async fn refresh(&self, records: &Records) -> anyhow::Result<Vec<IdentityName>> {
+        Ok(self.access.replace(everybody(&self.services, records).await?))
     }
 }
 
+async fn everybody(services: &[Identity], records: &Records) -> anyhow::Result<Vec<Identity>> {
+    let mut all = records.identities().await.context("cannot read the identities")?;
+    all.extend(services.iter().cloned());
+    Ok(all)
+}
+
 fn service(service: &Service) -> anyhow::Result<Identity> {
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt).context("the system gives no randomness")?;
     let secret = match &service.secret_file {
-        Some(path) => first_line(path)?.into_bytes(),
+        Some(path) => first_line(path)?,
         // Nobody knows these 32 bytes: only `anonymous_as` reaches this identity.
-        None => random_secret()?.into_bytes(),
+        None => random_secret()?,
     };
     Ok(Identity {
         name: service.name.clone(),
@@ -132,7 +125,7 @@ fn service(service: &Service) -> anyhow::Result<Identity> {
             publish: service.publish.clone(),
             subscribe: service.subscribe.clone(),
         },
-        secret: SecretHash::of(&secret, salt),
+        secret: hash(&secret)?,
         expires_at: None,
         revoked_at: None,
     })
@@ -160,7 +153,7 @@ fn first_line(path: &Path) -> anyhow::Result<String> {
 }
 
 /// A fresh secret: 32 random bytes in hexadecimal.
-pub(crate) fn random_secret() -> anyhow::Result<String> {
+fn random_secret() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the system gives no randomness")?;
     Ok(hex::encode(bytes))
@@ -169,10 +162,15 @@ pub(crate) fn random_secret() -> anyhow::Result<String> {
 /// A fresh secret and its hash.
 pub(crate) fn new_secret() -> anyhow::Result<(String, SecretHash)> {
     let secret = random_secret()?;
+    let hash = hash(&secret)?;
+    Ok((secret, hash))
+}
+
+/// A secret's hash under a fresh salt.
+fn hash(secret: &str) -> anyhow::Result<SecretHash> {
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).context("the system gives no randomness")?;
-    let hash = SecretHash::of(secret.as_bytes(), salt);
-    Ok((secret, hash))
+    Ok(SecretHash::of(secret.as_bytes(), salt))
 }
 
 /// Returns the task that keeps identities and points current until it is told to stop.
@@ -238,8 +236,7 @@ impl Watch {
         if seen.version == Some(version) {
             return Ok(());
         }
-        let identities = self.identities.read(&self.records).await?;
-        for name in self.identities.replace(identities) {
+        for name in self.identities.refresh(&self.records).await? {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
             self.broker.revoke(&name);
         }

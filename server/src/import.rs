@@ -7,6 +7,7 @@ use domain::{
     DeviceId, Facility, FacilityId, FacilityKind, Metric, Point, Region, RegionId, SizeClass, Unit,
 };
 use serde::Deserialize;
+use store::Records;
 
 /// Report interval of a point that names none, in seconds.
 const REPORT_INTERVAL_S: u32 = 60;
@@ -17,6 +18,25 @@ pub(crate) struct Inventory {
     pub(crate) regions: Vec<Region>,
     pub(crate) facilities: Vec<Facility>,
     pub(crate) points: Vec<Point>,
+}
+
+impl Inventory {
+    /// Writes everything into the record store, what others refer to first.
+    pub(crate) async fn write(&self, records: &Records) -> anyhow::Result<()> {
+        for region in &self.regions {
+            records
+                .put_region(region)
+                .await
+                .with_context(|| format!("region {}", region.id))?;
+        }
+        for facility in &self.facilities {
+            records
+                .put_facility(facility)
+                .await
+                .with_context(|| format!("facility {}", facility.id))?;
+        }
+        records.put_points(&self.points).await.context("the points")
+    }
 }
 
 #[derive(Debug, Deserialize)]

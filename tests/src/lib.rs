@@ -15,8 +15,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use domain::{
-    Access, Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, Metric, Point,
-    Region, RegionId, SecretHash, SizeClass, Unit,
+    Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, Metric, Point, Region,
+    RegionId, SecretHash, SizeClass, Unit,
 };
 use server::{Addresses, App, Config};
 use store::Records;
@@ -254,17 +254,8 @@ fn device_identity(device: &str) -> anyhow::Result<Identity> {
 }
 
 fn identity_of(facility: &FacilityId, device: &DeviceId) -> anyhow::Result<Identity> {
-    Ok(Identity {
-        name: Identity::device_name(facility, device)?,
-        access: Access::Device {
-            facility: facility.clone(),
-            device: device.clone(),
-            profile: "standard".into(),
-        },
-        secret: SecretHash::of(SECRET.as_bytes(), [7; 16]),
-        expires_at: None,
-        revoked_at: None,
-    })
+    let secret = SecretHash::of(SECRET.as_bytes(), [7; 16]);
+    Ok(Identity::of_device(facility, device, "standard", secret)?)
 }
 
 /// Writes the inventory into the record store of a data folder.

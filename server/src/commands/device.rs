@@ -1,7 +1,7 @@
 //! Devices that may sign in to the broker.
 
 use anyhow::{Context, bail};
-use domain::{Access, Clock, Identity, Scope, UtcMillis};
+use domain::{Clock, Identity, Scope, UtcMillis};
 
 use store::Records;
 
@@ -37,19 +37,12 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
             );
         }
         let (secret, hash) = new_secret()?;
-        let name = Identity::device_name(&args.facility, &args.device)
-            .context("facility and device together make the user name")?;
         let identity = Identity {
-            name: name.clone(),
-            access: Access::Device {
-                facility: args.facility.clone(),
-                device: args.device.clone(),
-                profile: args.profile.clone(),
-            },
-            secret: hash,
             expires_at: args.expires.map(|at| UtcMillis(at.as_millisecond())),
-            revoked_at: None,
+            ..Identity::of_device(&args.facility, &args.device, &args.profile, hash)
+                .context("facility and device together make the user name")?
         };
+        let name = identity.name.clone();
         records.put_identities(&[identity]).await?;
         records
             .audit(("command line", "device.add", name.as_str(), ""))

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use anyhow::Context;
 use domain::Clock;
-use simulator::Scenario;
+use simulator::{Scenario, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -55,7 +55,7 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let stop = stop_on_signal()?;
         let clock = Clock::system();
-        let district = crate::demo::district(args.seed, usize::from(args.facilities));
+        let district = simulator::district(args.seed, usize::from(args.facilities));
         let folder = DataFolder::open(&config, &clock).await?;
         let secrets = crate::demo::register(&folder.records, &district).await?;
         let app = App::on(folder, config, clock.clone()).await?.as_demo();
@@ -67,7 +67,7 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
             ..Scenario::new(args.seed, now)
         };
         let broker = app.addrs()?.mqtt;
-        let simulator = crate::demo::simulator(scenario, district, broker, secrets);
+        let simulator = Simulator::new(scenario, district, broker, secrets, clock);
         announce(
             &app,
             &args.data_dir.display().to_string(),
