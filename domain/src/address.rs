@@ -28,6 +28,8 @@ pub enum Leaf<'a> {
     Status,
     /// `image`: one JPEG.
     Image,
+    /// `vision`: one observation, as JSON.
+    Vision,
     /// `cmd/<name>`: a command to the device.
     Command(&'a str),
     /// Anything else below the device's root.
@@ -48,6 +50,7 @@ impl<'a> DeviceTopic<'a> {
             "up" => Leaf::Up,
             "status" => Leaf::Status,
             "image" => Leaf::Image,
+            "vision" => Leaf::Vision,
             other => match other.split_once('/') {
                 Some(("up", metric)) if !metric.is_empty() && !metric.contains('/') => Leaf::UpMetric(metric),
                 Some(("cmd", name)) if !name.is_empty() => Leaf::Command(name),
@@ -86,6 +89,7 @@ mod tests {
             ("sk/v1/f/d/up/a/b", Some(Leaf::Other("up/a/b"))),
             ("sk/v1/f/d/status", Some(Leaf::Status)),
             ("sk/v1/f/d/image", Some(Leaf::Image)),
+            ("sk/v1/f/d/vision", Some(Leaf::Vision)),
             ("sk/v1/f/d/cmd/open", Some(Leaf::Command("open"))),
             ("sk/v1/f/d/up/", Some(Leaf::Other("up/"))),
             ("sk/v1/f/d", None),

@@ -1,7 +1,7 @@
 //! What the kitchen-safety field talks about, and nothing else.
 //!
 //! Owns: identifiers, units, readings, the addresses devices speak under, identities and scopes,
-//! facilities and points of measurement, rules and rule packs, the judgement that turns readings
+//! facilities and points of measurement, cameras and what is looked for in their pictures, rules and rule packs, the judgement that turns readings
 //! into conditions, and cases.
 //!
 //! Must not know: tokio, files, sockets, wire formats, databases, or what time it is. Every function
@@ -12,12 +12,16 @@
 
 pub mod address;
 pub mod batch;
+pub mod camera;
 pub mod case;
+pub mod check;
 pub mod facility;
+pub mod geometry;
 pub mod id;
 pub mod identity;
 pub mod judge;
 pub mod metric;
+pub mod observation;
 pub mod pack;
 pub mod reading;
 pub mod rule;
@@ -27,12 +31,16 @@ pub mod time;
 
 pub use address::{DeviceTopic, Leaf};
 pub use batch::{Batch, LogEvent};
+pub use camera::{Camera, CameraKey, CameraSource, CameraUrl, Credentials, Room};
 pub use case::{Case, CaseChange, CaseState};
+pub use check::{Check, CheckSetting, Schedule};
 pub use facility::{Facility, FacilityKind, Point, Region, SizeClass};
+pub use geometry::{PictureBox, Polygon, Spot};
 pub use id::{CaseId, DeviceId, FacilityId, IdError, IdentityName, Metric, RegionId, RuleId};
 pub use identity::{Access, Identity, SecretHash};
 pub use judge::{Board, ConditionState, Judge, PointState, Transition};
 pub use metric::{MetricInfo, Unit};
+pub use observation::{EvidenceId, Observation, Sighted};
 pub use reading::{LogPosition, Quality, Reading, Sample, SeriesId, SeriesKey};
 pub use rule::{Confidence, Rule, RuleKind, Severity};
 pub use scope::Scope;

@@ -206,7 +206,7 @@ const fn info(
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
-pub const METRICS: [MetricInfo; 18] = [
+pub const METRICS: [MetricInfo; 50] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
     info(
@@ -249,6 +249,92 @@ pub const METRICS: [MetricInfo; 18] = [
     info("power", Unit::Watt, 0, "功率", "Power"),
     info("signal", Unit::DecibelMilliwatt, 0, "信号强度", "Signal strength"),
     info("weight", Unit::Gram, 0, "重量", "Weight"),
+    info("camera_offline", Unit::Bool, 0, "摄像头离线", "Camera offline"),
+    info("frame_rate", Unit::One, 1, "帧率(帧/秒)", "Frames per second"),
+    info("bitrate", Unit::One, 0, "码率(kbit/s)", "Bit rate (kbit/s)"),
+    info(
+        "frame_age",
+        Unit::Second,
+        0,
+        "最近一帧距今",
+        "Age of the last frame",
+    ),
+    info("key_frame_gap", Unit::Second, 1, "关键帧间隔", "Key frame gap"),
+    info("packet_loss", Unit::Percent, 1, "丢包率", "Packet loss"),
+    info("reconnects", Unit::Count, 0, "重连次数", "Reconnects"),
+    info("skipped_frames", Unit::Count, 0, "未分析帧数", "Frames skipped"),
+    info(
+        "person_count",
+        Unit::Count,
+        0,
+        "画面人数",
+        "People in the picture",
+    ),
+    info("people_in", Unit::Count, 0, "进入人次", "People in"),
+    info("people_out", Unit::Count, 0, "离开人次", "People out"),
+    info("dwell", Unit::Second, 0, "停留时间", "Dwell time"),
+    info("mask_share", Unit::Percent, 0, "戴口罩比例", "Share with mask"),
+    info(
+        "compliance_share",
+        Unit::Percent,
+        0,
+        "合规比例",
+        "Compliance share",
+    ),
+    info(
+        "unjudged_share",
+        Unit::Percent,
+        0,
+        "无法判定比例",
+        "Unjudged share",
+    ),
+    info("no_head_cover", Unit::Bool, 0, "未戴工作帽", "No head cover"),
+    info("no_mask", Unit::Bool, 0, "未戴口罩", "No face mask"),
+    info("no_work_clothes", Unit::Bool, 0, "未穿工作服", "No work clothes"),
+    info("no_gloves", Unit::Bool, 0, "未戴手套", "No gloves"),
+    info("bare_upper_body", Unit::Bool, 0, "赤裸上身", "Bare upper body"),
+    info("smoking", Unit::Bool, 0, "抽烟", "Smoking"),
+    info("phone_use", Unit::Bool, 0, "使用手机", "Phone in use"),
+    info("rodent", Unit::Bool, 0, "疑似老鼠", "Suspected rodent"),
+    info(
+        "animal_in_kitchen",
+        Unit::Bool,
+        0,
+        "后厨有动物",
+        "Animal in the kitchen",
+    ),
+    info("bin_open", Unit::Bool, 0, "垃圾桶未加盖", "Bin uncovered"),
+    info(
+        "floor_dirty",
+        Unit::Bool,
+        0,
+        "地面不洁或积水",
+        "Floor dirty or wet",
+    ),
+    info(
+        "visual_fire",
+        Unit::Bool,
+        0,
+        "疑似明火或烟雾",
+        "Suspected fire or smoke",
+    ),
+    info(
+        "off_hours_presence",
+        Unit::Bool,
+        0,
+        "非工作时段有人",
+        "Presence outside working hours",
+    ),
+    info("stove_unattended", Unit::Bool, 0, "动火离人", "Stove unattended"),
+    info("over_capacity", Unit::Bool, 0, "超过容纳人数", "Over capacity"),
+    info(
+        "camera_tampered",
+        Unit::Bool,
+        0,
+        "摄像头被遮挡或异常",
+        "Camera covered, frozen or moved",
+    ),
+    info("person_down", Unit::Bool, 0, "有人倒地", "Person down"),
 ];
 
 impl Metric {

@@ -101,7 +101,7 @@ impl Routes {
             Leaf::Status => RouteKind::Status,
             Leaf::Image => RouteKind::Image,
             Leaf::Command(_) => RouteKind::Command,
-            Leaf::Other(_) => RouteKind::Other,
+            Leaf::Vision | Leaf::Other(_) => RouteKind::Other,
         };
         let device = self.number(facility, id);
         let route = Route { device, kind };

@@ -10,13 +10,14 @@ use crate::{
 
 /// Which crates of ours each crate may depend on. `docs/ARCHITECTURE.md` shows the same and says why;
 /// a new edge is a decision and is written down in both.
-const GRAPH: [(&str, &[&str]); 12] = [
+const GRAPH: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("journal", &[]),
     ("models", &["domain"]),
     ("broker", &["domain", "journal"]),
     ("ingest", &["domain", "journal"]),
-    ("vision", &["domain", "models"]),
+    ("camera", &["domain"]),
+    ("vision", &["camera", "domain", "models"]),
     ("store", &["domain"]),
     ("alerts", &["domain", "store"]),
     ("dashboard", &["alerts", "domain", "store"]),
@@ -26,9 +27,10 @@ const GRAPH: [(&str, &[&str]); 12] = [
     ("tests", &EVERYTHING),
 ];
 
-const EVERY_PART: [&str; 10] = [
+const EVERY_PART: [&str; 11] = [
     "alerts",
     "broker",
+    "camera",
     "dashboard",
     "domain",
     "ingest",
@@ -40,9 +42,10 @@ const EVERY_PART: [&str; 10] = [
 ];
 
 /// Every crate of ours that another could name.
-pub(crate) const EVERYTHING: [&str; 11] = [
+pub(crate) const EVERYTHING: [&str; 12] = [
     "alerts",
     "broker",
+    "camera",
     "dashboard",
     "domain",
     "ingest",

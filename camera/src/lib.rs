@@ -1,0 +1,7 @@
+//! Cameras: attached, watched for health, decoded, kept for evidence, handed to viewers.
+//!
+//! Owns: camera sources and the probe that explains them, the guard of outbound addresses, decoding to frames,
+//! the ring of encoded pictures, MP4, health and picture quality; every `retina` and codec type.
+//!
+//! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
+//! attached, watched live and kept although no model runs.
