@@ -26,6 +26,7 @@ pub mod pack;
 pub mod reading;
 pub mod rule;
 pub mod scope;
+pub mod sight;
 pub mod status;
 pub mod time;
 
@@ -44,4 +45,5 @@ pub use observation::{EvidenceId, Observation, Sighted};
 pub use reading::{LogPosition, Quality, Reading, Sample, SeriesId, SeriesKey};
 pub use rule::{Confidence, Rule, RuleKind, Severity};
 pub use scope::Scope;
+pub use sight::{CameraFault, CameraHealth, ProbeReport};
 pub use time::{Clock, TimeRange, UtcMillis};

@@ -1,10 +1,8 @@
-//! Cameras, frames and what a model sees in them.
+//! What is seen in a camera's pictures, and what of it counts.
 //!
-//! Owns: camera sources, decoding, inference, tracking and the judgement of frames; every `ort` and
-//! `image` type of the product.
+//! Owns: running models, motion, tracking, and the judgement of frames; every `ort` type of the product.
 //!
-//! Must not know: storage, alerts. A finding leaves as an observation of `domain` through the journal.
-//!
-//! No camera is attached yet. What the sensor path already fixes for it: findings enter through the same
-//! log, `image` topics lie inside the same device fence, and a failed camera cannot stop a sensor,
-//! because `server` is the only place where the two meet.
+//! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
+//! through the journal.
+
+pub mod seen;
