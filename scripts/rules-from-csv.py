@@ -37,7 +37,7 @@ NO_DATA = {"SYS-01": 3, "FG-SMK-03": 2}
 NO_DATA_METRIC = {"SYS-01": None, "FG-SMK-03": "smoke_alarm"}
 
 # A door sensor says open or closed; the table's seconds are how long it may stay open.
-OPEN_TOO_LONG = {"door_open"}
+OPEN_TOO_LONG = {"door_open", "camera_offline"}
 
 # Rules that the table lacks.
 ADDED = [
@@ -72,8 +72,6 @@ LEFT_OUT = {
     "CN-MC-02": "judges one measurement of one person",
     "CN-CERT-01": "judges a record of people",
     "CN-LIC-01": "judges a record of the facility",
-    "CN-CAM-01": "judges cameras, which are no points of measurement",
-    "CN-CAM-02": "judges cameras, which are no points of measurement",
     "CN-GOV-01": "judges a ledger",
     "FG-GAS-04": "judges a register of devices",
     "FG-GAS-05": "correlation of valve and presence",
@@ -155,6 +153,10 @@ AUTHORITY = {
                    "GB/T 18883-2022: PM2.5 0.05 mg/m³ over 24 h; the limit for kitchens is our own"), "2022", FROM_MEMORY),
     "EN-HUM-01": (("行业惯例", "good practice"), OWN_EDITION, OWN_SOURCE),
     "EN-WTR-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "CN-CAM-01": (("DB53/T 1173-2023 要求监测视频离线状态；10 分钟为自定", "DB53/T 1173-2023 has the video-offline state monitored; the 10 minutes are our own"), "2023",
+        ("wnwk.com 的标准介绍页", "introduction of the standard on wnwk.com")),
+    "CN-CAM-02": (("DB53/T 1173-2023 要求监测视频离线状态；24 小时为自定", "DB53/T 1173-2023 has the video-offline state monitored; the 24 hours are our own"), "2023",
+        ("wnwk.com 的标准介绍页", "introduction of the standard on wnwk.com")),
     "EN-DOOR-01": (OWN_CLAUSE, OWN_EDITION, ("ThingsBoard #1092 中有人提出需要", "ThingsBoard #1092 asks for it")),
     "EN-DOOR-02": (("专间门应及时关闭", "special-room doors are shut in time"), UNCHECKED,
         ("cardozapub 食堂规范第六部分", "cardozapub canteen specification, VI")),
@@ -227,6 +229,11 @@ WORDS = {
         "开除湿机，检查米面有无受潮发霉。", "Run the dehumidifier; check rice and flour for damp and mould."),
     "EN-WTR-01": ("地面漏水", "Water leak",
         "关闭水阀，擦干地面防滑倒，找到漏点报修。", "Shut the water off, dry the floor, find the leak and call repair."),
+    "CN-CAM-01": ("摄像头离线", "Camera offline",
+        "检查摄像头的电源、网线和交换机；恢复前安排人员现场巡查并记录。",
+        "Check the camera's power, cable and switch; until it is back, walk the room and write it down."),
+    "CN-CAM-02": ("摄像头离线超过一天", "Camera offline for over a day",
+        "今天报修，并向监管人员说明恢复时间。", "Call repair today and tell the inspector when it will be back."),
     "EN-DOOR-01": ("冷库门未关", "Cold-room door left open",
         "关好冷库门，检查库温是否回落。", "Shut the door and check that the temperature falls."),
     "EN-DOOR-02": ("专间门未关", "Special-room door left open", "随手关好专间门。", "Shut the door of the special room."),

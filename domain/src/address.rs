@@ -28,8 +28,12 @@ pub enum Leaf<'a> {
     Status,
     /// `image`: one JPEG.
     Image,
-    /// `vision`: one observation, as JSON.
-    Vision,
+    /// `vision`: one observation of the device's own picture, as JSON; `vision/<camera>`: of a camera behind it.
+    Vision(Option<&'a str>),
+    /// `events`: what Frigate says of one object.
+    FrigateEvents,
+    /// `reviews`: what Frigate says of everything in front of one camera.
+    FrigateReviews,
     /// `cmd/<name>`: a command to the device.
     Command(&'a str),
     /// Anything else below the device's root.
@@ -48,11 +52,17 @@ impl<'a> DeviceTopic<'a> {
         }
         let leaf = match leaf {
             "up" => Leaf::Up,
-            "status" => Leaf::Status,
+            // Frigate says so on a topic of its own.
+            "status" | "available" => Leaf::Status,
             "image" => Leaf::Image,
-            "vision" => Leaf::Vision,
+            "vision" => Leaf::Vision(None),
+            "events" => Leaf::FrigateEvents,
+            "reviews" => Leaf::FrigateReviews,
             other => match other.split_once('/') {
                 Some(("up", metric)) if !metric.is_empty() && !metric.contains('/') => Leaf::UpMetric(metric),
+                Some(("vision", camera)) if !camera.is_empty() && !camera.contains('/') => {
+                    Leaf::Vision(Some(camera))
+                }
                 Some(("cmd", name)) if !name.is_empty() => Leaf::Command(name),
                 _ => Leaf::Other(other),
             },
@@ -89,7 +99,11 @@ mod tests {
             ("sk/v1/f/d/up/a/b", Some(Leaf::Other("up/a/b"))),
             ("sk/v1/f/d/status", Some(Leaf::Status)),
             ("sk/v1/f/d/image", Some(Leaf::Image)),
-            ("sk/v1/f/d/vision", Some(Leaf::Vision)),
+            ("sk/v1/f/d/vision", Some(Leaf::Vision(None))),
+            ("sk/v1/f/d/vision/cam1", Some(Leaf::Vision(Some("cam1")))),
+            ("sk/v1/f/d/vision/a/b", Some(Leaf::Other("vision/a/b"))),
+            ("sk/v1/f/d/events", Some(Leaf::FrigateEvents)),
+            ("sk/v1/f/d/available", Some(Leaf::Status)),
             ("sk/v1/f/d/cmd/open", Some(Leaf::Command("open"))),
             ("sk/v1/f/d/up/", Some(Leaf::Other("up/"))),
             ("sk/v1/f/d", None),

@@ -1,7 +1,9 @@
 //! What the log holds, decoded: the unit in which readings travel from ingest to storage and judgement.
 
 use crate::{
+    camera::CameraKey,
     id::{DeviceId, FacilityId},
+    observation::Observation,
     reading::{LogPosition, Reading},
     status::{Reject, Sighting},
     time::UtcMillis,
@@ -31,6 +33,22 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// Devices that said they are, or were found to be, off line (`status` topic).
     pub presence: Vec<Presence>,
+    /// What cameras say they saw, each with the position of its record. Each has a reading of its check's metric
+    /// among [`Batch::readings`] too: 1 where it begins, 0 where it ends.
+    pub observations: Vec<(LogPosition, Observation)>,
+    /// The newest picture of each device that published any (`image` topic).
+    pub pictures: Vec<Picture>,
+}
+
+/// A picture that a device published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Which device.
+    pub camera: CameraKey,
+    /// When the log took it in.
+    pub received: UtcMillis,
+    /// The JPEG as it came: nobody has looked at it yet.
+    pub jpeg: Vec<u8>,
 }
 
 /// A moment noted in the log.

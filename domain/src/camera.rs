@@ -245,6 +245,8 @@ pub enum CameraSource {
     },
     /// JPEGs that the camera publishes over MQTT below its own root (`image`), ESP32-CAM style.
     Pushed,
+    /// Another maker's box judges its pictures and sends only what it finds (`vision`, Frigate's `events`).
+    External,
     /// JPEG or PNG files of a folder, in the order of their names, again and again. For tests and evaluation.
     Folder {
         /// The folder or file on this machine.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use sunshine_domain::{
     Confidence, Metric, RuleKind, Severity,
+    check::CHECKS,
     pack::{self, DEFAULT_PACKS, Pack, PackError},
 };
 
@@ -158,15 +159,16 @@ fn the_built_in_packs_parse_and_their_rules_are_unique() {
             "cn-canteen",
             "fire-gas",
             "environment",
+            "vision",
             "system",
             "us-foodcode",
             "uk-eu"
         ]
     );
     let counts: Vec<usize> = packs.iter().map(|p| p.rules.len()).collect();
-    assert_eq!(counts, [7, 11, 7, 3, 3, 2]);
+    assert_eq!(counts, [9, 11, 7, 17, 3, 3, 2]);
     let ids: BTreeSet<_> = pack::built_in().into_iter().map(|r| r.id).collect();
-    assert_eq!(ids.len(), 33);
+    assert_eq!(ids.len(), 52);
     for rule in pack::built_in() {
         assert!(!rule.title_zh.is_ascii(), "{}", rule.id);
     }
@@ -221,11 +223,21 @@ fn a_rule_that_is_judged_beyond_its_requirement_says_so() {
 }
 
 #[test]
-fn gas_smoke_and_sos_are_latched_and_doors_have_a_time() {
+fn what_endangers_people_is_latched_and_doors_have_a_time() {
     for rule in pack::built_in() {
         let metric = rule.metric.as_ref().map_or("", Metric::as_str);
         let silence = matches!(rule.kind, RuleKind::NoData { .. });
-        let danger = matches!(metric, "combustible_gas" | "co" | "smoke_alarm" | "sos");
+        let danger = matches!(
+            metric,
+            "combustible_gas"
+                | "co"
+                | "smoke_alarm"
+                | "sos"
+                | "rodent"
+                | "visual_fire"
+                | "stove_unattended"
+                | "person_down"
+        );
         assert_eq!(
             rule.latched,
             danger && !silence || rule.id.as_str() == "FG-HEAT-01",
@@ -242,7 +254,7 @@ fn gas_smoke_and_sos_are_latched_and_doors_have_a_time() {
 #[test]
 fn packs_are_switched_on_by_name() {
     let rules = pack::active(&DEFAULT_PACKS).unwrap();
-    assert_eq!(rules.len(), 28);
+    assert_eq!(rules.len(), 47);
     assert!(rules.iter().all(|r| DEFAULT_PACKS.contains(&r.pack.as_str())));
     let error = pack::active(&["cn-canteen", "mars"]).unwrap_err();
     assert!(error.to_string().contains("uk-eu"), "{error}");
@@ -289,17 +301,40 @@ fn every_row_of_the_table_is_a_rule_with_its_numbers_or_left_out_with_a_reason()
                 assert_eq!(cells[9].parse(), Ok(clear_limit), "{id}");
                 assert_eq!(hold_s.parse(), Ok(rule.hold_ms / 1000), "{id}");
             }
-            // For a door the table's limit is how long it may stay open.
-            RuleKind::Boolean if cells[2] == "door_open" => {
+            // For a door or a camera the table's limit is how long it may stay open, or away.
+            RuleKind::Boolean if matches!(cells[2], "door_open" | "camera_offline") => {
                 assert_eq!(limit.parse(), Ok(rule.hold_ms / 1000), "{id}");
             }
             RuleKind::Boolean => assert_eq!(hold_s.parse(), Ok(rule.hold_ms / 1000), "{id}"),
             RuleKind::NoData { .. } => {}
         }
     }
+    let of_pictures = rules.iter().filter(|r| r.pack == "vision").count();
     assert_eq!(
-        judged + 1,
+        judged + 1 + of_pictures,
         rules.len(),
         "SYS-SOS-01 is the only rule that the table lacks"
     );
+}
+
+#[test]
+fn every_check_has_a_rule_as_severe_as_the_table_says() {
+    let rules = pack::active(&["vision"]).unwrap();
+    assert_eq!(rules.len(), CHECKS.len());
+    for check in &CHECKS {
+        let rule = rules.iter().find(|r| r.metric == Some(check.check.metric()));
+        let rule = rule.expect(check.code);
+        assert_eq!(
+            (&rule.kind, rule.severity),
+            (&RuleKind::Boolean, check.severity),
+            "{}",
+            check.code
+        );
+        assert_eq!((rule.hold_ms, rule.clear_hold_ms), (0, 0), "{}", check.code);
+        assert!(
+            rule.id.as_str().starts_with(&check.table_row.replace('V', "V-")),
+            "{}",
+            rule.id
+        );
+    }
 }

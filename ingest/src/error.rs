@@ -1,5 +1,7 @@
 //! Why a payload is refused, in words that an integrator can act on; and why ingest itself stops.
 
+use std::borrow::Cow;
+
 use domain::{IdError, Unit, status::RejectReason};
 
 /// The most characters of the input that an error repeats.
@@ -136,9 +138,27 @@ pub enum DecodeError {
     /// No room for another series.
     #[error("the store holds as many series as it may; use fewer metric names, or raise the limit")]
     TooManySeries,
+    /// An observation that makes no sense.
+    #[error(
+        "the observation is not understood ({why}); send for example \
+         {{\"check\":\"no_mask\",\"state\":\"began\",\"ts\":1795000000000,\"score\":0.9}}"
+    )]
+    Observation {
+        /// Which member, and why; cut.
+        why: Cow<'static, str>,
+    },
+    /// The name of a camera behind a box that makes no identifier.
+    #[error("the camera's name {name:?} cannot be used behind this device: {why}")]
+    CameraName {
+        /// The name, cut.
+        name: String,
+        /// Why not, and what is allowed.
+        #[source]
+        why: IdError,
+    },
     /// A topic that carries no readings.
     #[error(
-        "the topic carries no readings; publish to up, up/<metric>, status or image below the device's own root"
+        "the topic carries no readings; publish to up, up/<metric>, status, vision or image below the device's own root"
     )]
     Topic,
     /// A word on `status` that is not known.
@@ -168,6 +188,8 @@ impl DecodeError {
             DecodeError::Time => RejectReason::Time,
             DecodeError::UnknownUnit { .. } | DecodeError::WrongUnit { .. } => RejectReason::Unit,
             DecodeError::Metric { .. } => RejectReason::Metric,
+            DecodeError::Observation { .. } => RejectReason::Shape,
+            DecodeError::CameraName { .. } => RejectReason::Topic,
             DecodeError::TooManySeries => RejectReason::TooManySeries,
             DecodeError::Topic => RejectReason::Topic,
         }

@@ -18,11 +18,13 @@
 //! | either | an array of those objects: a backlog |
 //! | either | SenML JSON (RFC 8428); the last part of a record's name is the metric |
 //! | `status` | `online`, `offline` |
+//! | `vision`, `vision/<camera>` | an observation: `{"check":"no_mask","state":"began","ts":1795000000000}` |
+//! | `events`, `reviews`, `available` | what Frigate sends when its `topic_prefix` is the device's root |
 //!
 //! `ts` is milliseconds since 1970 or RFC 3339. A value is a finite number, `true` (1) or `false` (0); words
 //! such as `on` or `open` are refused, because one maker's `open` is another's `closed`. A member that is not
 //! known is passed over. One bad value does not cost the good ones beside it; a payload that is no JSON is
-//! refused whole. `image` and `cmd/…` carry no readings and are passed over here.
+//! refused whole. A picture on `image` is handed on unread; `cmd/…` is passed over.
 
 mod codec;
 mod decode;
@@ -30,6 +32,7 @@ mod directory;
 mod error;
 mod limits;
 mod moment;
+mod observe;
 mod pipeline;
 mod reading;
 mod routes;

@@ -9,6 +9,8 @@ pub struct IngestLimits {
     pub payload_bytes: usize,
     /// The most values of one payload; one with more is refused.
     pub payload_values: usize,
+    /// The most bytes of a picture that is handed on; a larger one is refused.
+    pub picture_bytes: usize,
     /// How far a device's clock may be ahead of the log's, in milliseconds. Beyond it the moment of receipt
     /// replaces the device's time.
     pub future_ms: i64,
@@ -23,6 +25,7 @@ impl Default for IngestLimits {
             batch_bytes: 512 * 1024,
             payload_bytes: 256 * 1024,
             payload_values: 5_000,
+            picture_bytes: 8 << 20,
             future_ms: 300_000,
             routes: 500_000,
         }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use domain::{
-    Batch, LogPosition, Quality, Reading, UtcMillis,
-    batch::{Presence, Tick},
+    Batch, CameraKey, LogPosition, Observation, Quality, Reading, Sighted, UtcMillis,
+    batch::{Picture, Presence, Tick},
+    observation::ObservedState,
     status::{Reject, excerpt},
 };
 use journal::{Chunk, Kind, Reader, Record};
@@ -12,8 +13,9 @@ use tracing::debug;
 
 use crate::{
     DecodeError, Decoded, IngestError, IngestLimits, SeriesDirectory, Value, decode, moment,
+    observe::{self, FrigateTopic, OfCamera},
     reading::number_of,
-    routes::{Route, RouteKind, Routes, SeriesRoute},
+    routes::{DeviceNumber, Route, RouteKind, Routes, SeriesRoute},
     sightings::{Shown, Sightings},
 };
 
@@ -108,6 +110,7 @@ impl<D: SeriesDirectory> Decoder<D> {
             sightings: Sightings::new(self.batches),
             values: Vec::new(),
             foreign: 0,
+            place: span.0,
             batch: Batch {
                 from: span.0,
                 upto: span.1,
@@ -147,12 +150,15 @@ struct Run<'d, 'c, D> {
     /// Used again for every message.
     values: Vec<Value<'c>>,
     foreign: u64,
+    /// Where the record stands that is being decoded.
+    place: LogPosition,
     batch: Batch,
 }
 
 impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
     fn record(&mut self, record: &Record<'c>) {
         let received = UtcMillis(record.time_ms);
+        self.place = LogPosition(record.position.0);
         match record.envelope.kind {
             Kind::TICK => self.batch.ticks.push(Tick {
                 before: self.batch.readings.len(),
@@ -180,14 +186,15 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
             Kind(_) => {}
         }
         // Whoever has seen a part of this run takes up where it stopped.
-        let place = LogPosition(record.position.0);
-        self.batch.positions.resize(self.batch.readings.len(), place);
+        self.batch.positions.resize(self.batch.readings.len(), self.place);
     }
 
     fn message(&mut self, message: Message<'c>) {
         match message.route.kind {
             RouteKind::Command => {}
-            RouteKind::Image => self.heard(&message, Shown::Image(message.body.len())),
+            RouteKind::Image => self.picture(&message),
+            RouteKind::Vision(camera) => self.observation(&message, camera),
+            RouteKind::Frigate(topic) => self.frigate(&message, topic),
             RouteKind::Other => {
                 self.heard(&message, Shown::Payload(message.body));
                 self.reject(&message, &DecodeError::Topic, None);
@@ -200,6 +207,83 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
     fn heard(&mut self, message: &Message<'c>, shown: Shown<'c>) {
         let said = (message.received, message.topic, shown);
         self.sightings.message(self.routes, message.route.device, said);
+    }
+
+    fn picture(&mut self, message: &Message<'c>) {
+        self.heard(message, Shown::Image(message.body.len()));
+        if message.body.len() > self.limits.picture_bytes {
+            let (bytes, max) = (message.body.len(), self.limits.picture_bytes);
+            return self.reject(message, &DecodeError::TooLarge { bytes, max }, None);
+        }
+        let device = self.routes.device(message.route.device);
+        let camera = CameraKey {
+            facility: device.facility.clone(),
+            camera: device.id.clone(),
+        };
+        self.batch.pictures.retain(|older| older.camera != camera);
+        self.batch.pictures.push(Picture {
+            camera,
+            received: message.received,
+            jpeg: message.body.to_vec(),
+        });
+    }
+
+    fn observation(&mut self, message: &Message<'c>, camera: DeviceNumber) {
+        self.heard(message, Shown::Payload(message.body));
+        let entered = observe::own(message.body).and_then(|said| self.enter(message, camera, said));
+        if let Err(why) = entered {
+            self.reject(message, &why, None);
+        }
+    }
+
+    fn frigate(&mut self, message: &Message<'c>, topic: FrigateTopic) {
+        self.heard(message, Shown::Payload(message.body));
+        let entered = observe::frigate(message.body, topic).and_then(|all| {
+            for OfCamera { camera, said } in all {
+                let device = self.routes.device(message.route.device);
+                let behind = observe::behind(&device.id, &camera)?;
+                let camera = self.routes.number(device.facility.clone(), behind);
+                self.enter(message, camera, said)?;
+            }
+            Ok(())
+        });
+        if let Err(why) = entered {
+            self.reject(message, &why, None);
+        }
+    }
+
+    /// An observation is a reading of its check's metric and more.
+    fn enter(
+        &mut self,
+        message: &Message<'c>,
+        camera: DeviceNumber,
+        mut said: Sighted,
+    ) -> Result<(), DecodeError> {
+        let series = self.routes.series(self.directory, camera, said.check.code())?;
+        let (at, quality) = moment::believe(Some(said.at), message.received, self.limits.future_ms);
+        said.since = Some(said.since().min(at));
+        said.at = at;
+        self.batch.readings.push(Reading {
+            series: series.series,
+            at,
+            received: message.received,
+            value: f64::from(u8::from(said.state == ObservedState::Began)),
+            quality,
+        });
+        self.sightings
+            .reading(self.routes, message.route.device, quality != Quality::Good);
+        let device = self.routes.device(camera);
+        let camera = CameraKey {
+            facility: device.facility.clone(),
+            camera: device.id.clone(),
+        };
+        let observation = Observation {
+            camera,
+            said,
+            received: message.received,
+        };
+        self.batch.observations.push((self.place, observation));
+        Ok(())
     }
 
     fn status(&mut self, message: &Message<'c>) {

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use crate::{
     SeriesDirectory,
     error::{DecodeError, echo},
+    observe::{FrigateTopic, behind},
 };
 
 /// A device's place in [`Routes`].
@@ -30,6 +31,9 @@ pub(crate) enum RouteKind {
     UpMetric(Option<SeriesRoute>),
     Status,
     Image,
+    /// An observation of this device, which is the sender or a camera behind it.
+    Vision(DeviceNumber),
+    Frigate(FrigateTopic),
     /// Said to the device, not by it.
     Command,
     Other,
@@ -101,7 +105,14 @@ impl Routes {
             Leaf::Status => RouteKind::Status,
             Leaf::Image => RouteKind::Image,
             Leaf::Command(_) => RouteKind::Command,
-            Leaf::Vision | Leaf::Other(_) => RouteKind::Other,
+            Leaf::Vision(None) => RouteKind::Vision(self.number(facility.clone(), id.clone())),
+            Leaf::Vision(Some(camera)) => match behind(&id, camera) {
+                Ok(camera) => RouteKind::Vision(self.number(facility.clone(), camera)),
+                Err(_no_identifier) => RouteKind::Other,
+            },
+            Leaf::FrigateEvents => RouteKind::Frigate(FrigateTopic::Events),
+            Leaf::FrigateReviews => RouteKind::Frigate(FrigateTopic::Reviews),
+            Leaf::Other(_) => RouteKind::Other,
         };
         let device = self.number(facility, id);
         let route = Route { device, kind };
@@ -112,7 +123,8 @@ impl Routes {
         Some(route)
     }
 
-    fn number(&mut self, facility: FacilityId, id: DeviceId) -> DeviceNumber {
+    /// The number of a device, giving it one if it is new.
+    pub(crate) fn number(&mut self, facility: FacilityId, id: DeviceId) -> DeviceNumber {
         let next = DeviceNumber(u32::try_from(self.devices.len()).expect("devices are fewer than routes"));
         let devices = &mut self.devices;
         *self

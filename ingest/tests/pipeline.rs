@@ -468,3 +468,63 @@ async fn a_real_log_is_read_to_its_end_and_again_from_a_cursor() {
     let tail: Vec<_> = batches[2..].iter().flat_map(|b| b.readings.clone()).collect();
     assert_eq!(replayed, tail);
 }
+
+#[test]
+fn what_a_camera_saw_is_a_reading_and_an_observation() {
+    let (directory, mut decoder) = fresh();
+    let said = |state: &str, ts: i64| format!(r#"{{"check":"no_mask","state":"{state}","ts":{ts}}}"#);
+    let (began, ended) = (said("began", NOW - 5_000), said("ended", NOW + 900_000));
+    let cat = format!(
+        r#"{{"type":"new","after":{{"camera":"yard","label":"cat","start_time":{}}}}}"#,
+        NOW / 1_000
+    );
+    let batch = run(
+        &mut decoder,
+        &[
+            ("sk/v1/f/cam/vision", &began),
+            ("sk/v1/f/box/vision/cam2", &ended),
+            ("sk/v1/f/box/events", &cat),
+            ("sk/v1/f/cam/vision", r#"{"check":"no_mask"}"#),
+        ],
+    );
+    let told: Vec<(String, f64, i64)> = batch
+        .readings
+        .iter()
+        .map(|r| (directory.key(r.series), r.value, r.at.0 - NOW))
+        .collect();
+    let want = [
+        ("f/cam/no_mask".to_owned(), 1.0, -5_000),
+        // Its clock is ahead: the moment of receipt stands in.
+        ("f/box.cam2/no_mask".to_owned(), 0.0, 1_000),
+        ("f/box.yard/animal_in_kitchen".to_owned(), 1.0, 0),
+    ];
+    assert_eq!(told, want);
+    let places: Vec<u64> = batch.observations.iter().map(|(place, _)| place.0).collect();
+    assert_eq!(places, [0, 1, 2]);
+    assert_eq!(batch.observations[2].1.camera.to_string(), "f/box.yard");
+    assert_eq!(batch.observations[1].1.said.at.0, NOW + 1_000);
+    assert_eq!(batch.rejects.len(), 1);
+    assert_eq!(batch.rejects[0].reason, RejectReason::Shape);
+}
+
+#[test]
+fn the_newest_picture_of_a_device_is_handed_on() {
+    let (_, mut decoder) = fresh();
+    let batch = run(
+        &mut decoder,
+        &[
+            ("sk/v1/f/esp/image", "first"),
+            ("sk/v1/f/other/image", "x"),
+            ("sk/v1/f/esp/image", "second"),
+        ],
+    );
+    let pictures: Vec<(String, &[u8])> = batch
+        .pictures
+        .iter()
+        .map(|p| (p.camera.to_string(), p.jpeg.as_slice()))
+        .collect();
+    assert_eq!(
+        pictures,
+        [("f/other".to_owned(), &b"x"[..]), ("f/esp".to_owned(), b"second")]
+    );
+}

@@ -193,7 +193,7 @@ pub(crate) struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        let packs = ["cn-canteen", "fire-gas", "environment", "system"];
+        let packs = ["cn-canteen", "fire-gas", "environment", "vision", "system"];
         Rules {
             packs: packs.map(String::from).to_vec(),
         }
