@@ -181,6 +181,13 @@ fn names_a_secret(rest: &str) -> bool {
     })
 }
 
+impl std::str::FromStr for CameraUrl {
+    type Err = CameraError;
+    fn from_str(text: &str) -> Result<Self, CameraError> {
+        CameraUrl::new(text)
+    }
+}
+
 impl fmt::Display for CameraUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -21,7 +21,8 @@ use crate::{
     Config,
     directory::{Identities, PointDirectory, watch_directory},
     figures::Figures,
-    pipeline::{self, Pipeline},
+    findings::FindingQueue,
+    pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
 };
 
@@ -58,6 +59,7 @@ pub struct App {
     http: TcpListener,
     identities: Identities,
     directory: PointDirectory,
+    findings: FindingQueue,
     demo: bool,
     _lock: DataLock,
 }
@@ -120,6 +122,7 @@ impl App {
             http,
             identities,
             directory,
+            findings: FindingQueue::default(),
             demo: false,
             _lock: lock,
         })
@@ -194,10 +197,10 @@ impl App {
             Task::Judgement,
             move |_| async move { Ok(engine.run(waiting).await?) },
         );
-        let (maintained, log) = (series.clone(), journal.clone());
-        stages.add(Task::Maintenance, move |stop| {
-            pipeline::maintain(maintained, alerts, log, stop)
-        });
+        let (findings, records) = (self.findings.clone(), self.records.clone());
+        stages.add(Task::Findings, move |stop| findings.run(records, stop));
+        let upkeep = Upkeep::new(series.clone(), alerts, self.findings, journal.clone());
+        stages.add(Task::Maintenance, move |stop| pipeline::maintain(upkeep, stop));
         stages.add(Task::Live, move |stop| async move {
             pages.feed.run(stop).await;
             Ok(())
@@ -237,6 +240,7 @@ impl App {
             series: &self.series,
             devices: &self.devices,
             directory: &self.directory,
+            findings: &self.findings,
             broker: &self.broker,
             clock: &self.clock,
             data_dir: &self.config.data_dir.0,
@@ -252,6 +256,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) series: &'a SeriesStore,
     pub(crate) devices: &'a DeviceBook,
     pub(crate) directory: &'a PointDirectory,
+    pub(crate) findings: &'a FindingQueue,
     pub(crate) broker: &'a Broker,
     pub(crate) clock: &'a Clock,
     pub(crate) data_dir: &'a Path,

@@ -9,7 +9,10 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub(crate) use sections::Service;
-use sections::{DataDir, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site};
+use sections::{
+    Cameras, DataDir, Evidence, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site,
+    Vision,
+};
 use serde::Deserialize;
 
 /// The prefix of environment variables that override options.
@@ -65,6 +68,9 @@ pub struct Config {
     pub(crate) series: Series,
     pub(crate) ingest: IngestConfig,
     pub(crate) rules: Rules,
+    pub(crate) cameras: Cameras,
+    pub(crate) vision: Vision,
+    pub(crate) evidence: Evidence,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -106,7 +112,33 @@ impl Config {
     }
 
     /// Every number with bounds: its name, its value, the least and the most allowed.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> {
+        self.sensor_ranges().into_iter().chain(self.picture_ranges())
+    }
+
+    fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
+        let (cameras, vision, evidence) = (&self.cameras, &self.vision, &self.evidence);
+        [
+            ("cameras.offline_after_s", cameras.offline_after_s, 3, 600),
+            ("cameras.ring_s", cameras.ring_s, 12, 120),
+            ("cameras.ring_mib", cameras.ring_mib as u64, 1, 256),
+            ("cameras.viewers", cameras.viewers as u64, 0, 10_000),
+            (
+                "cameras.viewers_per_camera",
+                cameras.viewers_per_camera as u64,
+                0,
+                10_000,
+            ),
+            ("vision.workers", vision.workers as u64, 1, 64),
+            ("vision.hang_limit_s", vision.hang_limit_s, 5, 600),
+            ("vision.forced_look_s", vision.forced_look_s, 1, 60),
+            ("evidence.disk_cap_mib", evidence.disk_cap_mib, 64, 1 << 24),
+            ("evidence.before_s", evidence.before_s, 0, 10),
+            ("evidence.after_s", evidence.after_s, 0, 30),
+        ]
+    }
+
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
         let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
         [

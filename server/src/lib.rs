@@ -16,6 +16,7 @@ mod config;
 mod demo;
 mod directory;
 mod figures;
+mod findings;
 mod import;
 mod pipeline;
 mod shutdown;

@@ -19,6 +19,7 @@ use crate::{
     app::{App, INGEST_CURSOR, to_journal},
     directory::PointDirectory,
     figures::Progress,
+    findings::FindingQueue,
 };
 
 /// How long ingest waits for a record before it looks whether the log was closed.
@@ -57,16 +58,18 @@ pub(crate) struct Pipeline {
     ingest: Ingest<PointDirectory>,
     series: SeriesStore,
     devices: DeviceBook,
+    findings: FindingQueue,
     progress: Arc<Progress>,
     clock: Clock,
 }
 
 impl Pipeline {
-    /// Begins where storage or judgement still lacks something, whichever is earlier.
+    /// Begins where storage, judgement or the records still lack something, whichever is earliest.
     pub(crate) fn open(app: &App, progress: Arc<Progress>) -> anyhow::Result<Pipeline> {
         let parts = app.parts();
         let stored = parts.series.checkpoint();
-        let from = to_journal(stored.min(parts.judged));
+        let freed = parts.journal.cursor(INGEST_CURSOR).context("cannot read the journal's cursors")?;
+        let from = to_journal(stored.min(parts.judged)).min(freed);
         let reader = parts.journal.reader(from).context("cannot read the journal")?;
         let start = reader.position();
         if start > from && from.0 > 0 {
@@ -89,6 +92,7 @@ impl Pipeline {
             ingest: Ingest::new(reader, parts.directory.clone(), limits),
             series: parts.series.clone(),
             devices: parts.devices.clone(),
+            findings: parts.findings.clone(),
             progress,
             clock: parts.clock.clone(),
         })
@@ -100,6 +104,8 @@ impl Pipeline {
             if batch.from == batch.upto {
                 continue;
             }
+            // Before storage, whose checkpoint must not leave them behind.
+            self.findings.take(&batch);
             self.store(&batch)?;
             self.devices.apply(&batch);
             let last = batch.readings.last().map(|r| r.received);
@@ -169,19 +175,7 @@ pub(crate) async fn tick(journal: Journal, stop: CancellationToken) -> anyhow::R
 }
 
 /// Writes the head out, compacts closed days and frees the log, until told to stop.
-pub(crate) async fn maintain(
-    series: SeriesStore,
-    alerts: AlertHandle,
-    journal: Journal,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut upkeep = Upkeep {
-        series,
-        alerts,
-        journal,
-        freed: LogPosition::default(),
-        failing: false,
-    };
+pub(crate) async fn maintain(mut upkeep: Upkeep, stop: CancellationToken) -> anyhow::Result<()> {
     while !stop.is_cancelled() {
         let busy;
         (upkeep, busy) = tokio::task::spawn_blocking(move || {
@@ -200,9 +194,10 @@ pub(crate) async fn maintain(
 }
 
 /// What keeps disk and log in order. Its work blocks.
-struct Upkeep {
+pub(crate) struct Upkeep {
     series: SeriesStore,
     alerts: AlertHandle,
+    findings: FindingQueue,
     journal: Journal,
     /// The log is free below this.
     freed: LogPosition,
@@ -211,6 +206,22 @@ struct Upkeep {
 }
 
 impl Upkeep {
+    pub(crate) fn new(
+        series: SeriesStore,
+        alerts: AlertHandle,
+        findings: FindingQueue,
+        journal: Journal,
+    ) -> Upkeep {
+        Upkeep {
+            series,
+            alerts,
+            findings,
+            journal,
+            freed: LogPosition::default(),
+            failing: false,
+        }
+    }
+
     /// One round; true when there is more to do at once.
     fn round(&mut self) -> bool {
         let worked = self.work();
@@ -227,6 +238,8 @@ impl Upkeep {
             .maintain()
             .context("readings cannot be written to disk")?;
         let done = self.series.checkpoint().min(self.alerts.durable_position());
+        // Asked last: what lies before the checkpoint came into the queue before it was stored.
+        let done = self.findings.floor().map_or(done, |oldest| oldest.min(done));
         if done > self.freed {
             self.journal
                 .advance_cursor(INGEST_CURSOR, to_journal(done))

@@ -13,6 +13,8 @@ use tracing::{error, info, warn};
 /// A running part, in the order in which parts are stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
+    /// Cameras, and the judgement of their pictures.
+    Cameras,
     /// The MQTT listener and its connections.
     Devices,
     /// The tick in the log.
@@ -21,6 +23,8 @@ pub(crate) enum Task {
     Directory,
     /// Log to readings. Ends by itself when the log is closed and read to its end.
     Ingest,
+    /// What cameras saw, to the records. Ends by itself when nothing waits any more.
+    Findings,
     /// Readings to verdicts. Ends by itself when ingest has ended.
     Judgement,
     /// Head to disk, log to free space.
@@ -103,7 +107,7 @@ impl Stages {
         }
         info!(deadline_s = self.deadline.as_secs(), "Stopping.");
         let until = Instant::now() + self.deadline;
-        for task in [Task::Devices, Task::Time, Task::Directory] {
+        for task in [Task::Cameras, Task::Devices, Task::Time, Task::Directory] {
             self.stop(task, until).await;
         }
         // Closing the log lets ingest read to its end, and judgement after it.
@@ -112,7 +116,7 @@ impl Stages {
         if closed.is_err() {
             error!("Closing the journal panicked; what was acknowledged is on disk.");
         }
-        for task in [Task::Ingest, Task::Judgement, Task::Maintenance] {
+        for task in [Task::Ingest, Task::Findings, Task::Judgement, Task::Maintenance] {
             self.stop(task, until).await;
         }
         let head = series.clone();

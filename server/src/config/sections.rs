@@ -202,6 +202,75 @@ impl Default for Rules {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(crate) struct Cameras {
+    pub(crate) allowed_networks: Vec<String>,
+    pub(crate) offline_after_s: u64,
+    pub(crate) ring_s: u64,
+    pub(crate) ring_mib: usize,
+    pub(crate) viewers: usize,
+    pub(crate) viewers_per_camera: usize,
+}
+
+impl Default for Cameras {
+    fn default() -> Self {
+        let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+        Cameras {
+            allowed_networks: private.map(String::from).to_vec(),
+            offline_after_s: 15,
+            ring_s: 15,
+            ring_mib: 16,
+            viewers: 256,
+            viewers_per_camera: 64,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Vision {
+    pub(crate) enabled: bool,
+    /// ONNX Runtime's shared library; where `scripts/get-onnxruntime.sh` puts it when there is none.
+    pub(crate) onnxruntime_library: Option<PathBuf>,
+    /// A folder of the operator's own models.
+    pub(crate) models_dir: Option<PathBuf>,
+    pub(crate) workers: usize,
+    pub(crate) hang_limit_s: u64,
+    pub(crate) forced_look_s: u64,
+}
+
+impl Default for Vision {
+    fn default() -> Self {
+        Vision {
+            enabled: true,
+            onnxruntime_library: None,
+            models_dir: None,
+            workers: 1,
+            hang_limit_s: 60,
+            forced_look_s: 3,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Evidence {
+    pub(crate) disk_cap_mib: u64,
+    pub(crate) before_s: u64,
+    pub(crate) after_s: u64,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Evidence {
+            disk_cap_mib: 20_480,
+            before_s: 5,
+            after_s: 5,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
     pub(crate) deadline_s: u64,
 }

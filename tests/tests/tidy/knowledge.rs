@@ -7,18 +7,27 @@ use crate::{
     rust::{NamedPath, RustFile},
 };
 
-/// Libraries that are one crate's own business.
-const KEPT_BY: [(&str, &[&str]); 3] = [
-    ("broker", &["rumqttd", "mqtt_protocol_core"]),
-    ("vision", &["ort", "image", "retina", "openh264"]),
+/// Libraries that are the business of one crate, or of a few.
+const KEPT_BY: [(&[&str], &[&str]); 5] = [
+    (&["broker"], &["rumqttd", "mqtt_protocol_core"]),
+    (&["vision"], &["ort", "ort_tract"]),
     (
-        "store",
+        &["camera"],
+        &["retina", "oxvif", "rusty_h265", "zune_jpeg", "openh264"],
+    ),
+    // The simulator draws what its cameras show and encodes it.
+    (
+        &["camera", "simulator", "vision"],
+        &["image", "rusty_h264", "fast_image_resize"],
+    ),
+    (
+        &["store"],
         &["rusqlite", "sqlx", "libsqlite3_sys", "pco", "influxdb2"],
     ),
 ];
 
 /// Libraries, and parts of the standard library, that a crate must do without.
-const DENIED: [(&str, &[&str]); 8] = [
+const DENIED: [(&str, &[&str]); 10] = [
     (
         "domain",
         &[
@@ -37,6 +46,8 @@ const DENIED: [(&str, &[&str]); 8] = [
     ("broker", &["serde_json", "axum", "reqwest"]),
     ("ingest", &["rumqttc"]),
     ("models", &["tokio", "axum"]),
+    ("camera", &["rumqttc", "sqlx"]),
+    ("vision", &["rumqttc", "reqwest", "axum"]),
     ("store", &["axum", "tower", "tower_http", "hyper", "rumqttc"]),
     (
         "alerts",
@@ -47,11 +58,12 @@ const DENIED: [(&str, &[&str]); 8] = [
 
 /// Why `name` has no place in the crate `here`; `None` when it has.
 fn objection(here: &str, name: &str) -> Option<String> {
-    if let Some((keeper, _)) = KEPT_BY
+    if let Some((keepers, _)) = KEPT_BY
         .iter()
-        .find(|(keeper, names)| *keeper != here && names.contains(&name))
+        .find(|(keepers, names)| !keepers.contains(&here) && names.contains(&name))
     {
-        return Some(format!("`{name}` is known to `{keeper}` only"));
+        let keepers = keepers.join("` and `");
+        return Some(format!("`{name}` is known to `{keepers}` only"));
     }
     let denied = DENIED
         .iter()
