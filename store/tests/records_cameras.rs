@@ -379,6 +379,15 @@ async fn credentials_come_back_and_leave_no_trace() {
         records.remove_camera_credentials(&one, "王芳").await,
         Err(RecordError::NotFound)
     ));
+}
+
+#[tokio::test]
+async fn credentials_out_of_bounds_are_refused_and_not_echoed() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = furnished(&dir.path().join("records.db")).await;
+    let vault = Vault::open(dir.path()).unwrap();
+    let one = key("a", "cam-1");
+    records.put_camera(&camera("a", "cam-1"), "王芳").await.unwrap();
     let long = Credentials {
         user: "admin".into(),
         password: "x".repeat(257),
