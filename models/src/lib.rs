@@ -6,13 +6,13 @@
 //! Must not know: `ort`, `tokio`. A model is bytes and a card here; running it is `vision`'s work.
 //!
 //! ```
-//! use models::{Catalog, Precision, Role};
+//! use sunshine_models::{Catalog, Precision, Role};
 //!
 //! let catalog = Catalog::built_in();
 //! let card = catalog.find(Role::FaceDetector, Precision::F32).expect("one is built in");
 //! let model = catalog.load(card)?;
 //! assert_eq!(model.outline.inputs.len(), 1);
-//! # Ok::<(), models::ModelError>(())
+//! # Ok::<(), sunshine_models::ModelError>(())
 //! ```
 
 mod built_in;

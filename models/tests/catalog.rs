@@ -1,6 +1,6 @@
 //! The catalogue as its users see it.
 
-use models::{Catalog, Precision, Role};
+use sunshine_models::{Catalog, Precision, Role};
 
 #[test]
 fn every_built_in_model_fits_its_card() {
