@@ -43,7 +43,11 @@ impl FindingQueue {
         }
         let mut waiting = self.lock();
         while waiting.observations.len() >= WAITING && !waiting.closed {
-            waiting = self.0.room.wait(waiting).expect("no code panics while it holds the queue");
+            waiting = self
+                .0
+                .room
+                .wait(waiting)
+                .expect("no code panics while it holds the queue");
         }
         waiting.observations.extend(batch.observations.iter().cloned());
         drop(waiting);
@@ -100,7 +104,10 @@ impl FindingQueue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().expect("no code panics while it holds the queue")
+        self.0
+            .waiting
+            .lock()
+            .expect("no code panics while it holds the queue")
     }
 }
 
@@ -136,7 +143,10 @@ mod tests {
             },
             received: UtcMillis(n as i64),
         };
-        let observations = positions.iter().map(|n| (LogPosition(*n), observation(*n))).collect();
+        let observations = positions
+            .iter()
+            .map(|n| (LogPosition(*n), observation(*n)))
+            .collect();
         Batch {
             observations,
             ..Batch::default()

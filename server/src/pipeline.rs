@@ -68,7 +68,10 @@ impl Pipeline {
     pub(crate) fn open(app: &App, progress: Arc<Progress>) -> anyhow::Result<Pipeline> {
         let parts = app.parts();
         let stored = parts.series.checkpoint();
-        let freed = parts.journal.cursor(INGEST_CURSOR).context("cannot read the journal's cursors")?;
+        let freed = parts
+            .journal
+            .cursor(INGEST_CURSOR)
+            .context("cannot read the journal's cursors")?;
         let from = to_journal(stored.min(parts.judged)).min(freed);
         let reader = parts.journal.reader(from).context("cannot read the journal")?;
         let start = reader.position();

@@ -26,6 +26,10 @@ const POINT_TYPE: &str = "camera";
 /// How often a camera's series are due, in seconds: half as often again as they are sent.
 const REPORT_INTERVAL_S: u32 = 15;
 
+/// The same of a camera whose pictures another maker's box judges: it speaks when it finds something, and nothing
+/// says that it is still there.
+const EXTERNAL_INTERVAL_S: u32 = 86_400;
+
 /// The points at which a camera is judged: whether it is offline, whether its picture can be trusted, how many
 /// people it sees, the share of what it could not judge, and every check that it makes. None for a camera
 /// that is not watched: its silence is meant.
@@ -37,15 +41,15 @@ pub fn camera_points(camera: &Camera) -> Vec<Point> {
     if !camera.enabled {
         return Vec::new();
     }
-    let own = ["camera_offline", "person_count", "unjudged_share"]
-        .map(|name| Metric::new(name).expect("each is a valid identifier"));
-    let checks = camera.checks.iter().map(|setting| setting.check.metric());
     // A check that is made in two zones is one point.
-    let metrics: BTreeSet<Metric> = own
-        .into_iter()
-        .chain([Check::CameraTampered.metric()])
-        .chain(checks)
-        .collect();
+    let mut metrics: BTreeSet<Metric> = camera.checks.iter().map(|c| c.check.metric()).collect();
+    let external = camera.source == CameraSource::External;
+    if !external {
+        let own = ["camera_offline", "person_count", "unjudged_share"]
+            .map(|name| Metric::new(name).expect("each is a valid identifier"));
+        metrics.extend(own);
+        metrics.insert(Check::CameraTampered.metric());
+    }
     let point = |metric: Metric| Point {
         facility: camera.key.facility.clone(),
         device: camera.key.camera.clone(),
@@ -54,7 +58,11 @@ pub fn camera_points(camera: &Camera) -> Vec<Point> {
         point_type: POINT_TYPE.to_owned(),
         place_zh: camera.place_zh.clone(),
         place_en: camera.place_en.clone(),
-        report_interval_s: REPORT_INTERVAL_S,
+        report_interval_s: if external {
+            EXTERNAL_INTERVAL_S
+        } else {
+            REPORT_INTERVAL_S
+        },
     };
     metrics.into_iter().map(point).collect()
 }
@@ -273,7 +281,7 @@ fn hosts(source: &CameraSource) -> BTreeSet<&str> {
     let urls = match source {
         CameraSource::Rtsp { main, sub, .. } => vec![Some(main), sub.as_ref()],
         CameraSource::Mjpeg { url } | CameraSource::Snapshot { url, .. } => vec![Some(url)],
-        CameraSource::Pushed | CameraSource::Folder { .. } => Vec::new(),
+        CameraSource::Pushed | CameraSource::External | CameraSource::Folder { .. } => Vec::new(),
     };
     urls.into_iter()
         .flatten()

@@ -62,7 +62,10 @@ fn check_source(source: &CameraSource) -> Result<(), RecordError> {
             check_line("path", path, MAX_PATH)?;
             in_range("interval_ms", i64::from(*interval_ms), 40..=60_000)
         }
-        CameraSource::Rtsp { .. } | CameraSource::Mjpeg { .. } | CameraSource::Pushed => Ok(()),
+        CameraSource::Rtsp { .. }
+        | CameraSource::Mjpeg { .. }
+        | CameraSource::Pushed
+        | CameraSource::External => Ok(()),
     }
 }
 
