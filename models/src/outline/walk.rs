@@ -301,7 +301,7 @@ fn onnx_opset(opset: Message<'_>) -> Result<Option<u64>, OutlineError> {
             _ => {}
         }
     }
-    Ok(version.filter(|_| domain.is_empty() || domain == b"ai.onnx"))
+    Ok(version.filter(|version| *version > 0 && (domain.is_empty() || domain == b"ai.onnx")))
 }
 
 fn message<'a>(field: &Field<'a>) -> Result<Message<'a>, OutlineError> {

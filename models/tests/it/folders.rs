@@ -54,6 +54,28 @@ fn an_operator_adds_a_model_by_a_folder_and_a_card() {
 }
 
 #[test]
+fn the_card_in_the_documentation_is_sound() {
+    let guide = fs::read_to_string(folder("../docs/MODELS.md")).unwrap();
+    let card = guide
+        .split("```toml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    add(dir.path(), "kitchen-rats", card, "yolov8");
+    let catalog = Catalog::open(dir.path()).unwrap();
+    assert!(catalog.refused().is_empty(), "{:?}", catalog.refused());
+    let rats = catalog.by_name("kitchen-rats").unwrap();
+    assert_eq!(
+        (rats.finding("mouse"), rats.threshold("mouse"), rats.min_side_px),
+        (Some(Check::Rodent), 0.5, 12)
+    );
+    for row in &domain::check::CHECKS {
+        assert!(guide.contains(row.code), "the guide does not name {}", row.code);
+    }
+}
+
+#[test]
 fn an_operators_model_goes_before_the_programs_whatever_its_precision() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     add(dir.path(), "yolov5", &card_of("yolov5"), "yolov5");
