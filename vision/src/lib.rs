@@ -5,4 +5,9 @@
 //! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
 //! through the journal.
 
+pub mod infer;
+pub mod prepare;
+pub mod runtime;
 pub mod seen;
+mod session;
+pub mod worker;

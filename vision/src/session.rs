@@ -1,0 +1,98 @@
+//! One loaded model. A session is used by one thread at a time; every worker has its own.
+
+use ort::{
+    session::{
+        Session, SessionOutputs,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
+    value::TensorRef,
+};
+
+use crate::{
+    infer::{BadOutput, InferError, Tensor, words},
+    runtime::{Backend, Runtime},
+};
+
+/// A loaded model and its name, which every error carries.
+pub(crate) struct ModelSession {
+    name: String,
+    session: Session,
+}
+
+/// What one run gave. Lives until the next run.
+pub(crate) struct Outputs<'s>(SessionOutputs<'s>);
+
+impl ModelSession {
+    /// Loads a model. Blocks for the 0.1 to 5 s that the library needs to lay the graph out.
+    pub(crate) fn open(runtime: &Runtime, name: &str, onnx: &[u8]) -> Result<ModelSession, InferError> {
+        let refused = |why: String| InferError::Load {
+            model: name.to_owned(),
+            why,
+        };
+        let mut builder = builder(runtime).map_err(refused)?;
+        let session = builder
+            .commit_from_memory(onnx)
+            .map_err(|error| refused(words(&error)))?;
+        if session.inputs().len() != 1 {
+            let inputs = session.inputs().len();
+            return Err(refused(format!("it has {inputs} inputs where one is due")));
+        }
+        Ok(ModelSession {
+            name: name.to_owned(),
+            session,
+        })
+    }
+
+    /// The card's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs the model on one input and reads what it gave. `read` sees the model's own memory: nothing is copied.
+    pub(crate) fn run<T>(
+        &mut self,
+        shape: &[usize],
+        values: &[f32],
+        read: impl FnOnce(&Outputs<'_>) -> Result<T, BadOutput>,
+    ) -> Result<T, InferError> {
+        let ModelSession { name, session } = self;
+        let failed = |error: ort::Error| InferError::Run {
+            model: name.clone(),
+            why: words(&error),
+        };
+        let input = TensorRef::from_array_view((shape, values)).map_err(failed)?;
+        let outputs = session.run(ort::inputs![input]).map_err(failed)?;
+        read(&Outputs(outputs)).map_err(|what| InferError::BadOutput {
+            model: name.clone(),
+            what,
+        })
+    }
+}
+
+impl Outputs<'_> {
+    /// The output of this name.
+    pub(crate) fn named(&self, name: &str) -> Result<Tensor<'_>, BadOutput> {
+        // The binding panics on an empty name.
+        let found = (!name.is_empty()).then(|| self.0.get(name)).flatten();
+        let value = found.ok_or_else(|| BadOutput::Missing(name.to_owned()))?;
+        let extracted = value.try_extract_tensor::<f32>();
+        let (shape, values) = extracted.map_err(|_not_f32| BadOutput::Type(name.to_owned()))?;
+        Ok(Tensor { shape, values })
+    }
+}
+
+/// One thread and no spinning: a worker is one core's worth of work, and an idle one costs nothing.
+fn builder(runtime: &Runtime) -> Result<SessionBuilder, String> {
+    let builder = Session::builder(runtime.environment()).map_err(|error| words(&error))?;
+    let builder = match runtime.backend() {
+        Backend::OnnxRuntime { .. } => {
+            let one = builder.with_intra_threads(1).map_err(|error| words(&error))?;
+            let one = one.with_inter_threads(1).map_err(|error| words(&error))?;
+            one.with_intra_op_spinning(false).map_err(|error| words(&error))?
+        }
+        // tract has one thread and knows none of these options.
+        Backend::Tract => builder,
+    };
+    let optimised = builder.with_optimization_level(GraphOptimizationLevel::All);
+    optimised.map_err(|error| words(&error))
+}
