@@ -5,6 +5,7 @@
 //! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
 //! through the journal.
 
+pub mod decode;
 pub mod infer;
 pub mod prepare;
 pub mod runtime;
