@@ -5,10 +5,14 @@
 //! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
 //! through the journal.
 
+pub mod classify;
 pub mod decode;
+pub mod detector;
 pub mod infer;
+mod load;
 pub mod prepare;
 pub mod runtime;
 pub mod seen;
 mod session;
+pub mod sharpness;
 pub mod worker;

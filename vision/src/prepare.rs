@@ -7,64 +7,19 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
+use models::{Colour, Layout, PictureElement, PictureInput, Resize};
+
 use crate::infer::{InferError, words};
 
-/// The order of a model's input numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One plane per colour, as most models have it.
-    Planes,
-    /// The colours of a point beside each other.
-    Interleaved,
-}
-
-/// The order of colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colours {
-    /// Red first.
-    Rgb,
-    /// Blue first.
-    Bgr,
-}
-
-/// How a picture is brought to a model's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
-    /// Its proportions are kept, and the rest is filled with this grey.
-    Letterbox(u8),
-    /// It is stretched.
-    Stretch,
-}
-
-/// What a model takes in.
+/// The numbers of a prepared picture, in the type that its model takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct InputForm {
-    /// Width in points.
-    pub width: u32,
-    /// Height in points.
-    pub height: u32,
-    /// The order of the numbers.
-    pub layout: Layout,
-    /// The order of the colours. `mean` and `scale` are in this order.
-    pub colours: Colours,
-    /// What is taken from each value of 0 to 255.
-    pub mean: [f32; 3],
-    /// By what the rest is divided.
-    pub scale: [f32; 3],
-    /// How the picture is brought to size.
-    pub fit: Fit,
-}
-
-impl InputForm {
-    /// The shape of the input, one picture at a time.
-    #[must_use]
-    pub fn shape(&self) -> [usize; 4] {
-        let (width, height) = (self.width as usize, self.height as usize);
-        match self.layout {
-            Layout::Planes => [1, 3, height, width],
-            Layout::Interleaved => [1, height, width, 3],
-        }
-    }
+pub enum Numbers<'a> {
+    /// 32-bit floating point, normalised.
+    F32(&'a [f32]),
+    /// 0 to 255.
+    U8(&'a [u8]),
+    /// 0 to 255.
+    I32(&'a [i32]),
 }
 
 /// Where the picture, or the part of it, lies in a model's input.
@@ -170,12 +125,10 @@ pub(crate) fn resize(
 
 /// Prepares pictures for one model, in memory that it keeps.
 pub struct Preparer {
-    form: InputForm,
-    /// For each colour of the model's order, what each of 256 values becomes.
-    tables: [[f32; 256]; 3],
+    form: PictureInput,
     resizer: Resizer,
     scaled: Vec<u8>,
-    input: Vec<f32>,
+    sheet: Sheet,
     /// Where the last picture lies: the filling around it is still there when the next lies in the same place.
     last: Option<Placement>,
 }
@@ -183,30 +136,48 @@ pub struct Preparer {
 impl Preparer {
     /// Prepares pictures of this form.
     #[must_use]
-    pub fn new(form: InputForm) -> Preparer {
-        let table = |colour: usize| {
-            std::array::from_fn(|value| (value as f32 - form.mean[colour]) / form.scale[colour])
+    pub fn new(form: PictureInput) -> Preparer {
+        let count = form.width as usize * form.height as usize * 3;
+        let sheet = match form.element {
+            PictureElement::F32 => Sheet::F32(Laid::new(count, |colour, value| {
+                (f32::from(value) - form.mean[colour]) / form.std[colour]
+            })),
+            PictureElement::U8 => Sheet::U8(Laid::new(count, |_, value| value)),
+            PictureElement::I32 => Sheet::I32(Laid::new(count, |_, value| i32::from(value))),
         };
         Preparer {
             form,
-            tables: std::array::from_fn(table),
             resizer: Resizer::new(),
             scaled: Vec::new(),
-            input: vec![0.0; form.shape().iter().product()],
+            sheet,
             last: None,
         }
     }
 
     /// What the model takes in.
     #[must_use]
-    pub fn form(&self) -> &InputForm {
+    pub fn form(&self) -> &PictureInput {
         &self.form
     }
 
-    /// The numbers of the last picture, in the shape of [`InputForm::shape`]; zeros before the first.
+    /// The shape of [`Preparer::numbers`]: one picture.
     #[must_use]
-    pub fn input(&self) -> &[f32] {
-        &self.input
+    pub fn shape(&self) -> [usize; 4] {
+        let (width, height) = (self.form.width as usize, self.form.height as usize);
+        match self.form.layout {
+            Layout::Nchw => [1, 3, height, width],
+            Layout::Nhwc => [1, height, width, 3],
+        }
+    }
+
+    /// The last picture; what the model takes for black before the first.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers<'_> {
+        match &self.sheet {
+            Sheet::F32(laid) => Numbers::F32(&laid.numbers),
+            Sheet::U8(laid) => Numbers::U8(&laid.numbers),
+            Sheet::I32(laid) => Numbers::I32(&laid.numbers),
+        }
     }
 
     /// Prepares a part of `frame` and says where it lies.
@@ -220,19 +191,24 @@ impl Preparer {
         let size = (placement.width, placement.height);
         resize(&mut self.resizer, frame, cut, size, &mut self.scaled)?;
         let around = |p: &Placement| (p.left, p.top, p.width, p.height);
-        if self.last.as_ref().map(around) != Some(around(&placement)) {
-            self.fill();
+        let fresh = self.last.as_ref().map(around) != Some(around(&placement));
+        let picture = Scaled {
+            rgb: &self.scaled,
+            placement: &placement,
+            form: &self.form,
+            fresh,
+        };
+        match &mut self.sheet {
+            Sheet::F32(laid) => laid.lay(&picture),
+            Sheet::U8(laid) => laid.lay(&picture),
+            Sheet::I32(laid) => laid.lay(&picture),
         }
         self.last = Some(placement);
-        match self.form.layout {
-            Layout::Planes => self.lay_planes(&placement),
-            Layout::Interleaved => self.lay_interleaved(&placement),
-        }
         Ok(placement)
     }
 
     fn place(&self, frame: &Frame, cut: Cut) -> Placement {
-        let InputForm { width, height, .. } = self.form;
+        let (width, height) = (self.form.width, self.form.height);
         let share = |from: u32, size: u32| from as f32 / size as f32;
         let part = PictureBox {
             left: share(cut.left, frame.width),
@@ -240,9 +216,9 @@ impl Preparer {
             right: share(cut.left + cut.width, frame.width),
             bottom: share(cut.top + cut.height, frame.height),
         };
-        let (across, down) = match self.form.fit {
-            Fit::Stretch => (width, height),
-            Fit::Letterbox(_) => {
+        let (across, down) = match self.form.resize {
+            Resize::Stretch => (width, height),
+            Resize::Letterbox(_) => {
                 let scale = share(width, cut.width).min(share(height, cut.height));
                 let side = |of: u32, most: u32| ((of as f32 * scale).round() as u32).clamp(1, most);
                 (side(cut.width, width), side(cut.height, height))
@@ -256,45 +232,79 @@ impl Preparer {
             height: down,
         }
     }
+}
+
+/// A resized picture on its way into a model's input.
+struct Scaled<'a> {
+    rgb: &'a [u8],
+    placement: &'a Placement,
+    form: &'a PictureInput,
+    /// Whether it lies elsewhere than the one before it.
+    fresh: bool,
+}
+
+enum Sheet {
+    F32(Laid<f32>),
+    U8(Laid<u8>),
+    I32(Laid<i32>),
+}
+
+/// A model's input in one type of number.
+struct Laid<T> {
+    /// For each colour of the model's order, what each of 256 values becomes.
+    tables: [[T; 256]; 3],
+    numbers: Vec<T>,
+}
+
+impl<T: Copy> Laid<T> {
+    fn new(count: usize, becomes: impl Fn(usize, u8) -> T) -> Laid<T> {
+        let table = |colour: usize| std::array::from_fn(|value| becomes(colour, value as u8));
+        let tables: [[T; 256]; 3] = std::array::from_fn(table);
+        Laid {
+            numbers: vec![tables[0][0]; count],
+            tables,
+        }
+    }
+
+    fn lay(&mut self, picture: &Scaled<'_>) {
+        if let Resize::Letterbox(grey) = picture.form.resize
+            && picture.fresh
+        {
+            self.fill(picture.form.layout, grey);
+        }
+        match picture.form.layout {
+            Layout::Nchw => self.lay_planes(picture),
+            Layout::Nhwc => self.lay_interleaved(picture),
+        }
+    }
 
     /// Fills the whole input with the grey that surrounds the picture.
-    fn fill(&mut self) {
-        let Fit::Letterbox(grey) = self.form.fit else {
-            return;
-        };
-        let [first, second, third] = self.tables.each_ref().map(|table| table[usize::from(grey)]);
-        match self.form.layout {
-            Layout::Planes => {
-                let plane = self.input.len() / 3;
-                for (numbers, value) in self.input.chunks_exact_mut(plane).zip([first, second, third]) {
+    fn fill(&mut self, layout: Layout, grey: u8) {
+        let greys = self.tables.each_ref().map(|table| table[usize::from(grey)]);
+        match layout {
+            Layout::Nchw => {
+                let plane = self.numbers.len() / 3;
+                for (numbers, value) in self.numbers.chunks_exact_mut(plane).zip(greys) {
                     numbers.fill(value);
                 }
             }
-            Layout::Interleaved => {
-                for point in self.input.chunks_exact_mut(3) {
-                    point.copy_from_slice(&[first, second, third]);
+            Layout::Nhwc => {
+                for point in self.numbers.chunks_exact_mut(3) {
+                    point.copy_from_slice(&greys);
                 }
             }
         }
     }
 
-    /// Which byte of an RGB point each of the model's colours is.
-    fn sources(&self) -> [usize; 3] {
-        match self.form.colours {
-            Colours::Rgb => [0, 1, 2],
-            Colours::Bgr => [2, 1, 0],
-        }
-    }
-
-    fn lay_planes(&mut self, placement: &Placement) {
-        let stride = self.form.width as usize;
-        let (width, left) = (placement.width as usize, placement.left as usize);
-        let plane = self.input.len() / 3;
-        let sources = self.sources();
-        let colours = self.input.chunks_exact_mut(plane).zip(&self.tables).zip(sources);
-        for ((numbers, table), source) in colours {
-            let lines = numbers.chunks_exact_mut(stride).skip(placement.top as usize);
-            for (line, row) in lines.zip(self.scaled.chunks_exact(width * 3)) {
+    fn lay_planes(&mut self, picture: &Scaled<'_>) {
+        let stride = picture.form.width as usize;
+        let Placement { left, top, width, .. } = *picture.placement;
+        let (left, width) = (left as usize, width as usize);
+        let plane = self.numbers.len() / 3;
+        let colours = self.numbers.chunks_exact_mut(plane).zip(&self.tables);
+        for ((numbers, table), source) in colours.zip(sources(picture.form.colour)) {
+            let lines = numbers.chunks_exact_mut(stride).skip(top as usize);
+            for (line, row) in lines.zip(picture.rgb.chunks_exact(width * 3)) {
                 for (number, point) in line[left..left + width].iter_mut().zip(row.chunks_exact(3)) {
                     *number = table[usize::from(point[source])];
                 }
@@ -302,12 +312,13 @@ impl Preparer {
         }
     }
 
-    fn lay_interleaved(&mut self, placement: &Placement) {
-        let stride = self.form.width as usize * 3;
-        let (width, left) = (placement.width as usize * 3, placement.left as usize * 3);
-        let sources = self.sources();
-        let lines = self.input.chunks_exact_mut(stride).skip(placement.top as usize);
-        for (line, row) in lines.zip(self.scaled.chunks_exact(width)) {
+    fn lay_interleaved(&mut self, picture: &Scaled<'_>) {
+        let stride = picture.form.width as usize * 3;
+        let Placement { left, top, width, .. } = *picture.placement;
+        let (left, width) = (left as usize * 3, width as usize * 3);
+        let sources = sources(picture.form.colour);
+        let lines = self.numbers.chunks_exact_mut(stride).skip(top as usize);
+        for (line, row) in lines.zip(picture.rgb.chunks_exact(width)) {
             let points = line[left..left + width].chunks_exact_mut(3);
             for (numbers, point) in points.zip(row.chunks_exact(3)) {
                 for ((number, table), source) in numbers.iter_mut().zip(&self.tables).zip(sources) {
@@ -315,6 +326,14 @@ impl Preparer {
                 }
             }
         }
+    }
+}
+
+/// Which byte of an RGB point each of the model's colours is.
+fn sources(colour: Colour) -> [usize; 3] {
+    match colour {
+        Colour::Rgb => [0, 1, 2],
+        Colour::Bgr => [2, 1, 0],
     }
 }
 
@@ -335,25 +354,37 @@ mod tests {
         }
     }
 
-    const PLAIN: InputForm = InputForm {
-        width: 4,
-        height: 4,
-        layout: Layout::Planes,
-        colours: Colours::Rgb,
-        mean: [0.0; 3],
-        scale: [1.0; 3],
-        fit: Fit::Letterbox(114),
-    };
+    fn plain(width: u32, height: u32) -> PictureInput {
+        PictureInput {
+            name: "input".into(),
+            layout: Layout::Nchw,
+            colour: Colour::Rgb,
+            element: PictureElement::F32,
+            width,
+            height,
+            multiple_of: None,
+            mean: [0.0; 3],
+            std: [1.0; 3],
+            resize: Resize::Letterbox(114),
+        }
+    }
+
+    fn floats(preparer: &Preparer) -> &[f32] {
+        match preparer.numbers() {
+            Numbers::F32(numbers) => numbers,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn a_wide_picture_gets_grey_above_and_below() {
-        let mut preparer = Preparer::new(PLAIN);
+        let mut preparer = Preparer::new(plain(4, 4));
         let placement = preparer.prepare(&gradient(4, 2), &PictureBox::WHOLE).unwrap();
         let g = 114.0;
         let red = [g, g, g, g, 0.0, 1.0, 2.0, 3.0, 0.0, 1.0, 2.0, 3.0, g, g, g, g];
         let green = [g, g, g, g, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, g, g, g, g];
-        assert_eq!(preparer.input()[..16], red);
-        assert_eq!(preparer.input()[16..32], green);
+        assert_eq!(floats(&preparer)[..16], red);
+        assert_eq!(floats(&preparer)[16..32], green);
         assert_eq!(
             placement.in_picture([0.0, 1.0, 4.0, 3.0]),
             Some(PictureBox::WHOLE)
@@ -362,33 +393,55 @@ mod tests {
         // A tall picture after it: no rest of the wide one is left.
         preparer.prepare(&gradient(2, 4), &PictureBox::WHOLE).unwrap();
         let red = [g, 0.0, 1.0, g, g, 0.0, 1.0, g, g, 0.0, 1.0, g, g, 0.0, 1.0, g];
-        assert_eq!(preparer.input()[..16], red);
+        assert_eq!(floats(&preparer)[..16], red);
     }
 
     #[test]
     fn colours_are_ordered_and_normalised_in_the_models_order() {
-        for layout in [Layout::Planes, Layout::Interleaved] {
-            let mut preparer = Preparer::new(InputForm {
-                width: 2,
-                height: 1,
+        for (layout, want) in [
+            (Layout::Nchw, [3.0, 3.0, -2.0, -2.0, -6.0, -4.0]),
+            (Layout::Nhwc, [3.0, -2.0, -6.0, 3.0, -2.0, -4.0]),
+        ] {
+            let mut preparer = Preparer::new(PictureInput {
                 layout,
-                colours: Colours::Bgr,
+                colour: Colour::Bgr,
                 mean: [1.0, 2.0, 3.0],
-                scale: [2.0, 1.0, 0.5],
-                fit: Fit::Stretch,
+                std: [2.0, 1.0, 0.5],
+                resize: Resize::Stretch,
+                ..plain(2, 1)
             });
-            preparer.prepare(&gradient(2, 1), &PictureBox::WHOLE).unwrap();
-            let want = match layout {
-                Layout::Planes => [3.0, 3.0, -2.0, -2.0, -6.0, -4.0],
-                Layout::Interleaved => [3.0, -2.0, -6.0, 3.0, -2.0, -4.0],
-            };
-            assert_eq!(preparer.input(), want, "{layout:?}");
+            preparer
+                .prepare(&gradient(2, 1), &PictureBox::WHOLE)
+                .unwrap();
+            assert_eq!(floats(&preparer), want, "{layout:?}");
         }
     }
 
     #[test]
+    fn whole_numbers_are_not_normalised() {
+        let prepared = |element| {
+            let mut preparer = Preparer::new(PictureInput {
+                layout: Layout::Nhwc,
+                element,
+                mean: [9.0; 3],
+                resize: Resize::Stretch,
+                ..plain(2, 1)
+            });
+            preparer
+                .prepare(&gradient(2, 1), &PictureBox::WHOLE)
+                .unwrap();
+            preparer
+        };
+        let bytes = prepared(PictureElement::U8);
+        assert_eq!(bytes.numbers(), Numbers::U8(&[0, 0, 7, 1, 0, 7]));
+        let whole = prepared(PictureElement::I32);
+        assert_eq!(whole.numbers(), Numbers::I32(&[0, 0, 7, 1, 0, 7]));
+        assert_eq!(whole.shape(), [1, 1, 2, 3]);
+    }
+
+    #[test]
     fn a_place_in_a_part_is_found_again_in_the_whole() {
-        let mut preparer = Preparer::new(PLAIN);
+        let mut preparer = Preparer::new(plain(4, 4));
         let part = PictureBox::new(0.5, 0.25, 1.0, 0.75).unwrap();
         let placement = preparer.prepare(&gradient(100, 100), &part).unwrap();
         assert_eq!(placement.in_picture([0.0, 0.0, 4.0, 4.0]), Some(part));
@@ -398,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_picture_that_is_not_its_size_is_refused() {
-        let mut preparer = Preparer::new(PLAIN);
+        let mut preparer = Preparer::new(plain(4, 4));
         let mut frame = gradient(4, 2);
         frame.height = 3;
         let refused = preparer.prepare(&frame, &PictureBox::WHOLE);
@@ -416,7 +469,7 @@ mod tests {
                 PictureBox::new(0.0, 0.0, 1e-6, 1e-6).unwrap(),
             ] {
                 let frame = gradient(width, height);
-                assert!(Preparer::new(PLAIN).prepare(&frame, &part).is_ok());
+                assert!(Preparer::new(plain(4, 4)).prepare(&frame, &part).is_ok());
             }
         }
     }

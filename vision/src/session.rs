@@ -2,14 +2,15 @@
 
 use ort::{
     session::{
-        Session, SessionOutputs,
+        Session, SessionInputValue, SessionOutputs,
         builder::{GraphOptimizationLevel, SessionBuilder},
     },
-    value::TensorRef,
+    value::{DynValue, TensorRef},
 };
 
 use crate::{
     infer::{BadOutput, InferError, Tensor, words},
+    prepare::Numbers,
     runtime::{Backend, Runtime},
 };
 
@@ -52,7 +53,7 @@ impl ModelSession {
     pub(crate) fn run<T>(
         &mut self,
         shape: &[usize],
-        values: &[f32],
+        numbers: Numbers<'_>,
         read: impl FnOnce(&Outputs<'_>) -> Result<T, BadOutput>,
     ) -> Result<T, InferError> {
         let ModelSession { name, session } = self;
@@ -60,8 +61,12 @@ impl ModelSession {
             model: name.clone(),
             why: words(&error),
         };
-        let input = TensorRef::from_array_view((shape, values)).map_err(failed)?;
-        let outputs = session.run(ort::inputs![input]).map_err(failed)?;
+        let input: SessionInputValue<'_> = match numbers {
+            Numbers::F32(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
+            Numbers::U8(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
+            Numbers::I32(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
+        };
+        let outputs = session.run([input]).map_err(failed)?;
         read(&Outputs(outputs)).map_err(|what| InferError::BadOutput {
             model: name.clone(),
             what,
@@ -72,12 +77,35 @@ impl ModelSession {
 impl Outputs<'_> {
     /// The output of this name.
     pub(crate) fn named(&self, name: &str) -> Result<Tensor<'_>, BadOutput> {
-        // The binding panics on an empty name.
-        let found = (!name.is_empty()).then(|| self.0.get(name)).flatten();
-        let value = found.ok_or_else(|| BadOutput::Missing(name.to_owned()))?;
-        let extracted = value.try_extract_tensor::<f32>();
+        let extracted = self.value(name)?.try_extract_tensor::<f32>();
         let (shape, values) = extracted.map_err(|_not_f32| BadOutput::Type(name.to_owned()))?;
         Ok(Tensor { shape, values })
+    }
+
+    /// The output of this name, whose numbers may be whole: its shape and them.
+    pub(crate) fn whole(&self, name: &str) -> Result<(Vec<i64>, Vec<f32>), BadOutput> {
+        let value = self.value(name)?;
+        if let Ok((shape, values)) = value.try_extract_tensor::<i64>() {
+            return Ok((shape.to_vec(), values.iter().map(|value| *value as f32).collect()));
+        }
+        let Tensor { shape, values } = self.named(name)?;
+        Ok((shape.to_vec(), values.to_vec()))
+    }
+
+    /// Fails when a floating point number of this output is not finite.
+    pub(crate) fn check_finite(&self, name: &str) -> Result<(), BadOutput> {
+        match self.value(name)?.try_extract_tensor::<f32>() {
+            Ok((_, values)) if !values.iter().all(|value| value.is_finite()) => Err(BadOutput::NotFinite),
+            Ok(_) => Ok(()),
+            // Whole numbers are always finite.
+            Err(_not_f32) => Ok(()),
+        }
+    }
+
+    fn value(&self, name: &str) -> Result<&DynValue, BadOutput> {
+        // The binding panics on an empty name.
+        let found = (!name.is_empty()).then(|| self.0.get(name)).flatten();
+        found.ok_or_else(|| BadOutput::Missing(name.to_owned()))
     }
 }
 
