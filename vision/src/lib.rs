@@ -8,7 +8,9 @@
 pub mod classify;
 pub mod decode;
 pub mod detector;
+pub mod face;
 pub mod infer;
+pub mod kit;
 mod load;
 pub mod prepare;
 pub mod runtime;

@@ -169,7 +169,7 @@ fn onnx_runtime(path: &Path) -> Result<(String, Environment), String> {
     let started = catch_unwind(AssertUnwindSafe(|| {
         let builder = ort::init_from(&path).map_err(|error| words(&error))?;
         let environment = build(builder)?;
-        Ok((version(ort::info()), environment))
+        Ok((version(&path, ort::info()), environment))
     }));
     started.unwrap_or_else(|_panic| Err("it does not answer as ONNX Runtime does".to_owned()))
 }
@@ -179,12 +179,22 @@ fn build(builder: EnvironmentBuilder) -> Result<Environment, String> {
     builder.build().map_err(|error| words(&error))
 }
 
-/// The version within `ORT Build Info: git-branch=rel-1.31.1, git-commit-id=…`; the branch when it names none.
-fn version(info: &str) -> String {
-    let branch = info.split("git-branch=").nth(1).unwrap_or(info);
-    let branch = branch.split([',', ' ']).next().unwrap_or_default();
-    let number = branch.trim_start_matches("rel-");
-    number.chars().take(40).collect()
+/// The version of a library: what follows `.so.` in the name of the file, or else the branch or commit within
+/// `ORT Build Info: git-branch=rel-1.31.1, git-commit-id=6af1a93, …`, since it tells its number nowhere else.
+fn version(path: &Path, info: &str) -> String {
+    // The usual place is a link to a file that is named by its version.
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let told = |key: &str| {
+        let value = info.split(key).nth(1)?;
+        let value = value.split([',', ' ']).next()?;
+        Some(value.to_owned()).filter(|value| !value.is_empty() && value != "HEAD")
+    };
+    let branch = || told("git-branch=rel-");
+    let commit = || told("git-commit-id=").map(|commit| format!("of commit {commit}"));
+    let suffix = name.split_once(".so.").map(|(_, suffix)| suffix.to_owned());
+    let version = suffix.or_else(branch).or_else(commit).unwrap_or_default();
+    version.chars().take(40).collect()
 }
 
 #[cfg(test)]
@@ -194,15 +204,21 @@ mod tests {
     #[test]
     fn the_version_is_read_from_what_the_library_tells() {
         let cases = [
+            ("/x/libonnxruntime.so.1.31.1", "git-branch=HEAD", "1.31.1"),
             (
-                "ORT Build Info: git-branch=rel-1.31.1, git-commit-id=26250ae, build type=Release",
-                "1.31.1",
+                "/x/libonnxruntime.so",
+                "ORT Build Info: git-branch=rel-1.24.4, git-commit-id=26250ae, build type=Release",
+                "1.24.4",
             ),
-            ("ORT Build Info: git-branch=main, git-commit-id=1", "main"),
-            ("", ""),
+            (
+                "/x/libonnxruntime.so",
+                "ORT Build Info: git-branch=HEAD, git-commit-id=6af1a93, build type=Release",
+                "of commit 6af1a93",
+            ),
+            ("/x/libonnxruntime.so", "", ""),
         ];
-        for (info, want) in cases {
-            assert_eq!(version(info), want);
+        for (path, info, want) in cases {
+            assert_eq!(version(Path::new(path), info), want);
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Sharpness {
 }
 
 impl Sharpness {
-    /// The variance of the Laplacian of the luma (0 to 255) within `part`: below about 20 an edge is several points
+    /// The variance of the Laplacian of the luma (0 to 255) within `part`: below about 40 an edge is several points
     /// wide, a sharp face has some hundreds. 0 for a part of fewer than 3 points across or down.
     ///
     /// # Errors
