@@ -24,6 +24,9 @@ pub const DEFAULT_MAX_BYTES: u64 = 64 << 20;
 /// The most models of a catalogue; one more is refused.
 pub const MAX_CARDS: usize = 64;
 
+/// The most refused cards that are kept. More are not used either, but not told.
+const MAX_REFUSED: usize = 256;
+
 /// The largest manifest or card, in bytes.
 const MAX_CARD_BYTES: u64 = 256 << 10;
 
@@ -134,7 +137,7 @@ impl Catalog {
         &self.models
     }
 
-    /// The cards that are not used, and why.
+    /// The cards that are not used, and why; the first 256.
     #[must_use]
     pub fn refused(&self) -> &[Refused] {
         &self.refused
@@ -231,9 +234,10 @@ impl Catalog {
         });
     }
 
-    /// Bounded by what a folder may hold: [`MAX_ENTRIES`], and a manifest by its size.
     fn refuse(&mut self, refused: Refused) {
-        self.refused.push(refused);
+        if self.refused.len() < MAX_REFUSED {
+            self.refused.push(refused);
+        }
     }
 }
 
@@ -246,9 +250,7 @@ fn card_in(folder: &Path) -> Option<Result<ModelCard, Refused>> {
         .into_owned();
     let path = folder.join(CARD);
     if path.exists() {
-        let card = text_of(&path)
-            .and_then(|text| read::card(&path, &text))
-            .and_then(|card| read::named_as_its_folder(card, &path, &name));
+        let card = text_of(&path).and_then(|text| read::card(&path, &text, &name));
         return Some(card.map_err(|error| Refused { name, error }));
     }
     let holds_a_model =

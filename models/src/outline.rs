@@ -107,13 +107,14 @@ impl Outline {
 }
 
 impl Element {
+    /// The format keeps 32 bits of it.
     fn of_code(code: u64) -> Element {
-        match code {
+        match code as u32 {
             1 => Element::F32,
             2 => Element::U8,
             6 => Element::I32,
             7 => Element::I64,
-            other => Element::Other(u32::try_from(other).unwrap_or(u32::MAX)),
+            other => Element::Other(other),
         }
     }
 }

@@ -91,10 +91,22 @@ struct Fault {
     reason: String,
 }
 
-/// Reads a card by itself. Its file is looked for beside `path`.
-pub(crate) fn card(path: &Path, text: &str) -> Result<ModelCard, ModelError> {
+/// Reads a card by itself, which lies in a folder of its name: so two cards of one name cannot hide each other.
+pub(crate) fn card(path: &Path, text: &str, folder: &str) -> Result<ModelCard, ModelError> {
     let raw = Deserializer::parse(text).and_then(RawCard::deserialize);
-    let card = raw.map_err(|e| syntax_fault(text, &e, 0)).and_then(check::card);
+    let card = raw.map_err(|e| syntax_fault(text, &e, 0)).and_then(|raw| {
+        let at = raw.name.span().start;
+        let card = check::card(raw)?;
+        if card.name != folder {
+            let reason = format!(
+                "the card says {}, its folder {}; give both one name",
+                card.name,
+                bounded(folder)
+            );
+            return Err(Fault::new(at, "name", reason));
+        }
+        Ok(card)
+    });
     card.map_err(|fault| fault.into_error(path, text))
 }
 
@@ -127,27 +139,6 @@ pub(crate) fn manifest(path: &Path, text: &str) -> Result<Vec<Result<ModelCard, 
     Ok(cards)
 }
 
-/// Lets a card by itself be only in the folder of its name: two cards of one name cannot hide each other then.
-pub(crate) fn named_as_its_folder(
-    card: ModelCard,
-    path: &Path,
-    folder: &str,
-) -> Result<ModelCard, ModelError> {
-    if card.name == folder {
-        return Ok(card);
-    }
-    Err(ModelError::Card {
-        path: path.to_owned(),
-        line: 1,
-        key: "name".to_owned(),
-        reason: format!(
-            "the card says {}, its folder {}; give both one name",
-            card.name,
-            bounded(folder)
-        ),
-    })
-}
-
 /// The name that a card gives, for telling people which one is refused.
 fn name_in(card: &Spanned<DeValue<'_>>) -> String {
     let name = match card.get_ref() {
@@ -165,9 +156,13 @@ fn bounded(text: &str) -> String {
 /// What the parser says. Where it names no place, `fallback` is the place.
 fn syntax_fault(text: &str, error: &toml::de::Error, fallback: usize) -> Fault {
     let at = error.span().map_or(fallback, |span| span.start);
-    let line = text
+    let begin = text
         .get(..at)
-        .and_then(|before| before.rsplit('\n').next())
+        .and_then(|before| before.rfind('\n'))
+        .map_or(0, |end| end + 1);
+    let line = text
+        .get(begin..)
+        .and_then(|rest| rest.lines().next())
         .unwrap_or_default();
     let key = line.split_once('=').map_or("", |(key, _)| key.trim());
     let reason: String = error

@@ -191,7 +191,7 @@ impl<'a> Walk<'a> {
                 }
                 (8, _) => name = message(&field)?.bytes,
                 (13, _) => is_external = true,
-                (14, location) => is_external |= location != Value::Number(0),
+                (14, _) => is_external |= number(&field)? != 0,
                 _ => {}
             }
         }
@@ -248,9 +248,9 @@ fn value_type(value_type: Message<'_>, port: &mut Port) -> Result<(), OutlineErr
         }
         for field in message(&field)?.fields() {
             let field = field?;
-            match (field.tag, field.value) {
-                (1, Value::Number(code)) => port.element = Element::of_code(code),
-                (2, _) => shape(message(&field)?, port.dims.get_or_insert_default())?,
+            match field.tag {
+                1 => port.element = Element::of_code(number(&field)?),
+                2 => shape(message(&field)?, port.dims.get_or_insert_default())?,
                 _ => {}
             }
         }
@@ -271,16 +271,23 @@ fn shape(shape: Message<'_>, dims: &mut Vec<Dim>) -> Result<(), OutlineError> {
         let mut dim = Dim::Free;
         for field in message(&field)?.fields() {
             let field = field?;
-            match (field.tag, field.value) {
-                // Some exporters write -1 or 0 for what is not known.
-                (1, Value::Number(size)) if (1..=i64::MAX as u64).contains(&size) => dim = Dim::Fixed(size),
-                (1 | 2, _) => dim = Dim::Free,
-                _ => {}
-            }
+            dim = match field.tag {
+                1 => dim_of_size(number(&field)?),
+                2 => message(&field).map(|_name| Dim::Free)?,
+                _ => dim,
+            };
         }
         dims.push(dim);
     }
     Ok(())
+}
+
+/// Some exporters write -1 or 0 for what is not known.
+fn dim_of_size(size: u64) -> Dim {
+    if (1..=i64::MAX as u64).contains(&size) {
+        return Dim::Fixed(size);
+    }
+    Dim::Free
 }
 
 /// The version of the operators of ONNX itself; `None` for those of somebody else.
@@ -288,19 +295,26 @@ fn onnx_opset(opset: Message<'_>) -> Result<Option<u64>, OutlineError> {
     let (mut domain, mut version): (&[u8], _) = (&[], None);
     for field in opset.fields() {
         let field = field?;
-        match (field.tag, field.value) {
-            (1, _) => domain = message(&field)?.bytes,
-            (2, Value::Number(number)) => version = Some(number),
+        match field.tag {
+            1 => domain = message(&field)?.bytes,
+            2 => version = Some(number(&field)?),
             _ => {}
         }
     }
-    Ok(version.filter(|_| domain.is_empty() || domain == b"ai.onnx"))
+    Ok(version.filter(|version| *version > 0 && (domain.is_empty() || domain == b"ai.onnx")))
 }
 
 fn message<'a>(field: &Field<'a>) -> Result<Message<'a>, OutlineError> {
     match field.value {
         Value::Bytes(message) => Ok(message),
         _ => Err(broken("a number where a text or message belongs", field)),
+    }
+}
+
+fn number(field: &Field<'_>) -> Result<u64, OutlineError> {
+    match field.value {
+        Value::Number(number) => Ok(number),
+        _ => Err(broken("a text or message where a number belongs", field)),
     }
 }
 

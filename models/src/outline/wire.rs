@@ -6,7 +6,7 @@ use super::OutlineError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field<'a> {
     /// Its number.
-    pub(super) tag: u64,
+    pub(super) tag: u32,
     /// What it holds.
     pub(super) value: Value<'a>,
     /// Where it begins in the file.
@@ -48,14 +48,16 @@ impl<'a> Message<'a> {
         Some(taken)
     }
 
-    /// The varint that it begins with: up to ten bytes, of 7 bits each, the lowest first.
+    /// The varint that it begins with: 7 bits a byte, the lowest first, 64 in all.
     pub(super) fn varint(&mut self) -> Option<u64> {
         let mut number = 0_u64;
-        for n in 0..10 {
+        for (n, shift) in (0..64).step_by(7).enumerate() {
             let byte = *self.bytes.get(n)?;
-            number |= u64::from(byte & 0x7f)
-                .checked_shl(7 * n as u32)
-                .unwrap_or_default();
+            // The tenth byte has room for the last bit only.
+            if shift == 63 && byte > 1 {
+                return None;
+            }
+            number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 self.take(n + 1)?;
                 return Some(number);
@@ -104,7 +106,7 @@ impl<'a> Fields<'a> {
             // Groups are long out of use, and ONNX never had any.
             _ => return None,
         };
-        let tag = key >> 3;
+        let tag = u32::try_from(key).ok()? >> 3;
         (tag != 0).then_some(Field { tag, value, at })
     }
 }
@@ -113,7 +115,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    fn fields(bytes: &[u8]) -> Vec<Option<(u64, usize)>> {
+    fn fields(bytes: &[u8]) -> Vec<Option<(u32, usize)>> {
         let fields = Message { bytes, at: 0 }.fields();
         fields.map(|field| field.ok().map(|f| (f.tag, f.at))).collect()
     }
@@ -139,6 +141,8 @@ mod tests {
             &[0x12, 3, b'a', b'b'],
             &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
             &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02],
+            &[0x88, 0x80, 0x80, 0x80, 0x10, 0x00],
             &[0x0b, 0x0c],
             &[0x0e],
             &[0x1d, 0, 0, 0],

@@ -265,15 +265,16 @@ fn labels(kind: ModelKind, labels: Option<Spanned<Vec<String>>>, at: usize) -> R
         };
     };
     let allowed = match kind {
-        ModelKind::Embedding => 0..=0,
+        ModelKind::Embedding => return Err(fault(&labels, "labels", "an embedding has none; leave it out")),
         ModelKind::BlazeFace => 1..=1,
         ModelKind::MoveNet => JOINTS..=JOINTS,
         _ => 1..=MAX_LABELS,
     };
     let count = labels.get_ref().len();
     if !allowed.contains(&count) {
-        let (min, max) = (allowed.start(), allowed.end());
-        let reason = format!("{count} are given; a {} has {min} to {max}", kind.code());
+        let max = allowed.end();
+        let least = if allowed.start() == max { "" } else { "1 to " };
+        let reason = format!("{count} are given; a {} has {least}{max}", kind.code());
         return Err(fault(&labels, "labels", reason));
     }
     let mut read: Vec<Arc<str>> = Vec::with_capacity(count);
