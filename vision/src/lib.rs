@@ -5,8 +5,20 @@
 //! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
 //! through the journal.
 
+pub mod classify;
+pub mod decode;
+pub mod detector;
+pub mod face;
+pub mod infer;
 pub mod judge;
+pub mod kit;
+mod load;
 pub mod motion;
+pub mod prepare;
+pub mod runtime;
 pub mod seen;
+mod session;
+pub mod sharpness;
 pub mod teach;
 pub mod track;
+pub mod worker;

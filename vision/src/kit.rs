@@ -1,0 +1,163 @@
+//! The models that one worker has, and what it can say with them.
+
+use camera::Frame;
+use domain::PictureBox;
+use models::{Catalog, ModelCard, ModelKind, Precision, Role};
+
+use crate::{
+    classify::{Classifier, Embedder, Head},
+    detector::{Detector, DetectorOptions},
+    face::{FaceFinder, grown},
+    infer::InferError,
+    runtime::Runtime,
+    seen::{Unjudged, Verdict},
+    sharpness::Sharpness,
+};
+
+/// The label of the mask head that says that there is a mask.
+const MASK: &str = "mask";
+
+/// Faces that are less sharp (see [`Sharpness::measure`]) are blurred. A portrait scaled to faces of 50 to 100 points
+/// has 400 to 850; out of focus by a point (standard deviation) 66 to 125, and is still judged rightly; by two points
+/// 13 to 30, where answers begin to be wrong.
+pub const LEAST_SHARPNESS: f32 = 40.0;
+
+/// By how much a face's box is made larger before it is judged, each way: the head was trained on whole heads.
+const FACE_MARGIN: f32 = 0.2;
+
+/// An operator's model that looks at whole pictures for something more.
+pub enum Extra {
+    /// It says where something is.
+    Detector(Detector),
+    /// It says what the whole picture is like.
+    Classifier(Classifier),
+}
+
+/// The models of one worker. Those that the catalogue lacks are `None`: what needs them is unjudged.
+pub struct Kit {
+    /// Finds people, and what else its card names.
+    pub detector: Detector,
+    /// Finds faces.
+    pub faces: Option<FaceFinder>,
+    /// Describes crops for heads and taught checks.
+    pub embedder: Option<Embedder>,
+    /// Says whether a face is masked.
+    pub mask: Option<MaskHead>,
+    /// The operator's own.
+    pub extras: Vec<Extra>,
+    sharpness: Sharpness,
+}
+
+/// The head that knows masks, and from where on it believes in one.
+pub struct MaskHead {
+    head: Head,
+    mask: usize,
+    threshold: f32,
+    least_side_px: u32,
+}
+
+impl Kit {
+    /// Loads every model that the catalogue has a use for, in the precision that suits the library, and runs each
+    /// once. Blocks for a second on ONNX Runtime and for some seconds on tract.
+    ///
+    /// # Errors
+    /// [`InferError::NoModel`] when nothing finds people, else the first model's [`InferError`].
+    pub fn open(runtime: &Runtime, catalog: &Catalog, options: &DetectorOptions) -> Result<Kit, InferError> {
+        let precision = match runtime.backend().prefers_int8() {
+            true => Precision::Int8,
+            false => Precision::F32,
+        };
+        let card = |role| catalog.find(role, precision);
+        let people = card(Role::PersonDetector).ok_or(InferError::NoModel("finding people"))?;
+        let embedder = card(Role::Embedder).map(|card| Embedder::open(runtime, catalog, card));
+        let embedder = embedder.transpose()?;
+        let faces = card(Role::FaceDetector).map(|card| FaceFinder::open(runtime, catalog, card));
+        let mask = card(Role::MaskHead).map(|card| MaskHead::open(runtime, catalog, card));
+        let extras = catalog.extras().map(|card| extra(runtime, catalog, card));
+        Ok(Kit {
+            detector: Detector::open(runtime, catalog, people, options)?,
+            faces: faces.transpose()?,
+            embedder,
+            mask: mask.transpose()?,
+            extras: extras.collect::<Result<_, _>>()?,
+            sharpness: Sharpness::default(),
+        })
+    }
+
+    /// Whether a person wears no mask: [`Verdict::Positive`] when they wear none, with its probability. `others` are
+    /// the boxes of the people around, so that nobody is judged by a neighbour's face.
+    ///
+    /// # Errors
+    /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn without_mask(
+        &mut self,
+        frame: &Frame,
+        person: &PictureBox,
+        others: &[PictureBox],
+    ) -> Result<Verdict, InferError> {
+        let (Some(faces), Some(embedder), Some(mask)) = (&mut self.faces, &mut self.embedder, &mut self.mask)
+        else {
+            return Ok(Verdict::Unjudged(Unjudged::NoModel));
+        };
+        // No face is larger than its person: whoever is too small need not be looked at.
+        let least_side_px = mask.least_side_px as f32;
+        if person.width() * (frame.width as f32) < least_side_px {
+            return Ok(Verdict::Unjudged(Unjudged::TooSmall));
+        }
+        let Some(face) = faces.face_of(frame, person, others)? else {
+            return Ok(Verdict::Unjudged(Unjudged::TurnedAway));
+        };
+        if face.side_px(frame) < least_side_px {
+            return Ok(Verdict::Unjudged(Unjudged::TooSmall));
+        }
+        if self.sharpness.measure(frame, &face.area)? < LEAST_SHARPNESS {
+            return Ok(Verdict::Unjudged(Unjudged::Blurred));
+        }
+        let embedding = embedder.embed(frame, &grown(&face.area, FACE_MARGIN))?;
+        mask.without_mask(&embedding)
+    }
+}
+
+impl MaskHead {
+    /// Loads the head of `card`, which must have the label `mask`.
+    ///
+    /// # Errors
+    /// [`InferError::Refused`], [`InferError::Load`], [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn open(runtime: &Runtime, catalog: &Catalog, card: &ModelCard) -> Result<MaskHead, InferError> {
+        let mask = card.class_of(MASK).ok_or_else(|| InferError::Refused {
+            model: card.name.clone(),
+            why: format!("a mask head needs the label `{MASK}`"),
+        })?;
+        Ok(MaskHead {
+            head: Head::open(runtime, catalog, card)?,
+            mask,
+            threshold: card.threshold(MASK),
+            least_side_px: card.min_side_px,
+        })
+    }
+
+    /// What the embedding of a face says: [`Verdict::Positive`] without a mask.
+    ///
+    /// # Errors
+    /// [`InferError::Refused`] for another embedder's embedding, [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn without_mask(&mut self, embedding: &[f32]) -> Result<Verdict, InferError> {
+        let masked = self.head.judge(embedding)?[self.mask];
+        Ok(match masked >= self.threshold {
+            true => Verdict::Negative(1.0 - masked),
+            false => Verdict::Positive(1.0 - masked),
+        })
+    }
+
+    /// Which model this is.
+    #[must_use]
+    pub fn stamp(&self) -> &domain::observation::ModelStamp {
+        self.head.stamp()
+    }
+}
+
+fn extra(runtime: &Runtime, catalog: &Catalog, card: &ModelCard) -> Result<Extra, InferError> {
+    match card.kind {
+        ModelKind::Classifier => Classifier::open(runtime, catalog, card).map(Extra::Classifier),
+        _ => Detector::open(runtime, catalog, card, &DetectorOptions::default()).map(Extra::Detector),
+    }
+}
