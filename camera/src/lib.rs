@@ -6,6 +6,17 @@
 //! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
 //! attached, watched live and kept although no model runs.
 
+pub mod decode;
+#[cfg(test)]
+mod drawn;
+pub mod health;
+pub mod jpeg;
+pub mod live;
+pub mod mask;
+pub mod mp4;
+pub mod nal;
+pub mod quality;
+pub mod ring;
 pub mod stream;
 
 pub use stream::{Codec, EncodedFrame, Frame, StreamInfo};
