@@ -25,6 +25,7 @@ mod picture;
 mod query;
 mod readiness;
 mod security;
+mod sight;
 mod spark;
 mod view;
 mod visitor;
@@ -41,6 +42,10 @@ use store::{DeviceBook, Records, SeriesStore};
 
 use app::App;
 pub use live::LiveFeed;
+pub use sight::{
+    Answer, Discovered, FitResult, LiveRefused, ModelAtWork, NotKept, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck,
+    TeachRefused, VideoFeed, VideoItem, VisionBackend,
+};
 
 /// Asks the running system for its figures.
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;
@@ -66,6 +71,8 @@ pub struct DashboardState {
     pub clock: Clock,
     /// Where this is.
     pub site: SiteInfo,
+    /// Cameras at work.
+    pub sight: Sight,
 }
 
 impl fmt::Debug for DashboardState {
