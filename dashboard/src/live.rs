@@ -106,6 +106,11 @@ impl LiveShared {
         MAX_VIEWERS - self.seats.available_permits()
     }
 
+    /// Cancelled when the streams have to end.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
     /// Readings stored per second lately, if that is known.
     pub(crate) fn rate(&self) -> Option<u64> {
         self.rate.load(Ordering::Relaxed).checked_sub(1)

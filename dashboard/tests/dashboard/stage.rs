@@ -111,6 +111,7 @@ impl Stage {
                 time_zone: "Asia/Shanghai".into(),
             },
             sight: Sight::none(),
+            evidence: None,
         };
         let position = Mutex::new(LogPosition(0));
         Stage {
