@@ -1,14 +1,19 @@
-//! Time series in compressed chunks and records in SQL.
+//! Time series in compressed chunks, records in SQL, and evidence in files.
 //!
-//! Owns: the embedded chunk store, the record store with its migrations, and the live book of devices.
+//! Owns: the embedded chunk store, the record store with its migrations, the vault that seals cameras'
+//! passwords, the evidence archive with its signed chain, and the live book of devices.
 //!
 //! Must not know: HTTP, MQTT, rules at work. No query string and no database type crosses its public
 //! surface.
 
 pub mod devices;
+mod key_file;
 pub mod records;
 pub mod series;
+pub mod vault;
 
 pub use devices::{DeviceBook, DeviceStatus};
+pub use key_file::KeyFileError;
 pub use records::{RecordError, Records};
 pub use series::{Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore};
+pub use vault::{Vault, VaultError};

@@ -1,5 +1,6 @@
-//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cases,
-//! the engine's snapshot and the audit trail, in one SQL database.
+//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cameras,
+//! their findings and what they are taught with, cases, the engine's snapshot and the audit trail, in one SQL
+//! database.
 //!
 //! SQLite now; the queries are SQL that PostgreSQL shares (`records/database.rs` says what is not). Another
 //! process may read and write the same file at the same time: a command-line tool that adds a device is
@@ -11,16 +12,19 @@
 //! - No type of the database client crosses this module's surface, not even in errors.
 
 mod audit;
+mod cameras;
 mod cases;
 mod database;
 mod directory;
 mod error;
 mod facilities;
 mod fields;
+mod findings;
 mod identities;
 mod points;
 mod regions;
 mod snapshot;
+mod teaching;
 mod text;
 
 use std::path::Path;
@@ -28,9 +32,18 @@ use std::path::Path;
 use domain::Clock;
 
 pub use audit::{AuditEntry, MAX_TRAIL};
+pub use cameras::{MAX_CAMERAS, camera_points};
 pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
 pub use error::{Cause, Problem, RecordError};
+pub use findings::{
+    CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
+    Review, ReviewState, Reviewed, Verdict,
+};
 pub use snapshot::EngineSnapshot;
+pub use teaching::{
+    Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,
+    StoredHead,
+};
 
 use database::{Database, commit};
 

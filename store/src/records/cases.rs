@@ -263,7 +263,7 @@ impl Records {
     }
 
     /// The facilities that a query may touch: `None` when there are none, [`Facilities::All`] without bound.
-    async fn reach(
+    pub(super) async fn reach(
         &self,
         scope: &Scope,
         facility: Option<&FacilityId>,
@@ -293,12 +293,12 @@ impl Records {
 }
 
 /// The facilities that a query may touch.
-enum Facilities {
+pub(super) enum Facilities {
     All,
     These(Vec<String>),
 }
 
-fn push_facilities(query: &mut Builder, facilities: &Facilities) {
+pub(super) fn push_facilities(query: &mut Builder, facilities: &Facilities) {
     if let Facilities::These(ids) = facilities {
         push_list(query, "facility", ids.iter().cloned());
     }
@@ -316,7 +316,7 @@ where
     list.push_unseparated(")");
 }
 
-fn check_note(note: &Note) -> Result<(), RecordError> {
+pub(super) fn check_note(note: &Note) -> Result<(), RecordError> {
     audit::check_actor("by", &note.by)?;
     if note.by.trim().eq_ignore_ascii_case(SYSTEM) {
         return Err(RecordError::Invalid {
@@ -451,7 +451,7 @@ fn evidence_of(case: &Case) -> String {
     )
 }
 
-fn case_of(row: &Row) -> Result<Case, RecordError> {
+pub(super) fn case_of(row: &Row) -> Result<Case, RecordError> {
     let fields = Fields::of(row, "id");
     Ok(Case {
         id: CaseId(fields.get("id")?),

@@ -2,9 +2,10 @@
 
 use std::{error::Error, path::PathBuf};
 
-use domain::CaseState;
+use domain::{CaseState, camera::CameraError};
 
 use super::database::Fault;
+use crate::VaultError;
 
 /// A cause inside the database client. Opaque on purpose: no caller depends on the client.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -24,6 +25,21 @@ pub enum RecordError {
     WrongState {
         /// Where the case stands.
         state: CaseState,
+    },
+    /// Somebody reviewed the finding before.
+    #[error("the finding was reviewed before; to say something else of it, change that review on purpose")]
+    AlreadyReviewed,
+    /// The camera may not be attached like this.
+    #[error("the camera is refused: {source}")]
+    Camera {
+        /// Why.
+        source: CameraError,
+    },
+    /// A secret cannot be sealed or opened.
+    #[error("the camera's credentials cannot be sealed or opened: {source}")]
+    Vault {
+        /// Why.
+        source: VaultError,
     },
     /// A field holds what it must not.
     #[error("{field} {problem}")]
@@ -122,6 +138,24 @@ pub enum Problem {
         /// The most entries.
         max: usize,
     },
+    /// Too many bytes.
+    #[error("is too large; at most {max} bytes are allowed")]
+    TooLarge {
+        /// The most bytes.
+        max: usize,
+    },
+    /// The same thing twice in one list.
+    #[error("is given twice; leave one of them out")]
+    Twice,
+    /// A number that is infinite or none at all.
+    #[error("holds a number that is not finite")]
+    NotFinite,
+    /// A text that is not JSON.
+    #[error("is not JSON")]
+    NotJson,
+    /// A text that is not a SHA-256.
+    #[error("is not a SHA-256 of 64 hexadecimal digits")]
+    NoHash,
     /// A name that only the product itself may bear.
     #[error("is a name that the product keeps for itself; give a person's name")]
     Reserved,

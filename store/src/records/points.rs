@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The most characters of a place's name.
-const MAX_PLACE: usize = 200;
+pub(super) const MAX_PLACE: usize = 200;
 
 /// The most characters of a point type.
 const MAX_POINT_TYPE: usize = 64;
@@ -91,7 +91,7 @@ fn check(point: &Point) -> Result<(), RecordError> {
     Ok(())
 }
 
-async fn put(transaction: &mut Transaction, point: &Point) -> Result<(), RecordError> {
+pub(super) async fn put(transaction: &mut Transaction, point: &Point) -> Result<(), RecordError> {
     sqlx::query(
         "INSERT INTO points \
            (facility, device, metric, unit, point_type, place_zh, place_en, report_interval_s) \
