@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::IdError;
-use store::{RecordError, SeriesError};
+use store::{EvidenceError, RecordError, SeriesError};
 
 use crate::{app::App, pages::error::ErrorPage, visitor::Visitor};
 use axum::extract::FromRequestParts as _;
@@ -156,6 +156,9 @@ impl From<RecordError> for Failure {
             RecordError::NotFound => Failure::not_found("record"),
             RecordError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
+            RecordError::AlreadyReviewed { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
+            RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
         }
     }
@@ -167,6 +170,12 @@ impl From<SeriesError> for Failure {
             SeriesError::TooManyBuckets { .. } => Failure::bad_parameter("buckets", "1 to 2000"),
             other => Failure::unavailable(other),
         }
+    }
+}
+
+impl From<EvidenceError> for Failure {
+    fn from(error: EvidenceError) -> Failure {
+        Failure::unavailable(error)
     }
 }
 

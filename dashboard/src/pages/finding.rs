@@ -59,7 +59,6 @@ struct PackageRow {
     id: String,
     at: String,
     retention: String,
-    held: bool,
     amends: bool,
 }
 
@@ -80,7 +79,7 @@ struct FindingPage {
     page: Page,
     finding: FindingWords,
     kept: Kept,
-    case: Option<(i64, String)>,
+    case: Option<(String, String)>,
     watcher: Option<Watcher>,
     now: String,
     back: String,
@@ -117,7 +116,7 @@ pub(crate) async fn show(
         page: Page::new(&app, &visitor, Nav::Findings, title, &back),
         finding: teller.tell(&found),
         kept,
-        case: case.map(|c| (c.id.0, locale.case_state(c.state))),
+        case: case.map(|c| (c.id.to_string(), locale.case_state(c.state))),
         watcher,
         now: locale.moment(locale.now),
         back,
@@ -150,7 +149,6 @@ async fn kept(
             id: listed.id.to_string(),
             at: locale.stamp(listed.created_at).at(),
             retention: locale.retention(listed.retention),
-            held: listed.held,
             amends: listed.amends.is_some(),
         });
         let Some(package) = package else { continue };

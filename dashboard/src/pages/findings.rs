@@ -58,9 +58,15 @@ struct Findings {
     next: Option<String>,
     precision: Vec<PrecisionRow>,
     waiting: u64,
-    back: String,
     max_name: usize,
     max_comment: usize,
+}
+
+impl Findings {
+    /// Whether what waits for review is shown.
+    fn is_queue(&self) -> bool {
+        self.state == "waiting"
+    }
 }
 
 /// Which findings are asked for.
@@ -172,7 +178,6 @@ pub(crate) async fn list(
             .map(|f| format!("{here}&before={}", f.id.0)),
         waiting: precision.iter().map(|p| p.waiting).sum(),
         precision: precision.iter().map(|p| teller.precision(p)).collect(),
-        back: here,
         max_name: MAX_NAME,
         max_comment: MAX_COMMENT,
     };

@@ -63,7 +63,7 @@ struct Teach {
     refused: Option<String>,
     /// When the head that is at work was fitted, and by whom.
     head: Option<(String, String)>,
-    taken: Option<usize>,
+    taken: Option<String>,
     max_name: usize,
 }
 
@@ -171,7 +171,7 @@ async fn draw(app: &Arc<App>, visitor: &Visitor, lesson: &Lesson, news: News) ->
         result,
         refused,
         head: head.map(|h| (locale.stamp(h.made_at).at(), h.made_by)),
-        taken: news.taken,
+        taken: news.taken.map(|n| n.to_string()),
         max_name: MAX_NAME,
         href,
     };

@@ -225,14 +225,23 @@ pub(crate) fn explain(locale: &Locale, problem: &Problem) -> String {
     match problem {
         Problem::Missing => fl!(l, "wrong-missing"),
         Problem::Id => fl!(l, "wrong-id"),
-        Problem::TooLong(most) => fl!(l, "wrong-long", n = *most),
-        Problem::Number(low, high) => fl!(l, "wrong-number", low = *low, high = *high),
+        Problem::TooLong(most) => {
+            let most = *most;
+            fl!(l, "wrong-long", n = most)
+        }
+        Problem::Number(low, high) => {
+            let (low, high) = (*low, *high);
+            fl!(l, "wrong-number", low = low, high = high)
+        }
         Problem::Choice => fl!(l, "wrong-choice"),
         Problem::Camera(error) => camera(locale, error),
-        Problem::Scheme(scheme) => fl!(l, "wrong-scheme", scheme = *scheme),
+        Problem::Scheme(scheme) => {
+            let scheme = *scheme;
+            fl!(l, "wrong-scheme", scheme = scheme)
+        }
         Problem::Line((number, error)) => {
-            let why = area(locale, error);
-            fl!(l, "wrong-line", n = *number, why = why)
+            let (number, why) = (*number, area(locale, error));
+            fl!(l, "wrong-line", n = number, why = why)
         }
         Problem::Zone => fl!(l, "wrong-zone"),
         Problem::Spans => fl!(l, "wrong-spans"),

@@ -177,7 +177,7 @@ pub(crate) struct CameraTile {
     /// Whether the picture is an old one.
     stale: bool,
     ago: Option<String>,
-    people: Option<u64>,
+    people: Option<String>,
     waiting: u64,
     smart: bool,
 }
@@ -202,7 +202,7 @@ impl CameraTile {
             people: now
                 .people
                 .filter(|_| now.state == CameraState::Online)
-                .map(|s| s.value.max(0.0) as u64),
+                .map(|s| format!("{:.0}", s.value.max(0.0))),
             waiting: now.waiting,
             smart: now.health.as_ref().is_some_and(is_smart),
         }
@@ -221,7 +221,7 @@ pub(crate) struct CameraCard {
     facts: Vec<(String, String)>,
     /// Figures that move all the time, apart from the others.
     ago: Option<String>,
-    people: Option<u64>,
+    people: Option<String>,
 }
 
 impl CameraCard {
@@ -240,7 +240,7 @@ impl CameraCard {
             people: now
                 .people
                 .filter(|_| now.state == CameraState::Online)
-                .map(|s| s.value.max(0.0) as u64),
+                .map(|s| format!("{:.0}", s.value.max(0.0))),
         }
     }
 }

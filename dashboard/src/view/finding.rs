@@ -95,7 +95,7 @@ impl FindingTeller<'_> {
             score: self.score(finding),
             tally: self.tally(finding),
             model: said.model.as_ref().map(|m| (m.name.clone(), m.sha256.clone())),
-            origin: origin(locale, said.origin),
+            origin: origin(locale, &said.origin),
             detail: said.detail.clone(),
             clause: authority.map(|a| a.clause).unwrap_or_default(),
             confidence: rule.map(|r| locale.confidence(r.confidence)).unwrap_or_default(),
@@ -163,7 +163,7 @@ fn picture_of(evidence: &EvidenceId) -> String {
     format!("/evidence/{evidence}/at.jpg")
 }
 
-fn origin(locale: &Locale, origin: Origin) -> String {
+fn origin(locale: &Locale, origin: &Origin) -> String {
     match origin {
         Origin::Own => fl!(locale.l, "origin-own"),
         Origin::Frigate => "Frigate".to_owned(),
