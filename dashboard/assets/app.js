@@ -156,6 +156,10 @@
     // A list that somebody reads is not pulled away: they are told.
     if (main.dataset.cases) $("#newer").hidden = false;
   });
+  live.addEventListener("findings", (event) => {
+    const { findings } = main.dataset;
+    if (findings !== undefined && Number(event.detail.data) > Number(findings)) $("#newer").hidden = false;
+  });
   live.addEventListener("directory", () => {
     if (document.querySelector(".grid,.points")) outdated();
   });

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 
 use crate::{
-    DashboardError, DashboardState, SiteInfo, directory::DirectoryCache, failure::Failure, live::LiveShared,
-    spark::SparkBook,
+    DashboardError, DashboardState, SiteInfo, attach::drafts::Drafts, cameras::CameraCache, directory::DirectoryCache,
+    failure::Failure, live::LiveShared, spark::SparkBook, video::VideoShared,
 };
 use domain::{SeriesId, TimeRange};
 use store::Bucket;
@@ -22,6 +22,9 @@ pub(crate) struct App {
     pub(crate) directory: DirectoryCache,
     pub(crate) sparks: SparkBook,
     pub(crate) live: LiveShared,
+    pub(crate) cameras: CameraCache,
+    pub(crate) drafts: Drafts,
+    pub(crate) video: VideoShared,
     readers: Semaphore,
 }
 
@@ -35,12 +38,20 @@ impl App {
             directory: DirectoryCache::default(),
             sparks: SparkBook::default(),
             live: LiveShared::new(),
+            cameras: CameraCache::default(),
+            drafts: Drafts::default(),
+            video: VideoShared::new(),
             readers: Semaphore::new(READERS),
         }))
     }
 
     pub(crate) fn site(&self) -> &SiteInfo {
         &self.stores.site
+    }
+
+    /// Waits until the streams have to end.
+    pub(crate) async fn live_ends(&self) {
+        self.live.closing().cancelled().await;
     }
 
     /// Runs `read`, which may touch the disk, on a blocking thread.

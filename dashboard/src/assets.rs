@@ -19,6 +19,9 @@ const APP_CSS: &str = include_str!(concat!(env!("OUT_DIR"), "/app.css"));
 const APP_JS: &str = include_str!("../assets/app.js");
 const CHART_JS: &str = include_str!("../assets/chart.js");
 const THEME_JS: &str = include_str!("../assets/theme.js");
+const PLAYER_JS: &str = include_str!("../assets/player.js");
+const DRAW_JS: &str = include_str!("../assets/draw.js");
+const REVIEW_JS: &str = include_str!("../assets/review.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -28,6 +31,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/vendor.js", get(|| async { asset(SCRIPT, VENDOR_JS) }))
         .route("/app.js", get(|| async { asset(SCRIPT, APP_JS) }))
         .route("/chart.js", get(|| async { asset(SCRIPT, CHART_JS) }))
+        .route("/player.js", get(|| async { asset(SCRIPT, PLAYER_JS) }))
+        .route("/draw.js", get(|| async { asset(SCRIPT, DRAW_JS) }))
+        .route("/review.js", get(|| async { asset(SCRIPT, REVIEW_JS) }))
         .route("/theme.js", get(|| async { asset(SCRIPT, THEME_JS) }))
         .route(
             "/app.css",

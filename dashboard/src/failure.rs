@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::IdError;
-use store::{RecordError, SeriesError};
+use store::{EvidenceError, RecordError, SeriesError};
 
 use crate::{app::App, pages::error::ErrorPage, visitor::Visitor};
 use axum::extract::FromRequestParts as _;
@@ -25,6 +25,7 @@ pub(crate) enum Kind {
     WrongMethod,
     Conflict,
     CrossSite,
+    NotNamed,
     BadHost,
     TooLarge,
     Busy,
@@ -39,7 +40,7 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Conflict => StatusCode::CONFLICT,
-            Kind::CrossSite => StatusCode::FORBIDDEN,
+            Kind::CrossSite | Kind::NotNamed => StatusCode::FORBIDDEN,
             Kind::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Busy | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -54,6 +55,7 @@ impl Kind {
             Kind::WrongMethod => "wrong-method",
             Kind::Conflict => "conflict",
             Kind::CrossSite => "cross-site",
+            Kind::NotNamed => "not-named",
             Kind::BadHost => "bad-host",
             Kind::TooLarge => "too-large",
             Kind::Busy => "busy",
@@ -69,6 +71,7 @@ impl Kind {
             Kind::WrongMethod => "This address does not take that method",
             Kind::Conflict => "Somebody was faster",
             Kind::CrossSite => "The request comes from another site",
+            Kind::NotNamed => "Who looks has not been said",
             Kind::BadHost => "The request names another host",
             Kind::TooLarge => "The request is too large",
             Kind::Busy => "Too many at the same time",
@@ -88,6 +91,7 @@ impl Kind {
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
+            Kind::NotNamed => "Say who you are and why you look with the form POST /watcher, and send its cookie.",
             Kind::BadHost => {
                 "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served."
             }
@@ -152,6 +156,9 @@ impl From<RecordError> for Failure {
             RecordError::NotFound => Failure::not_found("record"),
             RecordError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
+            RecordError::AlreadyReviewed { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
+            RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
         }
     }
@@ -163,6 +170,12 @@ impl From<SeriesError> for Failure {
             SeriesError::TooManyBuckets { .. } => Failure::bad_parameter("buckets", "1 to 2000"),
             other => Failure::unavailable(other),
         }
+    }
+}
+
+impl From<EvidenceError> for Failure {
+    fn from(error: EvidenceError) -> Failure {
+        Failure::unavailable(error)
     }
 }
 

@@ -15,6 +15,8 @@
 mod api;
 mod app;
 mod assets;
+mod attach;
+mod cameras;
 mod directory;
 mod failure;
 mod format;
@@ -25,22 +27,32 @@ mod picture;
 mod query;
 mod readiness;
 mod security;
+mod sight;
 mod spark;
 mod view;
+mod video;
 mod visitor;
+mod watcher;
 
 use std::{fmt, sync::Arc};
 
 use alerts::AlertHandle;
-use axum::{Router, routing::get};
+use axum::{
+    Router,
+    routing::{any, get},
+};
 use domain::{
     Clock,
     status::{Refusal, SystemStats},
 };
-use store::{DeviceBook, Records, SeriesStore};
+use store::{Archive, DeviceBook, Records, SeriesStore};
 
 use app::App;
 pub use live::LiveFeed;
+pub use sight::{
+    Answer, Discovered, FitResult, LiveRefused, ModelAtWork, NotKept, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck,
+    TeachRefused, VideoFeed, VideoItem, VisionBackend,
+};
 
 /// Asks the running system for its figures.
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;
@@ -66,6 +78,10 @@ pub struct DashboardState {
     pub clock: Clock,
     /// Where this is.
     pub site: SiteInfo,
+    /// Cameras at work.
+    pub sight: Sight,
+    /// What is kept as evidence; `None` where nothing is.
+    pub evidence: Option<Archive>,
 }
 
 impl fmt::Debug for DashboardState {
@@ -128,6 +144,7 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
     let router = Router::new()
         .merge(quick)
         .route("/live", get(live::stream))
+        .route("/live/{facility}/{camera}", any(video::watch))
         .nest("/a", assets::routes())
         .method_not_allowed_fallback(failure::wrong_method);
     let router = security::guarded(router, Arc::clone(&app)).with_state(app);

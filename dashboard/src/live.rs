@@ -44,6 +44,12 @@ pub(crate) enum Topic {
     Facility(FacilityId),
     /// How one device fares.
     Device(FacilityId, DeviceId),
+    /// The wall of cameras.
+    Cameras,
+    /// How one camera fares.
+    Camera(FacilityId, DeviceId),
+    /// How many findings wait for review.
+    Findings,
     /// Nothing that changes by itself.
     Plain,
 }
@@ -64,6 +70,10 @@ struct Frame {
     kpis: Option<Said>,
     /// The queue, as above.
     queue: Option<Said>,
+    /// Changed cameras of the wall, with the facility each belongs to.
+    cameras: Vec<(FacilityId, Said)>,
+    /// How many findings wait for review, when that changed; over everything, so for those who see everything.
+    findings: Option<u64>,
     /// Changed parts of pages about one facility or device.
     parts: HashMap<Topic, Said>,
     /// Changed cases: facility and the event's data.
@@ -104,6 +114,11 @@ impl LiveShared {
     /// Open streams.
     pub(crate) fn viewers(&self) -> usize {
         MAX_VIEWERS - self.seats.available_permits()
+    }
+
+    /// Cancelled when the streams have to end.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     /// Readings stored per second lately, if that is known.

@@ -1,12 +1,19 @@
 //! The pages, one file per noun.
 
+pub(crate) mod attach;
+pub(crate) mod camera;
+pub(crate) mod cameras;
 pub(crate) mod case;
 pub(crate) mod cases;
 pub(crate) mod device;
 pub(crate) mod error;
+pub(crate) mod evidence;
 pub(crate) mod facility;
+pub(crate) mod finding;
+pub(crate) mod findings;
 pub(crate) mod overview;
 pub(crate) mod reference;
+pub(crate) mod teach;
 
 use std::sync::Arc;
 
@@ -15,7 +22,7 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::app::App;
+use crate::{app::App, watcher};
 
 pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -28,6 +35,38 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/cases/{case}/close", post(case::close))
         .route("/devices", get(device::list))
         .route("/devices/{facility}/{device}", get(device::show))
+        .merge(camera_routes())
+        .merge(finding_routes())
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
+}
+
+fn camera_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/cameras", get(cameras::wall))
+        .route("/cameras/new", get(attach::blank).post(attach::create))
+        .route("/cameras/{facility}/{camera}", get(camera::show))
+        .route(
+            "/cameras/{facility}/{camera}/edit",
+            get(attach::edit).post(attach::change),
+        )
+        .route("/cameras/{facility}/{camera}/still.jpg", get(cameras::still))
+        .route(
+            "/cameras/{facility}/{camera}/teach/{check}",
+            get(teach::show).post(teach::mark),
+        )
+        .route("/crops/{name}", get(teach::crop))
+        .route("/attach/{token}/picture.jpg", get(attach::picture))
+        .route("/watcher", post(watcher::name))
+        .route("/watcher/forget", post(watcher::forget))
+}
+
+fn finding_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/findings", get(findings::list))
+        .route("/findings/{finding}", get(finding::show))
+        .route("/findings/{finding}/review", post(findings::review))
+        .route("/evidence/{evidence}/{item}", get(evidence::item))
+        .route("/evidence/{evidence}/hold", post(evidence::hold))
+        .route("/evidence/{evidence}/release", post(evidence::release))
 }

@@ -31,7 +31,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
+     img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'";
 
 const HEADERS: [(&str, &str); 6] = [
@@ -100,7 +100,7 @@ async fn own_site_only(request: Request, next: Next) -> Response {
     .into_response()
 }
 
-fn from_own_site(headers: &HeaderMap, uri: &Uri) -> bool {
+pub(crate) fn from_own_site(headers: &HeaderMap, uri: &Uri) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|v| v.to_str().unwrap_or("unreadable"));
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return matches!(site, "same-origin" | "none");

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{Case, CaseChange, FacilityId, Scope};
+use domain::{CameraKey, Case, CaseChange, FacilityId, Scope};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     time::MissedTickBehavior,
@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Frame, Said, Topic, render};
 use crate::{
     app::App,
+    cameras::{CameraNow, is_smart},
     directory::Directory,
     failure::Failure,
     picture::{FacilityNow, Shown, count_cases},
-    view::kpis::Figures,
+    view::{camera::still_href, kpis::Figures},
 };
 
 /// How often the feed looks.
@@ -37,6 +38,8 @@ pub struct LiveFeed {
     number: u64,
     tiles: HashMap<FacilityId, u64>,
     parts: HashMap<Topic, u64>,
+    cameras: HashMap<CameraKey, u64>,
+    findings: Option<u64>,
     figures: Option<Figures>,
     directory_version: Option<i64>,
     stored: Option<(Instant, u64)>,
@@ -57,6 +60,8 @@ impl LiveFeed {
             number: 0,
             tiles: HashMap::new(),
             parts: HashMap::new(),
+            cameras: HashMap::new(),
+            findings: None,
             figures: None,
             directory_version: None,
             stored: None,
@@ -118,6 +123,7 @@ impl LiveFeed {
                 self.overview(&directory, (&all, &cases), &changed, &mut frame);
             }
         }
+        self.changed_cameras(&directory, &topics, &mut frame).await?;
         self.changed_parts(&directory, topics, &mut frame);
         // An error means that the last viewer has just left.
         if app.live.frames.send(Arc::new(frame)).is_err() {
@@ -130,6 +136,8 @@ impl LiveFeed {
     fn forget(&mut self) {
         self.tiles.clear();
         self.parts.clear();
+        self.cameras.clear();
+        self.findings = None;
         self.figures = None;
         self.directory_version = None;
     }
@@ -187,6 +195,44 @@ impl LiveFeed {
         if !changed.cases.is_empty() || changed.lagged {
             frame.queue = render::queue(&self.app, directory, cases);
         }
+    }
+
+    /// Looks at cameras and findings, where somebody does.
+    async fn changed_cameras(
+        &mut self,
+        directory: &Directory,
+        topics: &[Topic],
+        frame: &mut Frame,
+    ) -> Result<(), Failure> {
+        let (app, everything) = (Arc::clone(&self.app), Scope::everything());
+        if topics.contains(&Topic::Cameras) {
+            for camera in app.cameras_now(&everything).await? {
+                let print = camera_print(&app, &camera);
+                let key = &camera.camera.key;
+                if self.cameras.insert(key.clone(), print) == Some(print) {
+                    continue;
+                }
+                if let Some(said) = render::camera_tile(&app, directory, &camera) {
+                    frame.cameras.push((key.facility.clone(), said));
+                }
+            }
+        }
+        if topics.contains(&Topic::Findings) {
+            let waiting = app.waiting_findings(&everything).await?.values().sum();
+            if self.findings.replace(waiting) != Some(waiting) {
+                frame.findings = Some(waiting);
+            }
+        }
+        for topic in topics.iter().filter(|t| matches!(t, Topic::Camera(..))) {
+            let Some(said) = render::camera(&app, &everything, topic).await? else {
+                continue;
+            };
+            let print = hash(&said);
+            if self.parts.insert(topic.clone(), print) != Some(print) {
+                frame.parts.insert(topic.clone(), said);
+            }
+        }
+        Ok(())
     }
 
     fn changed_parts(&mut self, directory: &Directory, topics: Vec<Topic>, frame: &mut Frame) {
@@ -263,6 +309,20 @@ fn fingerprint(facility: &FacilityNow) -> u64 {
         now.latest.map(|s| (s.at, s.value.to_bits())).hash(&mut hasher);
         now.spark.as_ref().map(|s| s.line.as_str()).hash(&mut hasher);
     }
+    hasher.finish()
+}
+
+/// What a camera's tile shows, but for its age.
+fn camera_print(app: &App, now: &CameraNow) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    now.state.hash(&mut hasher);
+    now.waiting.hash(&mut hasher);
+    now.people.map(|s| s.value.to_bits()).hash(&mut hasher);
+    now.health.as_ref().map(is_smart).hash(&mut hasher);
+    let still = (app.stores.sight.still)(&now.camera.key);
+    still
+        .map(|s| still_href(&now.camera.key, &s))
+        .hash(&mut hasher);
     hasher.finish()
 }
 

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use askama::Template as _;
-use domain::{Case, Scope};
+use domain::{Camera, Case, Scope};
 
 use super::{Said, Topic};
 use crate::{
     app::App,
+    cameras::CameraNow,
     directory::Directory,
+    failure::Failure,
     format::Locale,
     i18n::Lang,
     pages,
     picture::FacilityNow,
     view::{
+        camera::CameraCard,
         case::CaseTeller,
         facility::FacilityHead,
         kpis::{Figures, Kpis},
@@ -83,6 +86,27 @@ pub(super) fn facility(app: &App, facility: &FacilityNow) -> Option<Said> {
     })
 }
 
+pub(super) fn camera_tile(app: &App, directory: &Directory, camera: &CameraNow) -> Option<Said> {
+    in_every_language(app, |locale| {
+        let tile = app.camera_tile(locale, directory, camera);
+        Ok(partial(&tile.dom, &tile.render()?))
+    })
+}
+
+/// How the camera of `topic` fares; nothing when it is not there, or `topic` is about something else.
+pub(super) async fn camera(app: &App, scope: &Scope, topic: &Topic) -> Result<Option<Said>, Failure> {
+    let Topic::Camera(facility, device) = topic else { return Ok(None) };
+    let all = app.all_cameras().await?;
+    let is_it = |c: &&Camera| c.key.facility == *facility && c.key.camera == *device;
+    let Some(camera) = all.iter().find(is_it).filter(|_| scope.allows(facility)) else {
+        return Ok(None);
+    };
+    let now = app.camera_now(scope, camera, 0);
+    Ok(in_every_language(app, |locale| {
+        Ok(partial("camera-health", &CameraCard::new(locale, &now).render()?))
+    }))
+}
+
 /// The part of a page that `topic` is about, unless it is made of tiles.
 pub(super) fn part(app: &App, scope: &Scope, directory: &Directory, topic: &Topic) -> Option<Said> {
     match topic {
@@ -94,6 +118,12 @@ pub(super) fn part(app: &App, scope: &Scope, directory: &Directory, topic: &Topi
             let card = pages::device::card(app, locale, scope, (facility, device));
             Ok(partial("device-status", &card.render()?))
         }),
-        Topic::Overview | Topic::Facilities | Topic::Plain => None,
+        // These are made of tiles or figures, or have to be looked up first.
+        Topic::Overview
+        | Topic::Facilities
+        | Topic::Cameras
+        | Topic::Camera(..)
+        | Topic::Findings
+        | Topic::Plain => None,
     }
 }

@@ -63,10 +63,16 @@ fn topic(parameters: &Parameters) -> Result<Topic, Failure> {
             let (facility, device) = device(of("facility"), of("device"))?;
             Ok(Topic::Device(facility, device))
         }
+        "cameras" => Ok(Topic::Cameras),
+        "camera" => {
+            let (facility, camera) = device(of("facility"), of("camera"))?;
+            Ok(Topic::Camera(facility, camera))
+        }
+        "findings" => Ok(Topic::Findings),
         "plain" => Ok(Topic::Plain),
         _ => Err(Failure::bad_parameter(
             "page",
-            "overview, facilities, facility, device or plain",
+            "overview, facilities, facility, device, cameras, camera, findings or plain",
         )),
     }
 }
@@ -122,6 +128,13 @@ impl Viewer {
                     .map(|said| Event::default().event("queue").data(&*said[i])),
             );
         }
+        if self.seat.topic == Topic::Cameras {
+            let visible = frame.cameras.iter().filter(|(id, _)| scope.allows(id));
+            html.extend(visible.map(|(_, said)| &*said[i]));
+        }
+        if self.seat.topic == Topic::Findings && sees_all {
+            events.extend(frame.findings.map(findings));
+        }
         if self.may_see_topic() {
             html.extend(frame.parts.get(&self.seat.topic).map(|said| &*said[i]));
         }
@@ -141,8 +154,8 @@ impl Viewer {
 
     fn may_see_topic(&self) -> bool {
         match &self.seat.topic {
-            Topic::Facility(id) | Topic::Device(id, _) => self.seat.scope.allows(id),
-            Topic::Overview | Topic::Facilities | Topic::Plain => true,
+            Topic::Facility(id) | Topic::Device(id, _) | Topic::Camera(id, _) => self.seat.scope.allows(id),
+            Topic::Overview | Topic::Facilities | Topic::Cameras | Topic::Findings | Topic::Plain => true,
         }
     }
 
@@ -159,6 +172,23 @@ impl Viewer {
     async fn snapshot(&self) -> Result<Vec<Event>, Failure> {
         let (app, scope, i) = (&self.seat.app, &self.seat.scope, self.lang.index());
         let directory = app.directory().await?;
+        match self.seat.topic {
+            Topic::Cameras => {
+                let all = app.cameras_now(scope).await?;
+                let tiles = all.iter().filter_map(|c| render::camera_tile(app, &directory, c));
+                let html: String = tiles.map(|said| said[i].to_string()).collect();
+                return Ok((!html.is_empty()).then(|| Event::default().data(html)).into_iter().collect());
+            }
+            Topic::Findings => {
+                let waiting = app.waiting_findings(scope).await?.values().sum();
+                return Ok(vec![findings(waiting)]);
+            }
+            Topic::Camera(..) => {
+                let part = render::camera(app, scope, &self.seat.topic).await?;
+                return Ok(part.map(|said| Event::default().data(&*said[i])).into_iter().collect());
+            }
+            _ => {}
+        }
         if !matches!(self.seat.topic, Topic::Overview | Topic::Facilities) {
             let part =
                 render::part(app, scope, &directory, &self.seat.topic).filter(|_| self.may_see_topic());
@@ -184,6 +214,11 @@ impl Viewer {
         events.push(Event::default().data(html));
         Ok(events)
     }
+}
+
+/// How many findings wait for review.
+fn findings(waiting: u64) -> Event {
+    Event::default().event("findings").data(waiting.to_string())
 }
 
 /// A sign of life that carries the server's time, against which pages count ages.

@@ -20,6 +20,7 @@ use crate::{
     view::{
         case::{CaseTeller, CaseWords, MAX_COMMENT, MAX_NAME},
         chart::{Chart, ChartLine, ChartRequest, Mark},
+        finding::{FindingTeller, FindingWords},
         page::{Nav, Page},
     },
     visitor::Visitor,
@@ -53,6 +54,8 @@ struct CasePage {
     device: String,
     history: Vec<HistoryLine>,
     chart: Chart,
+    /// What a camera saw, when it is a camera's case.
+    seen: Option<FindingWords>,
     max_comment: usize,
     max_name: usize,
 }
@@ -97,6 +100,7 @@ pub(crate) async fn show(
         rules: &rules,
     };
     let words = teller.tell(&case);
+    let seen = seen(&app, &visitor, &teller, &case).await?;
     let request = case_chart(&app, &visitor, &locale, &directory, &case);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let title = fl!(locale.l, "case-title", id = case.id.0);
@@ -113,11 +117,38 @@ pub(crate) async fn show(
         device: case.point.device.to_string(),
         history: history(&locale, &case),
         chart,
+        seen,
         case: words,
         max_comment: MAX_COMMENT,
         max_name: MAX_NAME,
     };
     view.page.answer(view.render())
+}
+
+/// The finding that raised the case, in words.
+async fn seen(
+    app: &App,
+    visitor: &Visitor,
+    teller: &CaseTeller<'_>,
+    case: &Case,
+) -> Result<Option<FindingWords>, Failure> {
+    if domain::Check::parse(case.point.metric.as_str()).is_none() {
+        return Ok(None);
+    }
+    let records = &app.stores.records;
+    let found = records
+        .finding_of_case(&visitor.scope, &case.point, case.since)
+        .await?;
+    let Some(found) = found else { return Ok(None) };
+    let cameras = app.all_cameras().await?;
+    let teller = FindingTeller {
+        locale: teller.locale,
+        scope: teller.scope,
+        directory: teller.directory,
+        rules: teller.rules,
+        cameras: &cameras,
+    };
+    Ok(Some(teller.tell(&found)))
 }
 
 fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {

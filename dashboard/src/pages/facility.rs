@@ -19,6 +19,7 @@ use crate::{
     picture::{FacilityNow, Shown, count_cases},
     query::{Parameters, id},
     view::{
+        camera::CameraTile,
         case::{CaseList, CaseTeller},
         chart::{Chart, ChartLine, ChartRequest},
         facility::FacilityHead,
@@ -165,6 +166,7 @@ struct FacilityPage {
     chart_points: Vec<Choice>,
     open: CaseList,
     past: CaseList,
+    cameras: Vec<CameraTile>,
 }
 
 pub(crate) async fn show(
@@ -197,6 +199,9 @@ pub(crate) async fn show(
         rules: &rules,
     };
     let (open, past) = case_lists(&app, &teller, &facility).await?;
+    let cameras = app.cameras_now(&visitor.scope).await?;
+    let own = cameras.iter().filter(|c| c.camera.key.facility == facility);
+    let cameras = own.map(|c| app.camera_tile(&locale, &directory, c)).collect();
     let name = locale.facility(&entry.facility).to_owned();
     let chart_of = chosen.map(|i| chart_href(&now, i, range.0)).unwrap_or_default();
     let path = format!(
@@ -216,6 +221,7 @@ pub(crate) async fn show(
         chart_points: chart_points(&locale, &now, chosen, range.0),
         open,
         past,
+        cameras,
     };
     view.page.answer(view.render())
 }

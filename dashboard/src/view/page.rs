@@ -22,6 +22,8 @@ pub(crate) enum Nav {
     Overview,
     Cases,
     Facilities,
+    Cameras,
+    Findings,
     Devices,
     Rules,
     Help,
@@ -87,6 +89,8 @@ impl Page {
             (Nav::Overview, "overview")
                 | (Nav::Cases, "cases")
                 | (Nav::Facilities, "facilities")
+                | (Nav::Cameras, "cameras")
+                | (Nav::Findings, "findings")
                 | (Nav::Devices, "devices")
                 | (Nav::Rules, "rules")
                 | (Nav::Help, "help")

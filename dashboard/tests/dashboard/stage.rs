@@ -14,7 +14,7 @@ use domain::{
     status::{Refusal, RefusalReason, Reject, RejectReason, Sighting, SystemStats},
 };
 use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
-use sunshine_dashboard::{DashboardState, SiteInfo};
+use sunshine_dashboard::{DashboardState, Sight, SiteInfo};
 use tokio::{sync::mpsc, task::JoinSet};
 
 const MINUTE: i64 = 60_000;
@@ -110,6 +110,8 @@ impl Stage {
                 demo: true,
                 time_zone: "Asia/Shanghai".into(),
             },
+            sight: Sight::none(),
+            evidence: None,
         };
         let position = Mutex::new(LogPosition(0));
         Stage {
