@@ -33,8 +33,8 @@ LATCHED_RULES = {"FG-HEAT-01"}
 
 # Silence, in report intervals. The table's 26 h for smoke detectors presumes a heartbeat every 24 h;
 # the product knows each point's own interval.
-NO_DATA = {"SYS-01": 3, "FG-SMK-03": 2}
-NO_DATA_METRIC = {"SYS-01": None, "FG-SMK-03": "smoke_alarm"}
+NO_DATA = {"SYS-01": 3, "FG-SMK-03": 2, "SYS-CAM-01": 4}
+NO_DATA_METRIC = {"SYS-01": None, "SYS-CAM-01": None, "FG-SMK-03": "smoke_alarm"}
 
 # A door sensor says open or closed; the table's seconds are how long it may stay open.
 OPEN_TOO_LONG = {"door_open", "camera_offline"}
@@ -46,6 +46,18 @@ ADDED = [
         "op": "=", "threshold": "1", "for_s": "0", "clear_op": "=", "clear_threshold": "0",
         "clear_for_s": "0", "severity": "P0", "clause": "",
         "source_read": "none: a pressed emergency button needs no clause", "confidence": "E", "note": "",
+    },
+    {
+        "rule_id": "SYS-VIS-01", "pack": "system", "metric": "vision_fault", "point_type": "any", "unit": "bool",
+        "op": "=", "threshold": "1", "for_s": "0", "clear_op": "=", "clear_threshold": "0",
+        "clear_for_s": "60", "severity": "P3", "clause": "",
+        "source_read": "none: own judgement", "confidence": "E", "note": "",
+    },
+    {
+        "rule_id": "SYS-CAM-01", "pack": "system", "metric": "any", "point_type": "camera", "unit": "s",
+        "op": ">", "threshold": "0", "for_s": "21600", "clear_op": "<", "clear_threshold": "0",
+        "clear_for_s": "0", "severity": "P3", "clause": "",
+        "source_read": "none: own judgement", "confidence": "E", "note": "",
     },
 ]
 
@@ -165,6 +177,8 @@ AUTHORITY = {
     "SYS-01": (OWN_CLAUSE, OWN_EDITION,
         ("ThingsBoard #8614、#319、#12771；ComplianceMate 的 Inactive 提醒", "ThingsBoard #8614, #319, #12771; ComplianceMate 'Inactive' alert")),
     "SYS-04": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-VIS-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-CAM-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
     "SYS-SOS-01": (OWN_CLAUSE, OWN_EDITION, ("无：有人按下紧急按钮，不需要条文", "none: a pressed emergency button needs no clause")),
     "US-TMP-01": (("FDA 食品法典 3-501.16(A)(2)：5 °C（41 °F）", "FDA Food Code 3-501.16(A)(2): 5 °C (41 °F)"), WAC, WAC_SOURCE),
     "US-HOT-01": (("FDA 食品法典 3-501.16(A)(1)：57 °C（135 °F）", "FDA Food Code 3-501.16(A)(1): 57 °C (135 °F)"), WAC, WAC_SOURCE),
@@ -244,6 +258,12 @@ WORDS = {
         "检查设备的电源、电池和网络；恢复前由人到现场查看并记录。",
         "Check its power, battery and network; until it is back, look for yourself and write it down."),
     "SYS-04": ("设备电量低", "Sensor battery low", "一周内更换电池。", "Change the battery within a week."),
+    "SYS-VIS-01": ("画面识别故障", "A model failed",
+        "识别模型出错后已自动重启；反复出现时请通知运维，其间由人工查看画面。",
+        "A model failed and was started anew; if it happens again tell the operator, and look at the pictures yourself meanwhile."),
+    "SYS-CAM-01": ("画面长时间未识别", "Pictures not judged for hours",
+        "检查摄像头是否在线；在线仍无结果的请通知运维，其间由人工巡查。",
+        "Check that the camera is online; if it is, tell the operator, and walk the room meanwhile."),
     "SYS-SOS-01": ("紧急呼叫", "SOS call",
         "马上到现场查看；联系不上就拨打 120 或 110。",
         "Go there at once; if you cannot reach the person call an ambulance or the police."),

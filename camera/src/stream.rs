@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::UtcMillis;
+use domain::{PictureBox, UtcMillis};
 
 /// How a stream's pictures are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,5 +64,54 @@ pub struct Frame {
 impl std::fmt::Debug for Frame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Frame({}x{} at {})", self.width, self.height, self.at)
+    }
+}
+
+impl Frame {
+    /// The part of the picture inside `area`; `None` when that is less than a pixel.
+    #[must_use]
+    pub fn cropped(&self, area: &PictureBox) -> Option<Frame> {
+        let pixel = |share: f32, side: u32| (share.clamp(0.0, 1.0) * side as f32).round() as u32;
+        let (left, right) = (pixel(area.left, self.width), pixel(area.right, self.width));
+        let (top, bottom) = (pixel(area.top, self.height), pixel(area.bottom, self.height));
+        if right <= left || bottom <= top {
+            return None;
+        }
+        let (row, from, length) = (
+            self.width as usize * 3,
+            left as usize * 3,
+            (right - left) as usize * 3,
+        );
+        let rows = (top as usize..bottom as usize).map(|y| &self.rgb[y * row + from..][..length]);
+        let rgb: Vec<u8> = rows.flatten().copied().collect();
+        Some(Frame {
+            at: self.at,
+            width: right - left,
+            height: bottom - top,
+            rgb: rgb.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crop_is_the_part_it_names() {
+        let frame = Frame {
+            at: UtcMillis(1),
+            width: 4,
+            height: 2,
+            rgb: (0..24).collect::<Vec<u8>>().into(),
+        };
+        let right_half = PictureBox::new(0.5, 0.5, 1.0, 1.0).unwrap();
+        let crop = frame.cropped(&right_half).unwrap();
+        assert_eq!(
+            (crop.width, crop.height, &crop.rgb[..]),
+            (2, 1, &[18u8, 19, 20, 21, 22, 23][..])
+        );
+        let sliver = PictureBox::new(0.5, 0.0, 0.51, 1.0).unwrap();
+        assert_eq!(frame.cropped(&sliver), None);
     }
 }

@@ -206,7 +206,7 @@ const fn info(
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
-pub const METRICS: [MetricInfo; 50] = [
+pub const METRICS: [MetricInfo; 51] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
     info(
@@ -263,6 +263,7 @@ pub const METRICS: [MetricInfo; 50] = [
     info("packet_loss", Unit::Percent, 1, "丢包率", "Packet loss"),
     info("reconnects", Unit::Count, 0, "重连次数", "Reconnects"),
     info("skipped_frames", Unit::Count, 0, "未分析帧数", "Frames skipped"),
+    info("vision_fault", Unit::Bool, 0, "画面识别故障", "Model fault"),
     info(
         "person_count",
         Unit::Count,

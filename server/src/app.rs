@@ -24,6 +24,7 @@ use crate::{
     findings::FindingQueue,
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
+    sight::{Parts as SightParts, Sight},
 };
 
 /// The journal cursor below which readings and verdicts are stored elsewhere.
@@ -60,6 +61,7 @@ pub struct App {
     identities: Identities,
     directory: PointDirectory,
     findings: FindingQueue,
+    sight: Sight,
     demo: bool,
     _lock: DataLock,
 }
@@ -91,6 +93,7 @@ impl App {
         let directory = PointDirectory::new(series.clone());
         directory.reload(&records).await?;
 
+        let sight = open_sight(&config, &records, &series, &journal, &clock).await?;
         let broker = Broker::bind(
             BrokerOptions {
                 listen: config.mqtt.listen,
@@ -123,6 +126,7 @@ impl App {
             identities,
             directory,
             findings: FindingQueue::default(),
+            sight,
             demo: false,
             _lock: lock,
         })
@@ -179,6 +183,8 @@ impl App {
             Task::Devices,
             move |stop| async move { Ok(broker.run(stop).await?) },
         );
+        let sight = self.sight;
+        stages.add(Task::Cameras, move |stop| sight.run(stop));
         let ticking = journal.clone();
         stages.add(Task::Time, move |stop| pipeline::tick(ticking, stop));
         stages.add(
@@ -224,6 +230,7 @@ impl App {
             stats: Arc::new(move || stats.gather()),
             refusals: Arc::new(move || broker.refusals()),
             clock: self.clock.clone(),
+            sight: self.sight.for_pages(),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),
@@ -241,6 +248,7 @@ impl App {
             devices: &self.devices,
             directory: &self.directory,
             findings: &self.findings,
+            sight: &self.sight,
             broker: &self.broker,
             clock: &self.clock,
             data_dir: &self.config.data_dir.0,
@@ -257,6 +265,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) devices: &'a DeviceBook,
     pub(crate) directory: &'a PointDirectory,
     pub(crate) findings: &'a FindingQueue,
+    pub(crate) sight: &'a Sight,
     pub(crate) broker: &'a Broker,
     pub(crate) clock: &'a Clock,
     pub(crate) data_dir: &'a Path,
@@ -281,6 +290,25 @@ pub(crate) async fn open_records(dir: &Path, clock: &Clock) -> anyhow::Result<Re
     Records::open(&path, clock.clone())
         .await
         .with_context(|| format!("cannot open the record store {}", path.display()))
+}
+
+/// Models are verified and warmed: that takes a moment, on a thread of its own.
+async fn open_sight(
+    config: &Config,
+    records: &Records,
+    series: &SeriesStore,
+    journal: &Journal,
+    clock: &Clock,
+) -> anyhow::Result<Sight> {
+    let parts = SightParts {
+        records: records.clone(),
+        series: series.clone(),
+        journal: journal.clone(),
+        clock: clock.clone(),
+    };
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || Sight::open(&config, parts)).await;
+    opened.context("opening cameras and models panicked")?
 }
 
 fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {

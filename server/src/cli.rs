@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{DeviceId, FacilityId};
+use domain::{CameraUrl, DeviceId, FacilityId};
 
 use crate::commands;
 
@@ -34,6 +34,15 @@ enum Command {
     /// Look into the journal
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Look at a camera before it is attached
+    #[command(subcommand)]
+    Camera(CameraCommand),
+    /// Check evidence that somebody hands over
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+    /// Judge pictures apart from the running server
+    #[command(subcommand)]
+    Vision(VisionCommand),
 }
 
 /// How the demo runs.
@@ -125,6 +134,64 @@ pub(crate) struct DeviceRevokeArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum CameraCommand {
+    /// Connect once and say what the camera sends, or the one thing that is wrong
+    Probe(CameraProbeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CameraProbeArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Where the camera is: rtsp://, http:// or https://, without user name and password
+    #[arg(value_name = "URL")]
+    pub(crate) url: CameraUrl,
+    /// The user name, if it wants one
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub(crate) user: Option<String>,
+    /// The file whose first line is the password: passwords on a command line are seen by everybody on the machine
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Ask for RTP in datagrams instead of inside the RTSP connection
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// Where to write the picture, as JPEG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) picture: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum EvidenceCommand {
+    /// Check a folder of evidence, or a copy of one, for any edit, insertion, deletion, reorder or truncation
+    Verify(EvidenceVerifyArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EvidenceVerifyArgs {
+    /// The folder: `evidence` in the data folder, or a copy of it
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// The public key that the evidence must be signed with; without it the one beside the evidence is used
+    #[arg(long, value_name = "FILE")]
+    pub(crate) public_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum VisionCommand {
+    /// Judge labelled clips and say how often that was right
+    Evaluate(VisionEvaluateArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VisionEvaluateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// A folder of clips, each a folder of pictures with a labels.toml (see docs/MODELS.md)
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
     Inspect(InspectArgs),
@@ -167,6 +234,9 @@ fn run(cli: Cli) -> ExitCode {
         Command::Device(DeviceCommand::List(args)) => commands::device_list(&args),
         Command::Device(DeviceCommand::Revoke(args)) => commands::device_revoke(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
+        Command::Camera(CameraCommand::Probe(args)) => commands::camera_probe(&args),
+        Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),
+        Command::Vision(VisionCommand::Evaluate(args)) => commands::vision_evaluate(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,17 +1,23 @@
 //! What each command of the command line does.
 
+mod camera;
 mod device;
+mod evidence;
 mod journal;
 mod running;
+mod vision;
 
 use std::io::Write;
 
 use anyhow::Context;
 use domain::Clock;
 
+pub(crate) use camera::probe as camera_probe;
 pub(crate) use device::{add as device_add, list as device_list, revoke as device_revoke};
+pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
 pub(crate) use running::{demo, serve};
+pub(crate) use vision::evaluate as vision_evaluate;
 
 use crate::{
     Config,

@@ -20,6 +20,7 @@ mod findings;
 mod import;
 mod pipeline;
 mod shutdown;
+mod sight;
 
 pub use app::{Addresses, App, BuildError};
 pub use config::{Config, ConfigError, Environment, process_environment};

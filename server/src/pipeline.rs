@@ -20,6 +20,7 @@ use crate::{
     directory::PointDirectory,
     figures::Progress,
     findings::FindingQueue,
+    sight::Sight,
 };
 
 /// How long ingest waits for a record before it looks whether the log was closed.
@@ -59,6 +60,7 @@ pub(crate) struct Pipeline {
     series: SeriesStore,
     devices: DeviceBook,
     findings: FindingQueue,
+    sight: Sight,
     progress: Arc<Progress>,
     clock: Clock,
 }
@@ -96,6 +98,7 @@ impl Pipeline {
             series: parts.series.clone(),
             devices: parts.devices.clone(),
             findings: parts.findings.clone(),
+            sight: parts.sight.clone(),
             progress,
             clock: parts.clock.clone(),
         })
@@ -103,7 +106,7 @@ impl Pipeline {
 
     /// Until the log is closed and read to its end.
     pub(crate) fn run(mut self, judge: &Sender<Arc<Batch>>) -> anyhow::Result<()> {
-        while let Some(batch) = self.ingest.next(PATIENCE)? {
+        while let Some(mut batch) = self.ingest.next(PATIENCE)? {
             if batch.from == batch.upto {
                 continue;
             }
@@ -120,11 +123,19 @@ impl Pipeline {
                 .fetch_add(batch.readings.len() as u64, Ordering::AcqRel);
             self.progress.stored_time_ms.store(time.0, Ordering::Release);
             self.progress.stored_upto.store(batch.upto.0, Ordering::Release);
+            self.show_pictures(&mut batch);
             if judge.blocking_send(Arc::new(batch)).is_err() {
                 bail!("judgement has ended; readings would be stored but not judged");
             }
         }
         Ok(())
+    }
+
+    /// Hands on what cameras published: nobody behind here needs the pictures.
+    fn show_pictures(&self, batch: &mut Batch) {
+        for picture in batch.pictures.drain(..) {
+            self.sight.offer(picture);
+        }
     }
 
     /// Takes a batch into the head. When the head is full (a replay outruns the disk) the log waits here

@@ -112,7 +112,12 @@ impl Head {
     /// # Errors
     /// [`InferError::Refused`] for an embedding of another length, [`InferError::Run`] or [`InferError::BadOutput`].
     pub fn judge(&mut self, embedding: &[f32]) -> Result<Vec<f32>, InferError> {
-        let Head { output, labels, activation, .. } = &*self;
+        let Head {
+            output,
+            labels,
+            activation,
+            ..
+        } = &*self;
         let (output, count, activation) = (output.clone(), labels.len(), *activation);
         if embedding.len() != self.length {
             let (got, want) = (embedding.len(), self.length);

@@ -8,12 +8,14 @@
 pub mod classify;
 pub mod decode;
 pub mod detector;
+pub mod evaluate;
 pub mod face;
 pub mod infer;
 pub mod judge;
 pub mod kit;
 mod load;
 pub mod motion;
+pub mod pipeline;
 pub mod prepare;
 pub mod runtime;
 pub mod seen;

@@ -77,7 +77,9 @@ impl PictureModel {
         let shape = self.preparer.shape();
         let names = &self.outputs;
         let numbers = self.preparer.numbers();
-        let answer = self.session.run(&shape, numbers, |outputs| read(outputs, names))?;
+        let answer = self
+            .session
+            .run(&shape, numbers, |outputs| read(outputs, names))?;
         Ok((answer, placement))
     }
 

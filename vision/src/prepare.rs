@@ -410,9 +410,7 @@ mod tests {
                 resize: Resize::Stretch,
                 ..plain(2, 1)
             });
-            preparer
-                .prepare(&gradient(2, 1), &PictureBox::WHOLE)
-                .unwrap();
+            preparer.prepare(&gradient(2, 1), &PictureBox::WHOLE).unwrap();
             assert_eq!(floats(&preparer), want, "{layout:?}");
         }
     }
@@ -427,9 +425,7 @@ mod tests {
                 resize: Resize::Stretch,
                 ..plain(2, 1)
             });
-            preparer
-                .prepare(&gradient(2, 1), &PictureBox::WHOLE)
-                .unwrap();
+            preparer.prepare(&gradient(2, 1), &PictureBox::WHOLE).unwrap();
             preparer
         };
         let bytes = prepared(PictureElement::U8);

@@ -184,7 +184,11 @@ fn build(builder: EnvironmentBuilder) -> Result<Environment, String> {
 fn version(path: &Path, info: &str) -> String {
     // The usual place is a link to a file that is named by its version.
     let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let told = |key: &str| {
         let value = info.split(key).nth(1)?;
         let value = value.split([',', ' ']).next()?;

@@ -62,9 +62,15 @@ impl ModelSession {
             why: words(&error),
         };
         let input: SessionInputValue<'_> = match numbers {
-            Numbers::F32(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
-            Numbers::U8(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
-            Numbers::I32(values) => TensorRef::from_array_view((shape, values)).map_err(failed)?.into(),
+            Numbers::F32(values) => TensorRef::from_array_view((shape, values))
+                .map_err(failed)?
+                .into(),
+            Numbers::U8(values) => TensorRef::from_array_view((shape, values))
+                .map_err(failed)?
+                .into(),
+            Numbers::I32(values) => TensorRef::from_array_view((shape, values))
+                .map_err(failed)?
+                .into(),
         };
         let outputs = session.run([input]).map_err(failed)?;
         read(&Outputs(outputs)).map_err(|what| InferError::BadOutput {

@@ -195,7 +195,7 @@ impl<M: Send + 'static> Workers<M> {
     /// Takes no more jobs, does those that wait, and ends the threads. Blocks until then, at most for `deadline`; what
     /// is still at work then is left to itself and told.
     #[must_use]
-    pub fn stop(self, deadline: Duration) -> Stopped {
+    pub fn stop(&self, deadline: Duration) -> Stopped {
         self.crew.stop(deadline)
     }
 }

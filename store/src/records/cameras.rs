@@ -45,7 +45,7 @@ pub fn camera_points(camera: &Camera) -> Vec<Point> {
     let mut metrics: BTreeSet<Metric> = camera.checks.iter().map(|c| c.check.metric()).collect();
     let external = camera.source == CameraSource::External;
     if !external {
-        let own = ["camera_offline", "person_count", "unjudged_share"]
+        let own = ["camera_offline", "person_count", "unjudged_share", "vision_fault"]
             .map(|name| Metric::new(name).expect("each is a valid identifier"));
         metrics.extend(own);
         metrics.insert(Check::CameraTampered.metric());

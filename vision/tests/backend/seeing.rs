@@ -26,7 +26,10 @@ fn kit() -> Option<MutexGuard<'static, Kit>> {
 
 fn persons(kit: &mut Kit, frame: &Frame) -> Vec<Detection> {
     let found = kit.detector.detect(frame).unwrap();
-    found.into_iter().filter(|found| &*found.label == "person").collect()
+    found
+        .into_iter()
+        .filter(|found| &*found.label == "person")
+        .collect()
 }
 
 /// What is said of the one person in the picture.
