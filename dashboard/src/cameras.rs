@@ -113,7 +113,12 @@ impl App {
     pub(crate) async fn all_cameras(&self) -> Result<Arc<Vec<Camera>>, Failure> {
         let records = &self.stores.records;
         let version = records.directory_version().await?;
-        let cached = self.cameras.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cached = self
+            .cameras
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some((_, cameras)) = cached.filter(|(v, _)| *v == version) {
             return Ok(cameras);
         }

@@ -91,7 +91,9 @@ impl Kind {
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
-            Kind::NotNamed => "Say who you are and why you look with the form POST /watcher, and send its cookie.",
+            Kind::NotNamed => {
+                "Say who you are and why you look with the form POST /watcher, and send its cookie."
+            }
             Kind::BadHost => {
                 "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served."
             }

@@ -323,10 +323,14 @@ impl Visit<'_> {
                 };
                 found.iter().map(row).collect()
             }),
-            streams: draft.profiles.as_ref().and_then(|p| p.as_ref().ok()).map(|found| {
-                let row = |p: &StreamProfile| StreamRow::of(&locale, p, &self.fields);
-                found.iter().map(row).collect()
-            }),
+            streams: draft
+                .profiles
+                .as_ref()
+                .and_then(|p| p.as_ref().ok())
+                .map(|found| {
+                    let row = |p: &StreamProfile| StreamRow::of(&locale, p, &self.fields);
+                    found.iter().map(row).collect()
+                }),
             streams_fault: draft
                 .profiles
                 .as_ref()

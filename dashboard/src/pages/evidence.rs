@@ -90,7 +90,10 @@ fn look(
         Which::Index(index) => index,
         Which::Moment => {
             let shown = |i: &Item| i.blurred && matches!(i.role, ItemRole::At | ItemRole::Before);
-            let at = package.items.iter().position(|i| i.role == ItemRole::At && i.blurred);
+            let at = package
+                .items
+                .iter()
+                .position(|i| i.role == ItemRole::At && i.blurred);
             at.or(package.items.iter().position(shown)).ok_or_else(gone)?
         }
     };

@@ -195,16 +195,20 @@ fn items<'a>(
     package: &'a Package,
     named: bool,
 ) -> impl Iterator<Item = ItemRow> + 'a {
-    package.items.iter().enumerate().map(move |(index, item)| ItemRow {
-        role: role(locale, item.role),
-        code: item.role.code(),
-        href: format!("/evidence/{id}/{index}"),
-        media_type: item.media_type.clone(),
-        blurred: item.blurred,
-        size: size(item.size),
-        sha256: item.sha256.to_string(),
-        open: named || item.blurred,
-    })
+    package
+        .items
+        .iter()
+        .enumerate()
+        .map(move |(index, item)| ItemRow {
+            role: role(locale, item.role),
+            code: item.role.code(),
+            href: format!("/evidence/{id}/{index}"),
+            media_type: item.media_type.clone(),
+            blurred: item.blurred,
+            size: size(item.size),
+            sha256: item.sha256.to_string(),
+            open: named || item.blurred,
+        })
 }
 
 fn role(locale: &Locale, role: ItemRole) -> String {
