@@ -7,12 +7,14 @@
 //! surface.
 
 pub mod devices;
+pub mod evidence;
 mod key_file;
 pub mod records;
 pub mod series;
 pub mod vault;
 
 pub use devices::{DeviceBook, DeviceStatus};
+pub use evidence::{Archive, ArchiveOptions, EvidenceError};
 pub use key_file::KeyFileError;
 pub use records::{RecordError, Records};
 pub use series::{Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore};

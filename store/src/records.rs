@@ -45,6 +45,8 @@ pub use teaching::{
     StoredHead,
 };
 
+pub(crate) use text::problem_of_line;
+
 use database::{Database, commit};
 
 /// The record store. Cheap to clone; all clones share their connections.

@@ -147,6 +147,9 @@ pub enum Problem {
     /// The same thing twice in one list.
     #[error("is given twice; leave one of them out")]
     Twice,
+    /// Something that belongs to another record.
+    #[error("is not the one that the first record has")]
+    Another,
     /// A number that is infinite or none at all.
     #[error("holds a number that is not finite")]
     NotFinite,

@@ -4,38 +4,37 @@ use super::error::{Problem, RecordError};
 
 /// A name or title: one line, not blank, at most `max` characters.
 pub(super) fn check_line(field: &'static str, text: &str, max: usize) -> Result<(), RecordError> {
-    if text.trim().is_empty() {
-        return Err(RecordError::Invalid {
-            field,
-            problem: Problem::Empty,
-        });
-    }
-    check_free(field, text, max)?;
-    if text.contains(['\n', '\t']) {
-        return Err(RecordError::Invalid {
-            field,
-            problem: Problem::ControlCharacter,
-        });
-    }
-    Ok(())
+    refuse(field, problem_of_line(text, max))
 }
 
 /// Free words, perhaps none: at most `max` characters; line breaks and tabs are allowed.
 pub(super) fn check_free(field: &'static str, text: &str, max: usize) -> Result<(), RecordError> {
+    refuse(field, problem_of_words(text, max))
+}
+
+/// What is wrong with a name or title, if anything.
+pub(crate) fn problem_of_line(text: &str, max: usize) -> Option<Problem> {
+    if text.trim().is_empty() {
+        return Some(Problem::Empty);
+    }
+    let broken = text.contains(['\n', '\t']).then_some(Problem::ControlCharacter);
+    problem_of_words(text, max).or(broken)
+}
+
+fn problem_of_words(text: &str, max: usize) -> Option<Problem> {
     // Counting stops at the bound: the text may be hostile and long.
     if text.chars().nth(max).is_some() {
-        return Err(RecordError::Invalid {
-            field,
-            problem: Problem::TooLong { max },
-        });
+        return Some(Problem::TooLong { max });
     }
-    if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
-        return Err(RecordError::Invalid {
-            field,
-            problem: Problem::ControlCharacter,
-        });
+    let controls = text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    controls.then_some(Problem::ControlCharacter)
+}
+
+fn refuse(field: &'static str, problem: Option<Problem>) -> Result<(), RecordError> {
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(RecordError::Invalid { field, problem }),
     }
-    Ok(())
 }
 
 #[cfg(test)]
