@@ -13,12 +13,16 @@ mod stage;
 use std::{f64::consts::TAU, path::Path, sync::Arc, time::Duration};
 
 use domain::{
-    CameraFault, Check, Clock, LogPosition, Observation, Sighted, UtcMillis,
+    CameraFault, Check, Clock, EvidenceId, LogPosition, Observation, Sighted, UtcMillis,
     observation::{ModelStamp, ObservedState, Origin, Tally},
     sight::{CameraHealth, LinkState, PictureState},
 };
 use eyes::Eyes;
 use stage::{EQUIPMENT_COUNT, Stage};
+use store::{
+    Archive,
+    evidence::{ArchiveOptions, ItemRole, NewItem},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -168,7 +172,9 @@ async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[axum::body::Bytes], now:
             received: at,
         };
         let number = LogPosition(number as u64 * 2 + 1_000_000);
-        let began = tell(ObservedState::Began, at);
+        let mut began = tell(ObservedState::Began, at);
+        let kept = pictures.get(camera % pictures.len().max(1));
+        began.said.evidence = kept.map(|jpeg| keep(stage, &began, jpeg));
         records.enter_observation(&began, number).await.unwrap();
         if ended {
             let end = tell(ObservedState::Ended, at + 95_000);
@@ -178,6 +184,21 @@ async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[axum::body::Bytes], now:
                 .unwrap();
         }
     }
+}
+
+/// Keeps a picture as evidence, three times over.
+fn keep(stage: &Stage, observation: &Observation, jpeg: &axum::body::Bytes) -> EvidenceId {
+    let archive = stage.state.evidence.as_ref().unwrap();
+    let item = |role| NewItem {
+        role,
+        media_type: "image/jpeg".into(),
+        blurred: true,
+        bytes: jpeg.to_vec(),
+    };
+    let items = [ItemRole::Before, ItemRole::At, ItemRole::After]
+        .map(item)
+        .to_vec();
+    archive.put(&eyes::about(observation), &items).unwrap()
 }
 
 /// The JPEGs of a folder.
@@ -206,6 +227,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stage = Stage::build(FACILITIES, now).await;
     let eyes = Arc::new(Eyes::default());
     stage.state.sight = eyes.sight();
+    let kept = tempfile::tempdir()?;
+    let archive = Archive::open(
+        ArchiveOptions::new(kept.path().join("evidence")),
+        stage.clock.clone(),
+    )?;
+    stage.state.evidence = Some(archive);
     let pictures = pictures(std::env::args().nth(1))?;
     attach(&stage, &eyes, &pictures, now).await;
     *eyes.picture.lock().unwrap() = pictures.first().map(|p| p.to_vec()).unwrap_or_default();

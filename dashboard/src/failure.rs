@@ -158,7 +158,7 @@ impl From<RecordError> for Failure {
             RecordError::NotFound => Failure::not_found("record"),
             RecordError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
-            RecordError::AlreadyReviewed { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            RecordError::AlreadyReviewed => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
             RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
@@ -177,7 +177,12 @@ impl From<SeriesError> for Failure {
 
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Failure {
-        Failure::unavailable(error)
+        match error {
+            EvidenceError::NotFound => Failure::not_found("evidence"),
+            EvidenceError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
+            EvidenceError::NotHeld => Failure::new(Kind::Conflict, error.to_string()),
+            other => Failure::unavailable(other),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use store::{
     records::Finding,
 };
 
-use super::findings::finding_id;
+use super::{evidence::MAX_REASON, findings::finding_id};
 use crate::{
     app::App,
     failure::Failure,
@@ -86,6 +86,7 @@ struct FindingPage {
     max_name: usize,
     max_comment: usize,
     max_purpose: usize,
+    max_reason: usize,
 }
 
 pub(crate) async fn show(
@@ -123,6 +124,7 @@ pub(crate) async fn show(
         max_name: MAX_NAME,
         max_comment: MAX_COMMENT,
         max_purpose: watcher::MAX_PURPOSE,
+        max_reason: MAX_REASON,
     };
     view.page.answer(view.render())
 }

@@ -8,12 +8,14 @@ use std::{
 use axum::body::Bytes;
 use domain::{
     Camera, CameraFault, CameraKey, CameraSource, CameraUrl, Check, CheckSetting, Credentials, DeviceId,
-    FacilityId, PictureBox, Polygon, ProbeReport, Room, Schedule, Spot, UtcMillis,
+    FacilityId, Metric, Observation, PictureBox, Polygon, ProbeReport, Room, Schedule, SeriesKey, Spot,
+    UtcMillis,
     camera::{Decoding, Retention, RtpTransport, Zone},
     observation::LabelledBox,
     sight::{CameraHealth, LinkState, PictureState, StreamProfile},
 };
 use futures::{FutureExt as _, StreamExt as _, stream};
+use store::evidence::{About, SensorReading};
 use sunshine_dashboard::{
     Discovered, FitResult, LiveRefused, ModelAtWork, ProbeFailure, Sight, Still, TeachRefused, VideoFeed,
     VideoItem, VisionBackend,
@@ -238,4 +240,35 @@ pub(crate) fn person(left: f32) -> Vec<LabelledBox> {
             PictureBox::new(left + 0.05, 0.22, left + 0.11, 0.34).unwrap(),
         ),
     ]
+}
+
+/// What evidence of an observation says of it, with one reading of a fridge.
+pub(crate) fn about(observation: &Observation) -> About {
+    let said = &observation.said;
+    About {
+        camera: observation.camera.clone(),
+        gb_id: None,
+        check: said.check,
+        zone: said.zone.clone(),
+        rule: None,
+        since: said.since(),
+        at: said.at,
+        received: observation.received,
+        clock_offset_ms: Some(-1_300),
+        model: said.model.clone(),
+        score: said.score,
+        threshold: said.threshold,
+        tally: said.tally,
+        detections: said.boxes.clone(),
+        readings: vec![SensorReading {
+            point: SeriesKey {
+                facility: observation.camera.facility.clone(),
+                device: DeviceId::new("fridge-1").unwrap(),
+                metric: Metric::new("temperature").unwrap(),
+            },
+            at: said.at,
+            value: 4.2,
+        }],
+        retention: Retention::Days30,
+    }
 }

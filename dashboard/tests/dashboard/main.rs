@@ -4,6 +4,7 @@
 mod api;
 mod cameras;
 mod eyes;
+mod findings;
 mod guards;
 mod live;
 mod pages;
