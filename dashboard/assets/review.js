@@ -6,7 +6,7 @@
     event.metaKey ||
     event.altKey ||
     event.target.matches?.("textarea,select,input:not([type=radio]):not([type=checkbox])");
-  const finds = [...document.querySelectorAll(".find")];
+  const finds = [...document.querySelectorAll(".finding")];
   let here = -1;
   const go = (to) => {
     if (!finds.length) return;

@@ -1,17 +1,28 @@
 //! Serves the pages over a made-up district, to look at them: `cargo run -p sunshine-dashboard --example preview`.
-//! Nothing is kept; it ends with Ctrl-C.
+//! Nothing is kept; it ends with Ctrl-C. Given a folder of JPEGs, its cameras show them.
 #![expect(
     clippy::unwrap_used,
     reason = "it shares the tests' fixture; one that fails ends the preview"
 )]
 
+#[path = "../tests/dashboard/eyes.rs"]
+mod eyes;
 #[path = "../tests/dashboard/stage.rs"]
 mod stage;
 
-use std::{f64::consts::TAU, time::Duration};
+use std::{f64::consts::TAU, path::Path, sync::Arc, time::Duration};
 
-use domain::{Clock, UtcMillis};
+use domain::{
+    CameraFault, Check, Clock, EvidenceId, LogPosition, Observation, Sighted, UtcMillis,
+    observation::{ModelStamp, ObservedState, Origin, Tally},
+    sight::{CameraHealth, LinkState, PictureState},
+};
+use eyes::Eyes;
 use stage::{EQUIPMENT_COUNT, Stage};
+use store::{
+    Archive,
+    evidence::{ArchiveOptions, ItemRole, NewItem},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +57,164 @@ fn value(facility: usize, equipment: usize, at: UtcMillis, now: UtcMillis) -> Op
     })
 }
 
+/// Cameras: facility, identifier, places, and what is wrong with each.
+const CAMERAS: [(&str, &str, (&str, &str), Wrong); 8] = [
+    (
+        "binhe-01",
+        "cam-1",
+        ("热菜间灶台", "Hot kitchen, stove"),
+        Wrong::Nothing,
+    ),
+    ("binhe-01", "cam-2", ("备餐台", "Serving line"), Wrong::Nothing),
+    (
+        "songbai-02",
+        "cam-1",
+        ("后厨夜间", "Kitchen at night"),
+        Wrong::Nothing,
+    ),
+    ("jinqiu-06", "cam-1", ("打饭窗口", "Counter"), Wrong::Nothing),
+    (
+        "kangning-04",
+        "cam-1",
+        ("粗加工间", "Preparation room"),
+        Wrong::Offline,
+    ),
+    ("fushou-05", "cam-1", ("切配间", "Cutting room"), Wrong::Covered),
+    ("hexie-07", "cam-1", ("库房门口", "Store door"), Wrong::Smart),
+    ("yinling-08", "cam-1", ("专间", "Special room"), Wrong::New),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Wrong {
+    Nothing,
+    Offline,
+    Covered,
+    Smart,
+    New,
+}
+
+fn health(wrong: Wrong, at: UtcMillis) -> CameraHealth {
+    let well = eyes::well(at);
+    match wrong {
+        Wrong::Nothing => well,
+        Wrong::Offline => CameraHealth {
+            link: LinkState::Offline,
+            fault: Some(CameraFault::Auth),
+            last_frame: Some(at - 47 * MINUTE),
+            ..well
+        },
+        Wrong::Covered => CameraHealth {
+            picture: PictureState::Covered,
+            ..well
+        },
+        Wrong::Smart => CameraHealth {
+            key_frame_gap_s: Some(8.0),
+            ..well
+        },
+        Wrong::New => CameraHealth::default(),
+    }
+}
+
+/// Attaches the cameras, with findings of the last hours.
+async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[axum::body::Bytes], now: UtcMillis) {
+    let records = &stage.state.records;
+    for (index, (facility, id, place, wrong)) in CAMERAS.into_iter().enumerate() {
+        let camera = eyes::camera(facility, id, place);
+        records.put_camera(&camera, "preview").await.unwrap();
+        if let Some(jpeg) = pictures
+            .get(index % pictures.len().max(1))
+            .filter(|_| wrong != Wrong::New)
+        {
+            let still = sunshine_dashboard::Still {
+                jpeg: jpeg.clone(),
+                at: now,
+                boxes: eyes::person(0.4),
+            };
+            eyes.stills.lock().unwrap().insert(camera.key.clone(), still);
+        }
+        eyes.health.lock().unwrap().insert(camera.key, health(wrong, now));
+    }
+    let found = [
+        (0, Check::NoHeadCover, 4, true),
+        (0, Check::NoMask, 11, false),
+        (2, Check::AnimalInKitchen, 26, true),
+        (3, Check::OverCapacity, 2, false),
+        (5, Check::CameraTampered, 40, false),
+        (1, Check::PhoneUse, 90, true),
+    ];
+    for (number, (camera, check, minutes, ended)) in found.into_iter().enumerate() {
+        let (facility, id, place, _) = CAMERAS[camera];
+        let at = now - minutes * MINUTE;
+        let tell = |state, at| Observation {
+            camera: eyes::camera(facility, id, place).key,
+            said: Sighted {
+                check,
+                state,
+                at,
+                since: (state == ObservedState::Began).then_some(at - 12_000),
+                zone: None,
+                score: Some(0.87),
+                threshold: Some(0.6),
+                tally: Tally {
+                    judged: 10,
+                    positive: 7,
+                    unjudged: 2,
+                },
+                model: Some(ModelStamp {
+                    name: "person_nanodet_g_i8".into(),
+                    sha256: "a1".repeat(32),
+                }),
+                boxes: eyes::person(0.42),
+                evidence: None,
+                origin: Origin::Own,
+                detail: String::new(),
+            },
+            received: at,
+        };
+        let number = LogPosition(number as u64 * 2 + 1_000_000);
+        let mut began = tell(ObservedState::Began, at);
+        let kept = pictures.get(camera % pictures.len().max(1));
+        began.said.evidence = kept.map(|jpeg| keep(stage, &began, jpeg));
+        records.enter_observation(&began, number).await.unwrap();
+        if ended {
+            let end = tell(ObservedState::Ended, at + 95_000);
+            records
+                .enter_observation(&end, LogPosition(number.0 + 1))
+                .await
+                .unwrap();
+        }
+    }
+}
+
+/// Keeps a picture as evidence, three times over.
+fn keep(stage: &Stage, observation: &Observation, jpeg: &axum::body::Bytes) -> EvidenceId {
+    let archive = stage.state.evidence.as_ref().unwrap();
+    let item = |role| NewItem {
+        role,
+        media_type: "image/jpeg".into(),
+        blurred: true,
+        bytes: jpeg.to_vec(),
+    };
+    let items = [ItemRole::Before, ItemRole::At, ItemRole::After]
+        .map(item)
+        .to_vec();
+    archive.put(&eyes::about(observation), &items).unwrap()
+}
+
+/// The JPEGs of a folder.
+fn pictures(folder: Option<String>) -> std::io::Result<Vec<axum::body::Bytes>> {
+    let Some(folder) = folder else {
+        return Ok(Vec::new());
+    };
+    let mut paths: Vec<_> = std::fs::read_dir(Path::new(&folder))?
+        .filter_map(Result::ok)
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "jpg"))
+        .collect();
+    paths.sort();
+    paths.iter().map(|p| Ok(std::fs::read(p)?.into())).collect()
+}
+
 fn moment(at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
     let all = (0..FACILITIES).flat_map(|f| (0..EQUIPMENT_COUNT).map(move |e| (f, e)));
     all.filter_map(|(f, e)| value(f, e, at, now).map(|v| (f, e, v)))
@@ -55,7 +224,18 @@ fn moment(at: UtcMillis, now: UtcMillis) -> Vec<(usize, usize, f64)> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = Clock::system().now();
-    let stage = Stage::build(FACILITIES, now).await;
+    let mut stage = Stage::build(FACILITIES, now).await;
+    let eyes = Arc::new(Eyes::default());
+    stage.state.sight = eyes.sight();
+    let kept = tempfile::tempdir()?;
+    let archive = Archive::open(
+        ArchiveOptions::new(kept.path().join("evidence")),
+        stage.clock.clone(),
+    )?;
+    stage.state.evidence = Some(archive);
+    let pictures = pictures(std::env::args().nth(1))?;
+    attach(&stage, &eyes, &pictures, now).await;
+    *eyes.picture.lock().unwrap() = pictures.first().map(|p| p.to_vec()).unwrap_or_default();
     for minute in (0..=9 * 60).rev() {
         let at = now - minute * MINUTE;
         stage.clock.set(at);

@@ -2,15 +2,22 @@
 //! `docs/API.md` describes every address.
 
 mod body;
+mod cameras;
 mod cases;
 mod devices;
 mod facilities;
+mod findings;
 mod points;
 mod system;
 
 use std::sync::Arc;
 
-use axum::{Json, Router, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    http::header,
+    response::IntoResponse,
+    routing::{get, post, put},
+};
 use serde::Serialize;
 
 use crate::app::App;
@@ -29,6 +36,18 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             get(points::window),
         )
         .route("/api/v1/cases", get(cases::list))
+        .route("/api/v1/cameras", get(cameras::list))
+        .route("/api/v1/cameras/probe", post(cameras::probe))
+        .route(
+            "/api/v1/cameras/{facility}/{camera}",
+            get(cameras::show).put(cameras::put),
+        )
+        .route(
+            "/api/v1/cameras/{facility}/{camera}/credentials",
+            put(cameras::credentials),
+        )
+        .route("/api/v1/findings", get(findings::list))
+        .route("/api/v1/findings/{finding}/review", post(findings::review))
         .route("/api/v1/stats", get(system::stats))
         .route("/livez", get(system::livez))
         .route("/readyz", get(system::readyz))

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 
 use crate::{
-    DashboardError, DashboardState, SiteInfo, attach::drafts::Drafts, cameras::CameraCache, directory::DirectoryCache,
-    failure::Failure, live::LiveShared, spark::SparkBook, video::VideoShared,
+    DashboardError, DashboardState, SiteInfo, attach::drafts::Drafts, cameras::CameraCache,
+    directory::DirectoryCache, failure::Failure, live::LiveShared, spark::SparkBook, video::VideoShared,
 };
 use domain::{SeriesId, TimeRange};
 use store::Bucket;

@@ -15,7 +15,7 @@ use crate::{app::App, failure::Failure};
 
 /// The cameras as last read, with the directory's version at that time.
 #[derive(Debug, Default)]
-pub(crate) struct CameraCache(Mutex<Option<(i64, Arc<Vec<Camera>>)>>);
+pub(crate) struct CameraCache(Mutex<Option<(i64, Arc<[Camera]>)>>);
 
 /// How a camera stands, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,14 +110,19 @@ pub(crate) struct CameraNow {
 
 impl App {
     /// Every camera, whatever the visitor may see: cut it to a scope before it is shown.
-    pub(crate) async fn all_cameras(&self) -> Result<Arc<Vec<Camera>>, Failure> {
+    pub(crate) async fn all_cameras(&self) -> Result<Arc<[Camera]>, Failure> {
         let records = &self.stores.records;
         let version = records.directory_version().await?;
-        let cached = self.cameras.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let cached = self
+            .cameras
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some((_, cameras)) = cached.filter(|(v, _)| *v == version) {
             return Ok(cameras);
         }
-        let cameras = Arc::new(records.cameras(&Scope::everything(), None).await?);
+        let cameras = Arc::<[Camera]>::from(records.cameras(&Scope::everything(), None).await?);
         let fresh = Some((version, Arc::clone(&cameras)));
         *self.cameras.0.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(cameras)

@@ -91,7 +91,9 @@ impl Kind {
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
-            Kind::NotNamed => "Say who you are and why you look with the form POST /watcher, and send its cookie.",
+            Kind::NotNamed => {
+                "Say who you are and why you look with the form POST /watcher, and send its cookie."
+            }
             Kind::BadHost => {
                 "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served."
             }
@@ -156,7 +158,7 @@ impl From<RecordError> for Failure {
             RecordError::NotFound => Failure::not_found("record"),
             RecordError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
-            RecordError::AlreadyReviewed { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            RecordError::AlreadyReviewed => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
             RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
@@ -175,7 +177,12 @@ impl From<SeriesError> for Failure {
 
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Failure {
-        Failure::unavailable(error)
+        match error {
+            EvidenceError::NotFound => Failure::not_found("evidence"),
+            EvidenceError::Invalid { .. } => Failure::new(Kind::BadRequest, error.to_string()),
+            EvidenceError::NotHeld => Failure::new(Kind::Conflict, error.to_string()),
+            other => Failure::unavailable(other),
+        }
     }
 }
 

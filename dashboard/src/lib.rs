@@ -29,8 +29,8 @@ mod readiness;
 mod security;
 mod sight;
 mod spark;
-mod view;
 mod video;
+mod view;
 mod visitor;
 mod watcher;
 
@@ -50,8 +50,9 @@ use store::{Archive, DeviceBook, Records, SeriesStore};
 use app::App;
 pub use live::LiveFeed;
 pub use sight::{
-    Answer, Discovered, FitResult, LiveRefused, ModelAtWork, NotKept, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck,
-    TeachRefused, VideoFeed, VideoItem, VisionBackend,
+    Answer, Ask, AskProfiles, Discovered, FitResult, KeepCredentials, LiveRefused, ModelAtWork, NotKept,
+    OfCamera, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck, TeachRefused, VideoFeed, VideoItem,
+    VisionBackend,
 };
 
 /// Asks the running system for its figures.

@@ -14,34 +14,41 @@ use futures::{FutureExt as _, future::BoxFuture, stream::BoxStream};
 /// An answer that takes a while.
 pub type Answer<T> = BoxFuture<'static, T>;
 
+/// Asks something of one camera, at once.
+pub type OfCamera<T> = Arc<dyn Fn(&CameraKey) -> T + Send + Sync>;
+/// Asks for something that takes a while.
+pub type Ask<A, T> = Arc<dyn Fn(A) -> Answer<T> + Send + Sync>;
+/// Asks a device for its streams.
+pub type AskProfiles = Arc<
+    dyn Fn(CameraUrl, Option<Credentials>) -> Answer<Result<Vec<StreamProfile>, ProbeFailure>> + Send + Sync,
+>;
+/// Has a camera's credentials kept.
+pub type KeepCredentials = Arc<dyn Fn(CameraKey, Credentials) -> Answer<Result<(), NotKept>> + Send + Sync>;
+
 /// What the pages ask of cameras at work. Every function is called from the runtime and must not block it; one
 /// that takes a while gives a future, which is dropped when the visitor goes away.
 #[derive(Clone)]
 pub struct Sight {
     /// How a camera fares now; `None` when it is not being watched.
-    pub health: Arc<dyn Fn(&CameraKey) -> Option<CameraHealth> + Send + Sync>,
+    pub health: OfCamera<Option<CameraHealth>>,
     /// The newest picture; `None` when there is none yet.
-    pub still: Arc<dyn Fn(&CameraKey) -> Option<Still> + Send + Sync>,
+    pub still: OfCamera<Option<Still>>,
     /// Opens a camera's pictures for one more viewer. The seat is given back when the feed is dropped.
-    pub live: Arc<dyn Fn(&CameraKey) -> Result<VideoFeed, LiveRefused> + Send + Sync>,
+    pub live: OfCamera<Result<VideoFeed, LiveRefused>>,
     /// Looks at a camera that may not be attached yet. Takes at most 15 s.
-    pub probe: Arc<dyn Fn(ProbeRequest) -> Answer<Result<ProbeReport, ProbeFailure>> + Send + Sync>,
+    pub probe: Ask<ProbeRequest, Result<ProbeReport, ProbeFailure>>,
     /// Looks for ONVIF cameras in the allowed networks. Takes at most 6 s; at most 256 are found.
     pub discover: Arc<dyn Fn() -> Answer<Vec<Discovered>> + Send + Sync>,
     /// Asks the ONVIF device at this address (`http://host/onvif/device_service`) what streams it offers.
-    pub profiles: Arc<
-        dyn Fn(CameraUrl, Option<Credentials>) -> Answer<Result<Vec<StreamProfile>, ProbeFailure>>
-            + Send
-            + Sync,
-    >,
+    pub profiles: AskProfiles,
     /// Keeps a camera's credentials, sealed. Nothing ever reads them back to a visitor.
-    pub keep_credentials: Arc<dyn Fn(CameraKey, Credentials) -> Answer<Result<(), NotKept>> + Send + Sync>,
+    pub keep_credentials: KeepCredentials,
     /// Says that the cameras on record have changed, so that they are attached, changed or let go.
     pub changed: Arc<dyn Fn() + Send + Sync>,
     /// Fits a teachable check's head to the crops that people have marked.
-    pub fit: Arc<dyn Fn(TaughtCheck) -> Answer<Result<FitResult, TeachRefused>> + Send + Sync>,
+    pub fit: Ask<TaughtCheck, Result<FitResult, TeachRefused>>,
     /// Takes crops for a teachable check from the newest pictures; answers how many.
-    pub capture: Arc<dyn Fn(TaughtCheck) -> Answer<Result<usize, TeachRefused>> + Send + Sync>,
+    pub capture: Ask<TaughtCheck, Result<usize, TeachRefused>>,
     /// With what pictures are judged.
     pub backend: Arc<dyn Fn() -> VisionBackend + Send + Sync>,
 }

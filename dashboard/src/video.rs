@@ -124,9 +124,9 @@ pub(crate) async fn watch(
     let camera = app.camera(&visitor.scope, &key).await?;
     let watcher = Watcher::required(&headers)?;
     let seats = Arc::clone(&app.video.seats);
-    let seat = seats.try_acquire_owned().map_err(|_full| {
-        Failure::new(Kind::Busy, format!("{MAX_WATCHERS} people already watch cameras"))
-    })?;
+    let seat = seats
+        .try_acquire_owned()
+        .map_err(|_full| Failure::new(Kind::Busy, format!("{MAX_WATCHERS} people already watch cameras")))?;
     let feed = match camera.live && camera.enabled {
         true => (app.stores.sight.live)(&key),
         false => Err(LiveRefused::Off),
@@ -194,7 +194,10 @@ impl Viewing {
                 Ok(_) => return End::Refused(LiveRefused::Off),
                 Err(failure) if failure.kind == Kind::NotFound => return End::Refused(LiveRefused::Off),
                 Err(failure) => {
-                    tracing::warn!(cause = failure.cause, "a live viewer's camera could not be looked up");
+                    tracing::warn!(
+                        cause = failure.cause,
+                        "a live viewer's camera could not be looked up"
+                    );
                 }
             }
         }
@@ -211,7 +214,10 @@ struct Pending {
 
 impl Pending {
     fn push(&self, item: VideoItem) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(item);
         self.bell.notify_one();
     }
 

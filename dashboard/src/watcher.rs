@@ -58,8 +58,12 @@ impl Watcher {
 
     /// Whoever looks, or why nothing is shown.
     pub(crate) fn required(headers: &HeaderMap) -> Result<Watcher, Failure> {
-        Watcher::of(headers)
-            .ok_or_else(|| Failure::new(Kind::NotNamed, "who looks, and for which purpose, has not been said"))
+        Watcher::of(headers).ok_or_else(|| {
+            Failure::new(
+                Kind::NotNamed,
+                "who looks, and for which purpose, has not been said",
+            )
+        })
     }
 
     /// Writes a look to the audit trail; nothing is shown before that is done.
@@ -147,7 +151,11 @@ fn lead_back(back: &str, cookie: HeaderValue) -> Result<Response, Failure> {
 fn own_path(back: &str) -> &str {
     let plain = |c: char| c.is_ascii_graphic() && c != '\\';
     let own = back.starts_with('/') && !back.starts_with("//") && back.chars().all(plain);
-    if own && back.len() <= 512 { back } else { "/cameras" }
+    if own && back.len() <= 512 {
+        back
+    } else {
+        "/cameras"
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +191,14 @@ mod tests {
         for own in ["/cameras/a/b", "/findings?state=waiting", "/"] {
             assert_eq!(own_path(own), own);
         }
-        for other in ["", "//evil.example/", "/\\evil.example", "https://evil", "/a\r\nb", "/a b"] {
+        for other in [
+            "",
+            "//evil.example/",
+            "/\\evil.example",
+            "https://evil",
+            "/a\r\nb",
+            "/a b",
+        ] {
             assert_eq!(own_path(other), "/cameras", "{other:?}");
         }
     }

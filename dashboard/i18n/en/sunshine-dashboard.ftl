@@ -602,3 +602,5 @@ case-finding-see = See finding { $id }
 facility-cameras = Cameras
 backend-title = Judging
 backend-none = No pictures are judged.
+backend-restarts = { $n } restarts of a worker
+backend-models = { $n } models

@@ -602,3 +602,5 @@ case-finding-see = 查看发现 { $id } 号
 facility-cameras = 摄像头
 backend-title = 分析引擎
 backend-none = 没有分析画面。
+backend-restarts = 异常重启 { $n } 次
+backend-models = { $n } 个模型

@@ -12,7 +12,7 @@ use domain::status::SystemStats;
 use serde::Serialize;
 
 use super::json;
-use crate::app::App;
+use crate::{app::App, sight::VisionBackend};
 
 pub(super) async fn index() -> impl IntoResponse {
     Json(serde_json::json!({
@@ -27,6 +27,12 @@ pub(super) async fn index() -> impl IntoResponse {
             "/api/v1/points/{facility}/{device}/{metric}/window":
                 "min, max, avg, count and last per bucket (from, to, buckets: 1 to 2000; at most 400 days)",
             "/api/v1/cases": "cases, newest first (state, facility, limit, before)",
+            "/api/v1/cameras": "cameras: settings, state, health (facility, limit, after)",
+            "/api/v1/cameras/{facility}/{camera}": "one camera; PUT {\"by\", \"camera\"} attaches or changes it",
+            "/api/v1/cameras/{facility}/{camera}/credentials": "PUT {\"user\", \"password\"}: kept, never shown",
+            "/api/v1/cameras/probe": "POST {\"source\", \"sub\", \"credentials\"}: what a camera sends, or the cause and its remedy",
+            "/api/v1/findings": "what cameras say they saw, newest first (state, facility, camera, check, limit, before)",
+            "/api/v1/findings/{finding}/review": "POST {\"by\", \"verdict\", \"comment\", \"version\"}",
             "/api/v1/stats": "figures of the running server",
             "/livez": "the process answers",
             "/readyz": "it can do its work; 503 with reasons when not",
@@ -53,6 +59,37 @@ struct Stats {
     disk_free_ratio: f64,
     journal_fault: Option<String>,
     viewers: usize,
+    /// With what pictures are judged; `null` when they are not.
+    vision: Option<Vision>,
+}
+
+#[derive(Serialize)]
+struct Vision {
+    backend: String,
+    slow: bool,
+    restarts: u64,
+    models: Vec<BTreeMap<&'static str, String>>,
+}
+
+fn vision(backend: VisionBackend) -> Option<Vision> {
+    (!backend.name.is_empty()).then(|| Vision {
+        slow: backend.slow,
+        restarts: backend.restarts,
+        models: backend
+            .models
+            .into_iter()
+            .map(|m| {
+                let facts = [
+                    ("name", m.name),
+                    ("kind", m.kind),
+                    ("sha256", m.sha256),
+                    ("licence", m.licence),
+                ];
+                facts.into()
+            })
+            .collect(),
+        backend: backend.name,
+    })
 }
 
 pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
@@ -74,6 +111,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
         disk_free_ratio: s.disk_free_ratio,
         journal_fault: s.journal_fault,
         viewers: app.live.viewers(),
+        vision: vision((app.stores.sight.backend)()),
     })
 }
 

@@ -30,15 +30,19 @@ pub(crate) enum AreaError {
 pub(crate) type LineError = (usize, AreaError);
 
 pub(crate) fn print_zones(zones: &[Zone]) -> String {
-    let line = |zone: &Zone| format!("{} {}: {}\n", zone.id, zone.name, print_spots(zone.area.corners()));
+    let line = |zone: &Zone| {
+        format!(
+            "{} {}: {}\n",
+            zone.id,
+            zone.name,
+            print_spots(zone.area.corners())
+        )
+    };
     zones.iter().map(line).collect()
 }
 
 pub(crate) fn print_masks(masks: &[Polygon]) -> String {
-    masks
-        .iter()
-        .map(|m| print_spots(m.corners()) + "\n")
-        .collect()
+    masks.iter().map(|m| print_spots(m.corners()) + "\n").collect()
 }
 
 pub(crate) fn print_line(line: Option<&CountLine>) -> String {
@@ -55,7 +59,10 @@ pub(crate) fn parse_zones(text: &str) -> Result<Vec<Zone>, LineError> {
     for (number, line) in filled(text)? {
         let wrong = |why| (number, why);
         let (head, corners) = line.rsplit_once([':', '：']).ok_or(wrong(AreaError::Spot))?;
-        let (id, name) = head.trim().split_once(char::is_whitespace).unwrap_or((head.trim(), ""));
+        let (id, name) = head
+            .trim()
+            .split_once(char::is_whitespace)
+            .unwrap_or((head.trim(), ""));
         let id = DeviceId::new(id).map_err(|_not_one| wrong(AreaError::Id))?;
         if zones.iter().any(|z| z.id == id) {
             return Err(wrong(AreaError::Id));
@@ -85,10 +92,9 @@ pub(crate) fn parse_line(text: &str) -> Result<Option<CountLine>, LineError> {
     let spots = spots(text).map_err(|why| (1, why))?;
     match spots.as_slice() {
         [] => Ok(None),
-        [from, to] if from != to && [from, to].into_iter().all(is_inside) => Ok(Some(CountLine {
-            from: *from,
-            to: *to,
-        })),
+        [from, to] if from != to && [from, to].into_iter().all(is_inside) => {
+            Ok(Some(CountLine { from: *from, to: *to }))
+        }
         _ => Err((1, AreaError::Spot)),
     }
 }

@@ -75,10 +75,7 @@ impl Fields {
         let user = fields.remove("user").unwrap_or_default();
         let password = fields.remove("password").unwrap_or_default();
         let filled = !user.is_empty() || !password.is_empty();
-        (
-            Fields(fields),
-            filled.then_some(Credentials { user, password }),
-        )
+        (Fields(fields), filled.then_some(Credentials { user, password }))
     }
 
     /// A form for a new camera.
@@ -164,11 +161,7 @@ impl Fields {
         self.set("interval_ms", "1000");
         self.set("transport", "tcp");
         match source {
-            CameraSource::Rtsp {
-                main,
-                sub,
-                transport,
-            } => {
+            CameraSource::Rtsp { main, sub, transport } => {
                 self.set("kind", "rtsp");
                 self.set("main", main.as_str());
                 self.set("sub", &sub.as_ref().map(url).unwrap_or_default());
@@ -456,7 +449,10 @@ fn hours(text: &str) -> Option<Hours> {
 }
 
 fn hours_code(hours: Hours) -> &'static str {
-    HOURS.into_iter().find(|(_, h)| *h == hours).map_or("", |(c, _)| c)
+    HOURS
+        .into_iter()
+        .find(|(_, h)| *h == hours)
+        .map_or("", |(c, _)| c)
 }
 
 const DECODINGS: [(&str, Decoding); 3] = [
@@ -496,7 +492,10 @@ fn parse_spans(text: &str) -> Result<Vec<DaySpan>, Problem> {
             until_min: clock(until, 1_440)?,
         })
     };
-    let spans = text.split([',', '，', '、']).map(str::trim).filter(|t| !t.is_empty());
+    let spans = text
+        .split([',', '，', '、'])
+        .map(str::trim)
+        .filter(|t| !t.is_empty());
     let spans: Option<Vec<DaySpan>> = spans.map(span).collect();
     spans.filter(|s| s.len() <= 8).ok_or(Problem::Spans)
 }

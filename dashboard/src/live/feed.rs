@@ -320,9 +320,7 @@ fn camera_print(app: &App, now: &CameraNow) -> u64 {
     now.people.map(|s| s.value.to_bits()).hash(&mut hasher);
     now.health.as_ref().map(is_smart).hash(&mut hasher);
     let still = (app.stores.sight.still)(&now.camera.key);
-    still
-        .map(|s| still_href(&now.camera.key, &s))
-        .hash(&mut hasher);
+    still.map(|s| still_href(&now.camera.key, &s)).hash(&mut hasher);
     hasher.finish()
 }
 

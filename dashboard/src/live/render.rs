@@ -95,7 +95,9 @@ pub(super) fn camera_tile(app: &App, directory: &Directory, camera: &CameraNow) 
 
 /// How the camera of `topic` fares; nothing when it is not there, or `topic` is about something else.
 pub(super) async fn camera(app: &App, scope: &Scope, topic: &Topic) -> Result<Option<Said>, Failure> {
-    let Topic::Camera(facility, device) = topic else { return Ok(None) };
+    let Topic::Camera(facility, device) = topic else {
+        return Ok(None);
+    };
     let all = app.all_cameras().await?;
     let is_it = |c: &&Camera| c.key.facility == *facility && c.key.camera == *device;
     let Some(camera) = all.iter().find(is_it).filter(|_| scope.allows(facility)) else {

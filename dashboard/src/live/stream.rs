@@ -177,7 +177,10 @@ impl Viewer {
                 let all = app.cameras_now(scope).await?;
                 let tiles = all.iter().filter_map(|c| render::camera_tile(app, &directory, c));
                 let html: String = tiles.map(|said| said[i].to_string()).collect();
-                return Ok((!html.is_empty()).then(|| Event::default().data(html)).into_iter().collect());
+                return Ok((!html.is_empty())
+                    .then(|| Event::default().data(html))
+                    .into_iter()
+                    .collect());
             }
             Topic::Findings => {
                 let waiting = app.waiting_findings(scope).await?.values().sum();
@@ -185,7 +188,10 @@ impl Viewer {
             }
             Topic::Camera(..) => {
                 let part = render::camera(app, scope, &self.seat.topic).await?;
-                return Ok(part.map(|said| Event::default().data(&*said[i])).into_iter().collect());
+                return Ok(part
+                    .map(|said| Event::default().data(&*said[i]))
+                    .into_iter()
+                    .collect());
             }
             _ => {}
         }

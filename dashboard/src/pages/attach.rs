@@ -21,10 +21,11 @@ use crate::{
         fields::{Fields, MAX_PLACE, Problem, Reading, Row},
     },
     failure::{Failure, Kind},
+    format::Locale,
     sight::ProbeRequest,
     view::{
         attach::{CheckFields, Choices, ProbeWords, StreamRow, checks, explain},
-        camera::page_of,
+        camera::{page_of, still_href},
         case::MAX_NAME,
         page::{Nav, Page},
     },
@@ -281,28 +282,32 @@ impl Visit<'_> {
         Ok((StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response())
     }
 
+    /// The page's title, where its form is sent, and whether the camera has credentials.
+    async fn heading(&self, locale: &Locale) -> Result<(String, String, bool), Failure> {
+        let Some(camera) = &self.before else {
+            return Ok((fl!(locale.l, "attach-title"), "/cameras/new".to_owned(), false));
+        };
+        let records = &self.app.stores.records;
+        let kept = records.has_credentials(&self.visitor.scope, &camera.key).await?;
+        let title = fl!(locale.l, "edit-title", place = locale.camera(camera));
+        Ok((title, format!("{}/edit", page_of(&camera.key)), kept))
+    }
+
+    /// The picture to draw on: the test's, else the camera's newest.
+    fn picture(&self, draft: &Draft) -> Option<String> {
+        if draft.picture().is_some() {
+            return Some(format!("/attach/{}/picture.jpg", self.token));
+        }
+        let key = &self.before.as_ref()?.key;
+        let still = (self.app.stores.sight.still)(key)?;
+        Some(still_href(key, &still))
+    }
+
     async fn draw(self) -> Result<Response, Failure> {
         let locale = self.visitor.locale(self.app);
         let (draft, directory) = (self.draft(), self.app.directory().await?);
-        let (title, action, kept) = match &self.before {
-            Some(camera) => {
-                let kept = self
-                    .app
-                    .stores
-                    .records
-                    .has_credentials(&self.visitor.scope, &camera.key)
-                    .await?;
-                let title = fl!(locale.l, "edit-title", place = locale.camera(camera));
-                (title, format!("{}/edit", page_of(&camera.key)), kept)
-            }
-            None => (fl!(locale.l, "attach-title"), "/cameras/new".to_owned(), false),
-        };
-        let picture = match (draft.picture(), &self.before) {
-            (Some(_), _) => Some(format!("/attach/{}/picture.jpg", self.token)),
-            (None, Some(camera)) => (self.app.stores.sight.still)(&camera.key)
-                .map(|s| crate::view::camera::still_href(&camera.key, &s)),
-            (None, None) => None,
-        };
+        let (title, action, kept) = self.heading(&locale).await?;
+        let picture = self.picture(&draft);
         let rows: Vec<Row> = self.fields.rows();
         let wrong = |(name, problem): (&String, &Problem)| (name.clone(), explain(&locale, problem));
         let view = Attach {
@@ -323,10 +328,14 @@ impl Visit<'_> {
                 };
                 found.iter().map(row).collect()
             }),
-            streams: draft.profiles.as_ref().and_then(|p| p.as_ref().ok()).map(|found| {
-                let row = |p: &StreamProfile| StreamRow::of(&locale, p, &self.fields);
-                found.iter().map(row).collect()
-            }),
+            streams: draft
+                .profiles
+                .as_ref()
+                .and_then(|p| p.as_ref().ok())
+                .map(|found| {
+                    let row = |p: &StreamProfile| StreamRow::of(&locale, p, &self.fields);
+                    found.iter().map(row).collect()
+                }),
             streams_fault: draft
                 .profiles
                 .as_ref()

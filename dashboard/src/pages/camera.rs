@@ -144,7 +144,11 @@ pub(crate) async fn show(
         about: locale.room(camera.room),
         facility: teller.facility(&camera.key),
         facility_href: format!("/facilities/{}", camera.key.facility),
-        gb_id: camera.gb_id.as_ref().map(|g| g.as_str().to_owned()).unwrap_or_default(),
+        gb_id: camera
+            .gb_id
+            .as_ref()
+            .map(|g| g.as_str().to_owned())
+            .unwrap_or_default(),
         card: CameraCard::new(&locale, &now),
         still: still.as_ref().map(|s| still_href(&camera.key, s)),
         scene: Scene::of(&camera),
@@ -181,7 +185,13 @@ fn row(locale: &Locale, camera: &Camera, setting: &CheckSetting) -> CheckRow {
     let seconds = setting.min_duration_s;
     let rule = match setting.check.info().kind {
         CheckKind::Picture => fl!(locale.l, "check-lasts", s = seconds),
-        _ => fl!(locale.l, "check-rule", needed = vote.needed, of = vote.of, s = seconds),
+        _ => fl!(
+            locale.l,
+            "check-rule",
+            needed = vote.needed,
+            of = vote.of,
+            s = seconds
+        ),
     };
     CheckRow {
         name: locale.check(setting.check),

@@ -19,6 +19,7 @@ use crate::{
     failure::Failure,
     format::{Locale, iso},
     query::{self, Parameters},
+    sight::VisionBackend,
     view::{
         camera::CameraTile,
         page::{Nav, Page},
@@ -53,8 +54,8 @@ struct Wall {
     states: Vec<Choice>,
     facilities: Vec<Choice>,
     next: Option<String>,
-    /// What judges the pictures, when people ought to know.
-    slow: bool,
+    /// What judges the pictures.
+    backend: VisionBackend,
 }
 
 impl App {
@@ -137,7 +138,7 @@ pub(crate) async fn wall(
         states: states(&locale, state),
         facilities,
         next,
-        slow: (app.stores.sight.backend)().slow,
+        backend: (app.stores.sight.backend)(),
     };
     view.page.answer(view.render())
 }

@@ -20,7 +20,7 @@ use crate::{
     app::App,
     failure::{Failure, Kind},
     query::Parameters,
-    view::case::{MAX_COMMENT, MAX_NAME},
+    view::case::MAX_NAME,
     visitor::Visitor,
     watcher::Watcher,
 };
@@ -90,7 +90,10 @@ fn look(
         Which::Index(index) => index,
         Which::Moment => {
             let shown = |i: &Item| i.blurred && matches!(i.role, ItemRole::At | ItemRole::Before);
-            let at = package.items.iter().position(|i| i.role == ItemRole::At && i.blurred);
+            let at = package
+                .items
+                .iter()
+                .position(|i| i.role == ItemRole::At && i.blurred);
             at.or(package.items.iter().position(shown)).ok_or_else(gone)?
         }
     };
@@ -132,6 +135,9 @@ fn answer(id: &EvidenceId, item: &Item, bytes: Vec<u8>, download: bool) -> Respo
     }
     response
 }
+
+/// The longest reason, in characters.
+pub(crate) const MAX_REASON: usize = 500;
 
 /// Why evidence is held, or let go again.
 #[derive(Debug, Deserialize)]
@@ -178,7 +184,7 @@ async fn act(
         ));
     };
     let fits = |text: &str, most| !text.trim().is_empty() && text.chars().count() <= most;
-    if !fits(&form.by, MAX_NAME) || !fits(&form.reason, MAX_COMMENT) {
+    if !fits(&form.by, MAX_NAME) || !fits(&form.reason, MAX_REASON) {
         return Err(Failure::bad_parameter("reason", "given, with a name in \"by\""));
     }
     let archive = archive(app)?;

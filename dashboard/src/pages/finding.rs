@@ -16,7 +16,7 @@ use store::{
     records::Finding,
 };
 
-use super::findings::finding_id;
+use super::{evidence::MAX_REASON, findings::finding_id};
 use crate::{
     app::App,
     failure::Failure,
@@ -86,6 +86,7 @@ struct FindingPage {
     max_name: usize,
     max_comment: usize,
     max_purpose: usize,
+    max_reason: usize,
 }
 
 pub(crate) async fn show(
@@ -123,6 +124,7 @@ pub(crate) async fn show(
         max_name: MAX_NAME,
         max_comment: MAX_COMMENT,
         max_purpose: watcher::MAX_PURPOSE,
+        max_reason: MAX_REASON,
     };
     view.page.answer(view.render())
 }
@@ -195,16 +197,20 @@ fn items<'a>(
     package: &'a Package,
     named: bool,
 ) -> impl Iterator<Item = ItemRow> + 'a {
-    package.items.iter().enumerate().map(move |(index, item)| ItemRow {
-        role: role(locale, item.role),
-        code: item.role.code(),
-        href: format!("/evidence/{id}/{index}"),
-        media_type: item.media_type.clone(),
-        blurred: item.blurred,
-        size: size(item.size),
-        sha256: item.sha256.to_string(),
-        open: named || item.blurred,
-    })
+    package
+        .items
+        .iter()
+        .enumerate()
+        .map(move |(index, item)| ItemRow {
+            role: role(locale, item.role),
+            code: item.role.code(),
+            href: format!("/evidence/{id}/{index}"),
+            media_type: item.media_type.clone(),
+            blurred: item.blurred,
+            size: size(item.size),
+            sha256: item.sha256.to_string(),
+            open: named || item.blurred,
+        })
 }
 
 fn role(locale: &Locale, role: ItemRole) -> String {

@@ -168,7 +168,12 @@ pub(crate) async fn list(
         page,
         findings: found.iter().map(|f| teller.tell(f)).collect(),
         state: wanted.state,
-        camera: wanted.filter.camera.as_ref().map(ToString::to_string).unwrap_or_default(),
+        camera: wanted
+            .filter
+            .camera
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
         states: states(&locale, &wanted),
         checks: checks(&locale, &wanted),
         facilities: facilities(&teller, &wanted),
@@ -241,11 +246,11 @@ pub(crate) fn finding_id(text: &str) -> Result<FindingId, Failure> {
 /// What a person says of a finding.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReviewForm {
-    pub(crate) by: String,
+    by: String,
     #[serde(default)]
-    pub(crate) comment: String,
-    pub(crate) verdict: String,
-    pub(crate) version: i64,
+    comment: String,
+    verdict: String,
+    version: i64,
     /// Whether a review that is there already is to be replaced.
     #[serde(default)]
     again: String,
@@ -255,6 +260,11 @@ pub(crate) struct ReviewForm {
 }
 
 impl ReviewForm {
+    /// The version that the decision rests on, and whether it replaces one.
+    pub(crate) fn how(&self) -> (i64, bool) {
+        (self.version, self.again == "yes")
+    }
+
     /// Checks the form and takes it as a review.
     pub(crate) fn review(&self) -> Result<Review, Failure> {
         let verdict = match self.verdict.as_str() {
@@ -329,8 +339,7 @@ pub(crate) async fn review(
             ));
         }
     };
-    let how = (form.version, form.again == "yes");
-    match app.review(&visitor, id, how, form.review()?).await {
+    match app.review(&visitor, id, form.how(), form.review()?).await {
         Ok(_) => {
             let target = match form.back.as_str() {
                 "queue" => "/findings".to_owned(),

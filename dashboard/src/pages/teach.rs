@@ -106,11 +106,7 @@ impl Lesson {
     }
 
     fn href(&self) -> String {
-        let base = format!(
-            "{}/teach/{}",
-            page_of(&self.camera.key),
-            self.taught.check.code()
-        );
+        let base = format!("{}/teach/{}", page_of(&self.camera.key), self.taught.check.code());
         match &self.taught.zone {
             Some(zone) => format!("{base}?zone={zone}"),
             None => base,
@@ -149,7 +145,9 @@ async fn draw(app: &Arc<App>, visitor: &Visitor, lesson: &Lesson, news: News) ->
     // What is not marked yet comes first; each kind stays newest first.
     crops.sort_by_key(|c| c.label.is_some());
     let heads = records.heads(&visitor.scope, camera).await?;
-    let head = heads.into_iter().find(|h| h.of.check == *check && h.of.zone == *zone);
+    let head = heads
+        .into_iter()
+        .find(|h| h.of.check == *check && h.of.zone == *zone);
     let href = lesson.href();
     let title = fl!(locale.l, "teach-title", check = locale.check(*check));
     let (result, refused) = match news.fit {
@@ -235,7 +233,9 @@ pub(crate) async fn crop(
 fn marks(fields: &[(String, String)]) -> Result<Vec<(CropId, Option<bool>)>, Failure> {
     let mut marks = Vec::new();
     for (name, value) in fields {
-        let Some(id) = name.strip_prefix("crop-") else { continue };
+        let Some(id) = name.strip_prefix("crop-") else {
+            continue;
+        };
         let id = id
             .parse()
             .map_err(|_not_a_number| Failure::bad_parameter("crop-…", "named by a crop's number"))?;
@@ -265,7 +265,12 @@ pub(crate) async fn mark(
     let Ok(Form(fields)) = form else {
         return Err(Failure::new(Kind::BadRequest, "the form cannot be read"));
     };
-    let field = |name: &str| fields.iter().find(|(n, _)| n == name).map_or("", |(_, v)| v.trim());
+    let field = |name: &str| {
+        fields
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, v)| v.trim())
+    };
     let (by, todo) = (field("by"), field("do"));
     if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
         return Err(Failure::bad_parameter(
@@ -283,7 +288,10 @@ pub(crate) async fn mark(
     for (id, label) in marks(&fields)? {
         let changed = known.iter().any(|c| c.id == id && c.label != label);
         if changed {
-            app.stores.records.label_crop(&visitor.scope, id, label, by).await?;
+            app.stores
+                .records
+                .label_crop(&visitor.scope, id, label, by)
+                .await?;
         }
     }
     let sight = &app.stores.sight;

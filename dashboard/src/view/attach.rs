@@ -37,12 +37,7 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    pub(crate) fn of(
-        locale: &Locale,
-        visitor: &Visitor,
-        directory: &Directory,
-        fields: &Fields,
-    ) -> Choices {
+    pub(crate) fn of(locale: &Locale, visitor: &Visitor, directory: &Directory, fields: &Fields) -> Choices {
         let l = locale.l;
         let choice = |field: &str, value: &str, label: String| Choice {
             current: fields.get(field) == value,
@@ -96,7 +91,10 @@ impl StreamRow {
         let rate = fl!(locale.l, "per-second", n = format!("{:.0}", profile.fps));
         StreamRow {
             name: profile.name.clone(),
-            what: format!("{} · {} × {} · {rate}", profile.codec, profile.width, profile.height),
+            what: format!(
+                "{} · {} × {} · {rate}",
+                profile.codec, profile.width, profile.height
+            ),
             main: fields.get("main") == url,
             sub: fields.get("sub") == url,
             url: url.to_owned(),
@@ -192,7 +190,11 @@ pub(crate) fn checks(
         let chosen = of("hours");
         let wrong = problems
             .iter()
-            .filter(|(field, _)| field.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-')))
+            .filter(|(field, _)| {
+                field
+                    .strip_prefix(&name)
+                    .is_some_and(|rest| rest.starts_with('-'))
+            })
             .map(|(_, problem)| explain(locale, problem));
         CheckFields {
             code: row.check.code(),

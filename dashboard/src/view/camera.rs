@@ -196,9 +196,7 @@ impl CameraTile {
             state: locale.camera_state(now.state),
             still: still.map(|s| still_href(key, s)),
             stale: !matches!(now.state, CameraState::Online | CameraState::Bad(_)),
-            ago: newest
-                .or(still.map(|s| s.at))
-                .map(|at| locale.stamp(at).ago()),
+            ago: newest.or(still.map(|s| s.at)).map(|at| locale.stamp(at).ago()),
             people: now
                 .people
                 .filter(|_| now.state == CameraState::Online)
@@ -234,9 +232,7 @@ impl CameraCard {
             code: now.state.code(),
             advice: locale.camera_advice(now.state, health),
             facts: health.map(|h| facts(locale, h)).unwrap_or_default(),
-            ago: health
-                .and_then(|h| h.last_frame)
-                .map(|at| locale.stamp(at).ago()),
+            ago: health.and_then(|h| h.last_frame).map(|at| locale.stamp(at).ago()),
             people: now
                 .people
                 .filter(|_| now.state == CameraState::Online)

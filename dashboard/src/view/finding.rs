@@ -64,10 +64,7 @@ impl FindingTeller<'_> {
         let (locale, said) = (self.locale, &finding.said);
         let info = said.check.info();
         let camera = self.camera(&finding.camera);
-        let zone = said
-            .zone
-            .as_ref()
-            .map(|id| (id, camera.and_then(|c| c.zone(id))));
+        let zone = said.zone.as_ref().map(|id| (id, camera.and_then(|c| c.zone(id))));
         let rule = self.rule(finding);
         let authority = rule.map(|r| Authority::of(locale, r));
         let reviewed = finding.review.as_ref();
@@ -216,4 +213,3 @@ impl FindingTeller<'_> {
         }
     }
 }
-

@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 mod api;
+mod cameras;
+mod eyes;
+mod findings;
 mod guards;
 mod live;
 mod pages;
 mod stage;
+mod video;
 
 use axum::{
     Router,

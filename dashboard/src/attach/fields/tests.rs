@@ -1,4 +1,7 @@
-use domain::{Polygon, Spot, camera::{CountLine, Zone}};
+use domain::{
+    Polygon, Spot,
+    camera::{CountLine, Zone},
+};
 
 use super::*;
 
@@ -65,7 +68,9 @@ fn a_camera_survives_its_form() {
             sub: None,
             transport: RtpTransport::Tcp,
         },
-        CameraSource::Mjpeg { url: url("http://192.0.2.7/mjpeg") },
+        CameraSource::Mjpeg {
+            url: url("http://192.0.2.7/mjpeg"),
+        },
         CameraSource::Snapshot {
             url: url("https://192.0.2.7/snap.jpg"),
             interval_ms: 500,
@@ -109,9 +114,14 @@ fn every_wrong_field_is_named() {
             "rtsp://admin:secret@192.0.2.7/",
             Problem::Camera(CameraError::UrlCredentials),
         ),
-        ("zones", "stove: 0,0", Problem::Line((1, areas::AreaError::Polygon(
-            domain::geometry::PolygonError::Corners(1),
-        )))),
+        (
+            "zones",
+            "stove: 0,0",
+            Problem::Line((
+                1,
+                areas::AreaError::Polygon(domain::geometry::PolygonError::Corners(1)),
+            )),
+        ),
         ("capacity", "0", Problem::Number(1, 10_000)),
         ("gb_id", "123", Problem::Camera(CameraError::GbId)),
         ("retention", "31", Problem::Choice),
@@ -165,6 +175,11 @@ fn a_new_camera_begins_with_checks_that_need_no_teaching() {
         .collect();
     assert_eq!(
         on,
-        ["no_mask", "animal_in_kitchen", "off_hours_presence", "camera_tampered"]
+        [
+            "no_mask",
+            "animal_in_kitchen",
+            "off_hours_presence",
+            "camera_tampered"
+        ]
     );
 }
