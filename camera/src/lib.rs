@@ -6,6 +6,11 @@
 //! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
 //! attached, watched live and kept although no model runs.
 
+pub mod backoff;
+pub mod guard;
+pub mod source;
 pub mod stream;
 
+pub use guard::{Guard, Network};
+pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};
 pub use stream::{Codec, EncodedFrame, Frame, StreamInfo};
