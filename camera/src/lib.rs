@@ -7,7 +7,19 @@
 //! attached, watched live and kept although no model runs.
 
 pub mod backoff;
+pub mod decode;
+#[cfg(test)]
+mod drawn;
 pub mod guard;
+pub mod health;
+pub mod jpeg;
+pub mod live;
+pub mod mask;
+pub mod mp4;
+pub mod nal;
+pub mod onvif;
+pub mod quality;
+pub mod ring;
 pub mod source;
 pub mod stream;
 

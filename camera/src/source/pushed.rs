@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{
-    CameraFailure, End, MAX_PICTURE_BYTES, SourceContext,
-    outlet::{Outlet, size_of_jpeg, too_large},
+    CameraFailure, End, SourceContext,
+    outlet::{Outlet, size_of_jpeg},
 };
 
 /// Where the pictures of a camera that publishes them are offered. It holds one picture: a newer one takes the
@@ -40,17 +40,9 @@ impl PushedCamera {
     /// Offers a JPEG file. Never blocks.
     ///
     /// # Errors
-    /// [`CameraFault::TooLarge`] beyond [`MAX_PICTURE_BYTES`], [`CameraFault::BadPicture`] when it is no JPEG.
+    /// [`CameraFault::TooLarge`] beyond the bounds of a picture, [`CameraFault::BadPicture`] when it is no JPEG.
     pub fn offer(&self, picture: Bytes) -> Result<(), CameraFailure> {
-        if picture.len() > MAX_PICTURE_BYTES {
-            return Err(too_large(format!("the picture has {} bytes", picture.len())));
-        }
-        if size_of_jpeg(&picture).is_none() {
-            return Err(CameraFailure::new(
-                CameraFault::BadPicture,
-                "the picture is no JPEG",
-            ));
-        }
+        size_of_jpeg(&picture)?;
         let before = self.newest().replace(picture);
         if before.is_some() {
             self.0.replaced.fetch_add(1, Ordering::Relaxed);
@@ -92,6 +84,7 @@ impl PushedCamera {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::MAX_PICTURE_BYTES;
 
     #[test]
     fn the_newest_picture_wins_and_the_other_is_counted() {

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{CameraFailure, End, SourceContext, outlet::Outlet};
 use crate::{
-    guard,
+    guard, nal,
     stream::{Codec, EncodedFrame, StreamInfo},
 };
 
@@ -281,32 +281,11 @@ fn encoded(frame: VideoFrame, codec: Codec, at: UtcMillis) -> EncodedFrame {
     EncodedFrame {
         at,
         time_90k,
-        key: is_key(codec, &data),
+        // Retina's own word leaves out H.265's CRA pictures, the only key frames that some cameras send.
+        key: nal::is_key(codec, &data),
         data,
         lost,
     }
-}
-
-/// Whether a picture can be decoded alone. Retina's own word leaves out H.265's CRA pictures, which are the only
-/// key frames that some cameras send.
-fn is_key(codec: Codec, data: &[u8]) -> bool {
-    let mut rest = data;
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let Some(&first) = after.first().filter(|_| length > 0) else {
-            return false;
-        };
-        let is_key = match codec {
-            Codec::H264 => first & 0x1f == 5,
-            Codec::H265 => (16..=21).contains(&((first >> 1) & 0x3f)),
-            Codec::Jpeg => true,
-        };
-        if is_key {
-            return true;
-        }
-        rest = after.get(length..).unwrap_or_default();
-    }
-    false
 }
 
 /// The camera's clock less ours, from a sender report.
@@ -375,31 +354,6 @@ fn failed(fault: CameraFault, error: &retina::Error) -> CameraFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn nal(first: u8) -> Vec<u8> {
-        vec![0, 0, 0, 3, first, 0, 0]
-    }
-
-    #[test]
-    fn key_pictures_of_h265_include_cra() {
-        for (kind, key) in [
-            (1, false),
-            (15, false),
-            (16, true),
-            (19, true),
-            (20, true),
-            (21, true),
-            (22, false),
-            (39, false),
-        ] {
-            let data = [nal(39 << 1), nal(kind << 1)].concat();
-            assert_eq!(is_key(Codec::H265, &data), key, "NAL unit type {kind}");
-        }
-        assert!(is_key(Codec::H264, &[nal(0x67), nal(0x65)].concat()));
-        assert!(!is_key(Codec::H264, &nal(0x41)));
-        assert!(!is_key(Codec::H264, &[0, 0, 0, 0, 0x65]));
-        assert!(!is_key(Codec::H264, &[0xff, 0xff, 0xff, 0xff]));
-    }
 
     #[test]
     fn a_sender_report_tells_the_camera_clock() {
