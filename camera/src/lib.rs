@@ -6,17 +6,23 @@
 //! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
 //! attached, watched live and kept although no model runs.
 
+pub mod backoff;
 pub mod decode;
 #[cfg(test)]
 mod drawn;
+pub mod guard;
 pub mod health;
 pub mod jpeg;
 pub mod live;
 pub mod mask;
 pub mod mp4;
 pub mod nal;
+pub mod onvif;
 pub mod quality;
 pub mod ring;
+pub mod source;
 pub mod stream;
 
+pub use guard::{Guard, Network};
+pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};
 pub use stream::{Codec, EncodedFrame, Frame, StreamInfo};

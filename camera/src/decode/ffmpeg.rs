@@ -80,7 +80,7 @@ fn command(codec: Codec, (width, height): (u32, u32), options: &DecodeOptions) -
     command
         // Else it reads on for seconds before it shows the first picture.
         .args(["-probesize", "32", "-analyzeduration", "0"])
-        .args(["-hide_banner", "-loglevel", "error", "-fflags", "nobuffer"])
+        .args(["-hide_banner", "-loglevel", "error"])
         .args(["-flags", "low_delay", "-threads", "1", "-f", format])
         .args(["-i", "pipe:0", "-vf", &format!("scale={width}:{height}")])
         .args(["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24"])
