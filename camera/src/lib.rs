@@ -6,6 +6,7 @@
 //! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
 //! attached, watched live and kept although no model runs.
 
+pub mod attach;
 pub mod backoff;
 pub mod decode;
 #[cfg(test)]

@@ -122,7 +122,8 @@ impl CameraStreams {
                 url: url.clone(),
                 interval: interval(*interval_ms, 200),
             },
-            CameraSource::Pushed => StreamSource::Pushed(pushed.clone()),
+            // Nobody publishes for it: it stays without a picture.
+            CameraSource::Pushed | CameraSource::External => StreamSource::Pushed(pushed.clone()),
             CameraSource::Folder { path, interval_ms } => StreamSource::Folder {
                 path: path.into(),
                 interval: interval(*interval_ms, 40),
