@@ -111,7 +111,8 @@ pub struct DecodeCounts {
 #[derive(Debug)]
 pub struct DecodePool {
     shared: Arc<Shared>,
-    ended: mpsc::Receiver<()>,
+    /// Behind a lock only so that the pool can be shared.
+    ended: Mutex<mpsc::Receiver<()>>,
     threads: usize,
 }
 
@@ -176,7 +177,7 @@ impl DecodePool {
         let (tell_end, ended) = mpsc::sync_channel(threads);
         let pool = DecodePool {
             shared,
-            ended,
+            ended: Mutex::new(ended),
             threads,
         };
         for index in 0..threads {
@@ -212,9 +213,10 @@ impl DecodePool {
     pub fn stop(self, deadline: Duration) -> usize {
         self.shared.stop();
         let until = Instant::now() + deadline;
+        let told = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let ended = (0..self.threads).take_while(|_| {
             let left = until.saturating_duration_since(Instant::now());
-            self.ended.recv_timeout(left).is_ok()
+            told.recv_timeout(left).is_ok()
         });
         self.threads - ended.count()
     }

@@ -19,6 +19,7 @@ pub mod mask;
 pub mod mp4;
 pub mod nal;
 pub mod onvif;
+pub mod probe;
 pub mod quality;
 pub mod ring;
 pub mod source;

@@ -231,6 +231,7 @@ impl App {
             refusals: Arc::new(move || broker.refusals()),
             clock: self.clock.clone(),
             sight: self.sight.for_pages(),
+            evidence: Some(self.sight.archive()),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),

@@ -8,11 +8,10 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use sections::Service;
 use sections::{
     Cameras, DataDir, Evidence, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site,
-    Vision,
 };
+pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
 
 /// The prefix of environment variables that override options.

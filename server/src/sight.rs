@@ -11,7 +11,7 @@ mod watcher;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -20,7 +20,9 @@ use camera::{
     attach::{CameraSet, Shared},
     decode::{DecodeOptions, DecodePool},
     guard::{Guard, Network},
-    live::LiveSeats,
+    health::LinkOptions,
+    live::{LiveOptions, LiveSeats},
+    ring::RingLimits,
     source::Timing,
 };
 use domain::{CameraKey, CameraSource, Clock, Scope, batch::Picture};
@@ -94,8 +96,10 @@ impl Sight {
         let vault = Vault::open(dir).context("cannot open the vault of camera passwords")?;
         let mut archive = ArchiveOptions::new(dir.join("evidence"));
         archive.max_bytes = config.evidence.disk_cap_mib << 20;
-        let archive = Archive::open(archive, parts.clock.clone()).context("cannot open the evidence archive")?;
+        let archive =
+            Archive::open(archive, parts.clock.clone()).context("cannot open the evidence archive")?;
         let guard = guard_of(config)?;
+        let millis = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000);
         let pool = DecodePool::start(DecodeOptions::default()).context("cannot start the decoders")?;
         let viewers = u32::try_from(config.cameras.viewers).unwrap_or(u32::MAX);
         let shared = Shared {
@@ -104,6 +108,18 @@ impl Sight {
             timing: Timing::default(),
             pool: Arc::new(pool),
             seats: LiveSeats::new(viewers),
+            live: LiveOptions {
+                per_camera: u32::try_from(config.cameras.viewers_per_camera).unwrap_or(u32::MAX),
+                ..LiveOptions::default()
+            },
+            ring: RingLimits {
+                seconds: u32::try_from(config.cameras.ring_s).unwrap_or(u32::MAX),
+                bytes: config.cameras.ring_mib << 20,
+            },
+            link: LinkOptions {
+                offline_after_ms: millis(config.cameras.offline_after_s),
+                ..LinkOptions::default()
+            },
         };
         let keeper = Keeper::new(
             archive.clone(),
@@ -111,7 +127,6 @@ impl Sight {
             parts.records.clone(),
             parts.clock.clone(),
         );
-        let millis = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000);
         Ok(Sight(Arc::new(Inner {
             keeper,
             voice: Voice::new(parts.journal),
@@ -181,6 +196,10 @@ impl Inner {
         eyes.get(camera).cloned()
     }
 
+    fn eyes_mut(&self) -> RwLockWriteGuard<'_, HashMap<CameraKey, Arc<Eye>>> {
+        self.eyes.write().expect("no code panics while it holds the eyes")
+    }
+
     async fn sweep(&self) {
         if let Err(why) = self.keeper.sweep().await {
             error!("Evidence whose time is over was not removed: {why:#}");
@@ -230,12 +249,20 @@ impl Crew {
             .filter(watched)
             .map(|camera| (camera.key.clone(), camera))
             .collect();
-        let gone: Vec<CameraKey> = self.stops.keys().filter(|key| !wanted.contains_key(*key)).cloned().collect();
+        let gone: Vec<CameraKey> = self
+            .stops
+            .keys()
+            .filter(|key| !wanted.contains_key(*key))
+            .cloned()
+            .collect();
         for key in gone {
             self.let_go(&key).await;
         }
         for camera in wanted.into_values() {
-            let credentials = inner.records.camera_credentials(&camera.key, &inner.vault).await?;
+            let credentials = inner
+                .records
+                .camera_credentials(&camera.key, &inner.vault)
+                .await?;
             let taught = inner.taught(&camera.key).await?;
             let known = inner.eye(&camera.key);
             if let Some(eye) = known.filter(|eye| *eye.camera == camera && eye.credentials == credentials) {
@@ -256,9 +283,7 @@ impl Crew {
         info!(camera = %key, "A camera is attached.");
         let stop = CancellationToken::new();
         self.stops.insert(key.clone(), stop.clone());
-        let mut eyes = self.inner.eyes.write().expect("no code panics while it holds the eyes");
-        eyes.insert(key.clone(), Arc::clone(&eye));
-        drop(eyes);
+        self.inner.eyes_mut().insert(key.clone(), Arc::clone(&eye));
         let inner = Arc::clone(&self.inner);
         self.watchers.spawn(async move {
             watcher::watch(inner, eye, stop).await;
@@ -267,11 +292,11 @@ impl Crew {
     }
 
     async fn let_go(&mut self, key: &CameraKey) {
-        let Some(stop) = self.stops.remove(key) else { return };
+        let Some(stop) = self.stops.remove(key) else {
+            return;
+        };
         stop.cancel();
-        let mut eyes = self.inner.eyes.write().expect("no code panics while it holds the eyes");
-        eyes.remove(key);
-        drop(eyes);
+        self.inner.eyes_mut().remove(key);
         if let Some(engine) = &self.inner.engine {
             engine.workers.forget(key);
         }
@@ -290,12 +315,21 @@ impl Crew {
             warn!("Watchers of cameras did not stop in time and were left behind.");
             self.watchers.abort_all();
         }
-        self.inner.set.stop(STOP_WITHIN).await;
+        let left = self.inner.set.stop(STOP_WITHIN).await;
+        if left > 0 {
+            warn!(
+                tasks = left,
+                "Connections of cameras did not end in time and were cut off."
+            );
+        }
         if let Some(engine) = &self.inner.engine {
             Arc::clone(engine).stop(STOP_WITHIN).await;
         }
         let archive = self.inner.archive.clone();
-        if tokio::task::spawn_blocking(move || archive.close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || archive.close())
+            .await
+            .is_err()
+        {
             error!("Closing the evidence archive panicked; what was kept is on disk.");
         }
     }

@@ -8,9 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::sight::CameraFault;
+use domain::{UtcMillis, sight::CameraFault};
 use image::{ImageReader, Limits, codecs::jpeg::JpegEncoder};
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{Frame, decode::PictureLimits, jpeg};
 
 use super::{
     CameraFailure, End, MAX_PICTURE_BYTES, MAX_SIDE,
@@ -112,6 +114,20 @@ fn from_png(data: &[u8]) -> Result<Bytes, CameraFailure> {
         .encode_image(&picture)
         .map_err(broken)?;
     Ok(file.into())
+}
+
+/// Reads one JPEG or PNG file as a picture at most `max_width` pixels wide.
+///
+/// # Errors
+/// [`CameraFailure`] when it is not there, too large, or no picture.
+pub fn read_picture(
+    file: &Path,
+    at: UtcMillis,
+    limits: &PictureLimits,
+    max_width: u32,
+) -> Result<Frame, CameraFailure> {
+    let jpeg = load(file)?;
+    jpeg::decode(&jpeg, at, limits, max_width).map_err(|why| CameraFailure::new(why.fault(), why.to_string()))
 }
 
 fn no_file(what: &str) -> CameraFailure {

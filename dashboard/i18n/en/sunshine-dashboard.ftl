@@ -355,6 +355,7 @@ source-rtsp = RTSP camera or recorder
 source-mjpeg = HTTP MJPEG stream
 source-snapshot = HTTP snapshot, again and again
 source-pushed = Pictures pushed over MQTT (ESP32-CAM)
+source-external = Another maker's box that sends what it finds (Frigate, or our JSON)
 source-folder = A folder of pictures on this machine (for tests; changed with the command line only)
 days = { $n } days
 thing-person = person

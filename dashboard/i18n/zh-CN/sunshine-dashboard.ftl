@@ -355,6 +355,7 @@ source-rtsp = RTSP 摄像头或录像机
 source-mjpeg = HTTP MJPEG 码流
 source-snapshot = HTTP 定时抓图
 source-pushed = 设备经 MQTT 推送图片（ESP32-CAM 等）
+source-external = 由其他厂商的识别盒判读，只上报结果（Frigate 或本平台 JSON）
 source-folder = 本机图片文件夹（测试用，只能用命令行更改）
 days = { $n } 天
 thing-person = 人

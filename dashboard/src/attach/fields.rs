@@ -179,6 +179,7 @@ impl Fields {
                 self.set("interval_ms", &interval_ms.to_string());
             }
             CameraSource::Pushed => self.set("kind", "pushed"),
+            CameraSource::External => self.set("kind", "external"),
             CameraSource::Folder { .. } => self.set("kind", "folder"),
         }
     }

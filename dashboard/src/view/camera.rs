@@ -120,6 +120,7 @@ impl Locale {
             CameraSource::Mjpeg { .. } => fl!(self.l, "source-mjpeg"),
             CameraSource::Snapshot { .. } => fl!(self.l, "source-snapshot"),
             CameraSource::Pushed => fl!(self.l, "source-pushed"),
+            CameraSource::External => fl!(self.l, "source-external"),
             CameraSource::Folder { .. } => fl!(self.l, "source-folder"),
         }
     }

@@ -91,8 +91,14 @@ fn first_line(path: &Path) -> anyhow::Result<String> {
 }
 
 fn tell(report: &ProbeReport) -> anyhow::Result<()> {
-    let gap = report.key_frame_gap_s.map_or_else(|| "fewer than two key frames came".to_owned(), |s| format!("{s:.1} s"));
-    let clock = report.clock_offset_ms.map_or_else(|| "it tells no time".to_owned(), |ms| format!("{ms} ms ahead of ours"));
+    let gap = report.key_frame_gap_s.map_or_else(
+        || "fewer than two key frames came".to_owned(),
+        |s| format!("{s:.1} s"),
+    );
+    let clock = report.clock_offset_ms.map_or_else(
+        || "it tells no time".to_owned(),
+        |ms| format!("{ms} ms ahead of ours"),
+    );
     say(&format!(
         "codec          {}\nsize           {} × {}\nframes         {:.1} a second\nbit rate       {:.0} kbit/s\n\
          key frames     {gap} apart\nclock          {clock}",
@@ -100,7 +106,10 @@ fn tell(report: &ProbeReport) -> anyhow::Result<()> {
     ))?;
     for warning in &report.warnings {
         let (zh, en) = warning.advice();
-        say(&format!("warning        {}: {zh}\n               {en}", warning.code()))?;
+        say(&format!(
+            "warning        {}: {zh}\n               {en}",
+            warning.code()
+        ))?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use camera::jpeg::{PictureLimits, decode_file};
+use camera::{decode::PictureLimits, source::read_picture};
 use domain::{
     Camera, CameraKey, CameraSource, DeviceId, FacilityId, Room, Schedule, UtcMillis,
     camera::{Decoding, Retention},
@@ -38,15 +38,22 @@ const NOON_MIN: u16 = 720;
 pub(crate) fn evaluate(args: &VisionEvaluateArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
     let (runtime, catalog) = open_models(&config.vision)?;
-    let mut kit = Kit::open(&runtime, &catalog, &DetectorOptions::default()).context("cannot start the models")?;
+    let mut kit =
+        Kit::open(&runtime, &catalog, &DetectorOptions::default()).context("cannot start the models")?;
     let findings = findings_of(&catalog);
     let mut clips = Vec::new();
     for dir in clips_of(&args.dir)? {
         let text = std::fs::read_to_string(dir.join("labels.toml"))?;
-        let labels = Labels::parse(&text).with_context(|| format!("cannot read the labels of {}", dir.display()))?;
+        let labels =
+            Labels::parse(&text).with_context(|| format!("cannot read the labels of {}", dir.display()))?;
         let mut pipeline = Pipeline::new(&camera_of(&labels)?, Vec::new(), findings.clone());
         let told = judge(&mut kit, &mut pipeline, &dir, &labels)?;
-        say(&format!("{}: {} events told in {:.0} s", dir.display(), told.began.len(), told.length_s))?;
+        say(&format!(
+            "{}: {} events told in {:.0} s",
+            dir.display(),
+            told.began.len(),
+            told.length_s
+        ))?;
         clips.push((labels, told));
     }
     say(&format!("judged by {}", runtime.backend()))?;
@@ -63,7 +70,10 @@ fn clips_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .collect();
     clips.sort();
     if clips.is_empty() {
-        bail!("{} holds no clip: a folder of pictures with a labels.toml", dir.display());
+        bail!(
+            "{} holds no clip: a folder of pictures with a labels.toml",
+            dir.display()
+        );
     }
     Ok(clips)
 }
@@ -98,7 +108,7 @@ fn judge(kit: &mut Kit, pipeline: &mut Pipeline, dir: &Path, labels: &Labels) ->
     let step_ms = i64::from(labels.interval_ms);
     for (file, n) in pictures_of(dir)?.iter().zip(0i64..) {
         let at = UtcMillis(n * step_ms);
-        let frame = decode_file(file, at, &PictureLimits::default(), WIDTH)
+        let frame = read_picture(file, at, &PictureLimits::default(), WIDTH)
             .with_context(|| format!("cannot read {}", file.display()))?;
         told.length_s = (n + 1) as f64 * step_ms as f64 / 1_000.0;
         let look = gate.observe(&frame).look;
@@ -114,7 +124,11 @@ fn judge(kit: &mut Kit, pipeline: &mut Pipeline, dir: &Path, labels: &Labels) ->
         let looked = pipeline.look(kit, &frame, moment)?;
         told.verdicts += looked.verdicts;
         told.unjudged += looked.unjudged;
-        let began = looked.judged.observations.iter().filter(|o| o.state == ObservedState::Began);
+        let began = looked
+            .judged
+            .observations
+            .iter()
+            .filter(|o| o.state == ObservedState::Began);
         told.began.extend(began.map(|o| (o.check, at.0 as f64 / 1_000.0)));
     }
     Ok(told)
@@ -122,7 +136,11 @@ fn judge(kit: &mut Kit, pipeline: &mut Pipeline, dir: &Path, labels: &Labels) ->
 
 fn pictures_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let is_picture = |path: &PathBuf| {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let extension = path
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         ["jpg", "jpeg", "png"].contains(&extension.as_str())
     };
     let mut pictures: Vec<PathBuf> = std::fs::read_dir(dir)?
@@ -135,11 +153,16 @@ fn pictures_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn tell(report: &Report) -> anyhow::Result<()> {
-    let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{:.1} %", s * 100.0));
+    let percent =
+        |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{:.1} %", s * 100.0));
     say("check\tfound\tmissed\tfalse\tprecision\trecall\tfalse alarms a camera-day\tmedian delay")?;
     for (check, score) in &report.checks {
-        let per_day = report.false_alarms_per_day(*check).map_or_else(|| "–".to_owned(), |n| format!("{n:.1}"));
-        let delay = score.median_delay_s().map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
+        let per_day = report
+            .false_alarms_per_day(*check)
+            .map_or_else(|| "–".to_owned(), |n| format!("{n:.1}"));
+        let delay = score
+            .median_delay_s()
+            .map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
         say(&format!(
             "{}\t{}\t{}\t{}\t{}\t{}\t{per_day}\t{delay}",
             check.code(),

@@ -40,14 +40,20 @@ pub(super) struct Engine {
 impl Engine {
     /// What happens to the workers; whoever asks first gets it.
     pub(super) fn events(&self) -> Option<mpsc::Receiver<WorkerEvent>> {
-        self.events.lock().expect("no code panics while it holds the events").take()
+        self.events
+            .lock()
+            .expect("no code panics while it holds the events")
+            .take()
     }
 
     pub(super) async fn stop(self: Arc<Self>, within: Duration) {
         let stopped = tokio::task::spawn_blocking(move || self.workers.stop(within)).await;
         match stopped {
             Ok(stopped) if stopped.left > 0 => {
-                warn!(threads = stopped.left, "Models did not stop in time; their threads are left behind.");
+                warn!(
+                    threads = stopped.left,
+                    "Models did not stop in time; their threads are left behind."
+                );
             }
             Ok(_) => {}
             Err(panicked) => warn!("Stopping the models panicked: {panicked}"),

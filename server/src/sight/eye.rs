@@ -53,7 +53,10 @@ impl Eye {
 
     /// Takes other heads from now on, if they are others.
     pub(super) fn teach(&self, taught: Vec<Taught>) {
-        let mut known = self.taught.lock().expect("no code panics while it holds the heads");
+        let mut known = self
+            .taught
+            .lock()
+            .expect("no code panics while it holds the heads");
         if *known == taught {
             return;
         }
@@ -66,7 +69,11 @@ impl Eye {
 
     /// Begins anew: the look that held the pipeline hangs or panicked.
     pub(super) fn begin_anew(&self) {
-        let taught = self.taught.lock().expect("no code panics while it holds the heads").clone();
+        let taught = self
+            .taught
+            .lock()
+            .expect("no code panics while it holds the heads")
+            .clone();
         let pipeline = Pipeline::new(&self.camera, taught, self.findings.clone());
         self.pipeline.store(Arc::new(Mutex::new(pipeline)));
     }

@@ -4,9 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use domain::{
-    Camera, Clock, EvidenceId, RuleId, Scope, SeriesKey, Sighted, TimeRange, UtcMillis, pack,
-};
+use domain::{Camera, Clock, EvidenceId, RuleId, Scope, SeriesKey, Sighted, TimeRange, UtcMillis, pack};
 use store::{
     Archive, Records, SeriesStore,
     evidence::{About, NewItem, RuleStamp, SensorReading},
@@ -51,7 +49,7 @@ impl Keeper {
         let (keeper, camera, said) = (self.clone(), Arc::clone(camera), said.clone());
         let id = blocking(move || {
             let about = keeper.about(&camera, &said);
-            Ok(keeper.archive.put(&about, items)?)
+            Ok(keeper.archive.put(&about, &items)?)
         });
         id.await.context("evidence cannot be kept")
     }
@@ -67,7 +65,7 @@ impl Keeper {
         let (keeper, kept, began) = (self.clone(), Arc::clone(camera), said.clone());
         let id = blocking(move || {
             let about = keeper.about(&kept, &began);
-            Ok(keeper.archive.amend(&base, &about, items)?)
+            Ok(keeper.archive.amend(&base, &about, &items)?)
         });
         let id = id.await.context("later evidence cannot be kept")?;
         let point = SeriesKey {
@@ -75,7 +73,10 @@ impl Keeper {
             device: camera.key.camera.clone(),
             metric: said.check.metric(),
         };
-        let finding = self.records.finding_of_case(&Scope::everything(), &point, said.at).await?;
+        let finding = self
+            .records
+            .finding_of_case(&Scope::everything(), &point, said.at)
+            .await?;
         if let Some(finding) = finding {
             self.records.add_finding_evidence(finding.id, id).await?;
         }
@@ -92,7 +93,10 @@ impl Keeper {
 
     fn about(&self, camera: &Camera, said: &Sighted) -> About {
         let metric = said.check.metric();
-        let rule = self.rules.iter().find(|rule| rule.metric.as_ref() == Some(&metric));
+        let rule = self
+            .rules
+            .iter()
+            .find(|rule| rule.metric.as_ref() == Some(&metric));
         About {
             camera: camera.key.clone(),
             gb_id: camera.gb_id.clone(),

@@ -95,7 +95,7 @@ impl Inner {
             return Err(page::LiveRefused::Off);
         }
         let feed = eye.handle.live(LiveKind::Best).map_err(|refused| match refused {
-            LiveRefused::CameraFull | LiveRefused::SiteFull => page::LiveRefused::ViewerLimit,
+            LiveRefused::CameraFull { .. } | LiveRefused::SiteFull { .. } => page::LiveRefused::ViewerLimit,
             LiveRefused::Codec => page::LiveRefused::Codec,
             LiveRefused::NoPicture | LiveRefused::Closed => page::LiveRefused::NoPicture,
         })?;
@@ -146,7 +146,10 @@ impl Inner {
     }
 
     async fn keep_credentials(&self, key: &CameraKey, credentials: &Credentials) -> Result<(), NotKept> {
-        let kept = self.records.put_camera_credentials(key, credentials, &self.vault, ACTOR).await;
+        let kept = self
+            .records
+            .put_camera_credentials(key, credentials, &self.vault, ACTOR)
+            .await;
         kept.map_err(|why| {
             tracing::error!(camera = %key, "The password of a camera was not kept: {why}");
             NotKept
@@ -163,7 +166,11 @@ impl Inner {
             TeachRefused::Failed
         };
         let everything = Scope::everything();
-        let samples = self.records.labelled(&everything, &key, &embedder).await.map_err(failed)?;
+        let samples = self
+            .records
+            .labelled(&everything, &key, &embedder)
+            .await
+            .map_err(failed)?;
         let check = key.check;
         let fitted = tokio::task::spawn_blocking(move || TaughtHead::fit(check, &samples, &embedder)).await;
         let head = match fitted {
@@ -172,7 +179,10 @@ impl Inner {
             Ok(Err(_)) | Err(_) => return Err(TeachRefused::Failed),
         };
         let json = serde_json::to_string(&head).map_err(|_unwritable| TeachRefused::Failed)?;
-        self.records.put_head(&everything, &key, &json, ACTOR).await.map_err(failed)?;
+        self.records
+            .put_head(&everything, &key, &json, ACTOR)
+            .await
+            .map_err(failed)?;
         self.changed.notify_one();
         Ok(FitResult {
             auc: head.auc,
@@ -222,7 +232,11 @@ impl Inner {
 
     fn embedder(&self) -> Option<String> {
         let engine = self.engine.as_ref()?;
-        let precision = if engine.slow { models::Precision::F32 } else { models::Precision::Int8 };
+        let precision = if engine.slow {
+            models::Precision::F32
+        } else {
+            models::Precision::Int8
+        };
         let card = engine.catalog.find(models::Role::Embedder, precision)?;
         Some(card.sha256.to_string())
     }
@@ -258,10 +272,12 @@ fn head_key(taught: TaughtCheck) -> HeadKey {
 /// teaches this camera's own check.
 fn crops(kit: &mut Kit, eye: &Eye, frame: &camera::Frame, of: &HeadKey) -> Result<Vec<NewCrop>, InferError> {
     let pipeline = eye.pipeline.load_full();
-    let Ok(pipeline) = pipeline.lock() else { return Ok(Vec::new()) };
+    let Ok(pipeline) = pipeline.lock() else {
+        return Ok(Vec::new());
+    };
     let crops = pipeline.crops(kit, frame, of.check, of.zone.as_ref())?;
     let kept = |crop: vision::pipeline::TaughtCrop| {
-        let part = frame.cropped(&crop.area)?.scaled(CROP_WIDTH);
+        let part = jpeg::scaled(&frame.cropped(&crop.area)?, CROP_WIDTH);
         Some(NewCrop {
             of: of.clone(),
             at: frame.at,
@@ -281,7 +297,11 @@ fn told(failure: CameraFailure) -> ProbeFailure {
 }
 
 fn video(mut feed: LiveFeed) -> VideoFeed {
-    let (mime, init, gop) = (feed.mime.clone(), feed.init.clone(), std::mem::take(&mut feed.gop));
+    let (mime, init, gop) = (
+        feed.mime.clone(),
+        feed.init.clone(),
+        std::mem::take(&mut feed.gop),
+    );
     let next = stream::unfold(feed, |mut feed| async move {
         let item = match feed.next().await? {
             LiveItem::Init { mime, init } => VideoItem::Init { mime, init },

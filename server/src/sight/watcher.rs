@@ -124,13 +124,18 @@ impl Watcher {
         if motion.look == Look::Skip && !wanted {
             return;
         }
-        let Some(engine) = &self.inner.engine else {
+        let inner = Arc::clone(&self.inner);
+        let Some(engine) = &inner.engine else {
             return self.unjudged(frame, wanted);
         };
         let moment = Moment {
             at: frame.at,
             minute: self.inner.minute_of(frame.at),
-            look: if motion.look == Look::Skip { Look::Due } else { motion.look },
+            look: if motion.look == Look::Skip {
+                Look::Due
+            } else {
+                motion.look
+            },
             stove: self.inner.stove_of(&self.eye, frame.at),
         };
         let job = Job {
@@ -142,7 +147,9 @@ impl Watcher {
             done: self.done.clone(),
         };
         self.remember(frame);
-        engine.workers.submit(&self.eye.camera.key, Box::new(move |kit| job.run(kit)));
+        engine
+            .workers
+            .submit(&self.eye.camera.key, Box::new(move |kit| job.run(kit)));
     }
 
     /// Without models nothing is judged, and no face can be found: a still is shown so coarse that nobody can be
@@ -163,7 +170,11 @@ impl Watcher {
     /// Keeps a few frames, so that a finding can show what was before it.
     fn remember(&mut self, frame: &Arc<Frame>) {
         let step = BEFORE_STEP_MS.max(self.inner.options.before_ms / 2);
-        if self.earlier.last().is_none_or(|last| frame.at.ms_since(last.at) >= step) {
+        if self
+            .earlier
+            .last()
+            .is_none_or(|last| frame.at.ms_since(last.at) >= step)
+        {
             self.earlier.push(Arc::clone(frame));
         }
         self.earlier.retain(|kept| frame.at.ms_since(kept.at) <= 2 * step);
@@ -181,7 +192,11 @@ impl Watcher {
         if std::mem::take(&mut self.faulty) || !series.is_empty() {
             series.push((metric("vision_fault"), 0.0));
         }
-        let said = self.inner.voice.readings(&self.eye.camera.key, seen.frame.at, &series).await;
+        let said = self
+            .inner
+            .voice
+            .readings(&self.eye.camera.key, seen.frame.at, &series)
+            .await;
         self.note("The series of a camera", said.map_err(anyhow::Error::from));
         self.follow(&seen);
     }
@@ -190,7 +205,12 @@ impl Watcher {
     async fn observe(&mut self, mut observation: Sighted, seen: Option<&Seen>) {
         if observation.state == ObservedState::Began {
             let items = seen.map(items_of).unwrap_or_default();
-            match self.inner.keeper.keep(&self.eye.camera, &observation, items).await {
+            match self
+                .inner
+                .keeper
+                .keep(&self.eye.camera, &observation, items)
+                .await
+            {
                 Ok(evidence) => {
                     observation.evidence = Some(evidence);
                     self.follow_up(&observation, evidence);
@@ -199,7 +219,11 @@ impl Watcher {
                 Err(why) => error!(camera = %self.eye.camera.key, "A finding has no evidence: {why:#}"),
             }
         }
-        let said = self.inner.voice.observation(&self.eye.camera.key, &observation).await;
+        let said = self
+            .inner
+            .voice
+            .observation(&self.eye.camera.key, &observation)
+            .await;
         self.note("An observation", said.map_err(anyhow::Error::from));
     }
 
@@ -220,7 +244,10 @@ impl Watcher {
         let after = seen.blurred.as_ref().map(|jpeg| still(ItemRole::After, jpeg));
         let at = seen.frame.at;
         let has_picture = after.is_some();
-        self.finish_due(|due| at >= due && (has_picture || at.ms_since(due) > PATIENCE_MS), after);
+        self.finish_due(
+            |due| at >= due && (has_picture || at.ms_since(due) > PATIENCE_MS),
+            after,
+        );
     }
 
     fn finish_due(&mut self, is_due: impl Fn(UtcMillis) -> bool, after: Option<NewItem>) {
@@ -246,17 +273,30 @@ impl Watcher {
         let flag = |yes: bool| f64::from(u8::from(yes));
         let mut values = vec![
             (metric("camera_offline"), flag(offline)),
-            (metric("camera_tampered"), flag(self.picture != PictureState::Good)),
+            (
+                metric("camera_tampered"),
+                flag(self.picture != PictureState::Good),
+            ),
             (metric("frame_rate"), f64::from(health.fps)),
             (metric("bitrate"), f64::from(health.bitrate_kbps)),
             (metric("packet_loss"), f64::from(health.loss_percent)),
             (metric("reconnects"), f64::from(health.reconnects)),
             (metric("skipped_frames"), health.skipped as f64),
         ];
-        values.extend(health.key_frame_gap_s.map(|gap| (metric("key_frame_gap"), f64::from(gap))));
-        let age_s = health.last_frame.map(|last| now.ms_since(last).max(0) as f64 / 1_000.0);
+        values.extend(
+            health
+                .key_frame_gap_s
+                .map(|gap| (metric("key_frame_gap"), f64::from(gap))),
+        );
+        let age_s = health
+            .last_frame
+            .map(|last| now.ms_since(last).max(0) as f64 / 1_000.0);
         values.extend(age_s.map(|age| (metric("frame_age"), age)));
-        let said = self.inner.voice.readings(&self.eye.camera.key, now, &values).await;
+        let said = self
+            .inner
+            .voice
+            .readings(&self.eye.camera.key, now, &values)
+            .await;
         self.note("The health of a camera", said.map_err(anyhow::Error::from));
         // A camera that died leaves no picture of afterwards: its findings get the clip that there is.
         self.finish_due(|due| now.ms_since(due) > PATIENCE_MS, None);
@@ -315,12 +355,20 @@ struct Job {
 impl Job {
     fn run(self, kit: &mut Kit) -> Result<(), InferError> {
         // A look that panicked has left the pipeline as it was; the next one begins anew.
-        let Ok(mut pipeline) = self.pipeline.lock() else { return Ok(()) };
+        let Ok(mut pipeline) = self.pipeline.lock() else {
+            return Ok(());
+        };
         let looked = pipeline.look(kit, &self.frame, self.moment)?;
         drop(pipeline);
-        let begins = looked.judged.observations.iter().any(|o| o.state == ObservedState::Began);
+        let begins = looked
+            .judged
+            .observations
+            .iter()
+            .any(|o| o.state == ObservedState::Began);
         let boxes = &looked.judged.boxes;
-        let blurred = (self.wanted || begins).then(|| blurred(kit, &self.frame, boxes)).transpose()?;
+        let blurred = (self.wanted || begins)
+            .then(|| blurred(kit, &self.frame, boxes))
+            .transpose()?;
         let before = self.before.filter(|_| begins);
         let before = before.map(|frame| blurred_alone(kit, &frame)).transpose()?;
         let seen = Seen {
@@ -363,7 +411,10 @@ fn items_of(seen: &Seen) -> Vec<NewItem> {
     let at = seen.blurred.iter().map(|jpeg| still(ItemRole::At, jpeg));
     let original = NewItem {
         blurred: false,
-        ..still(ItemRole::Original, &jpeg::encode(&seen.frame, jpeg::JpegQuality::default()))
+        ..still(
+            ItemRole::Original,
+            &jpeg::encode(&seen.frame, jpeg::JpegQuality::default()),
+        )
     };
     before.chain(at).chain([original]).collect()
 }
@@ -414,7 +465,10 @@ async fn add_clip(
     if items.is_empty() {
         return Ok(());
     }
-    inner.keeper.add(&eye.camera, &followed.said, followed.evidence, items).await
+    inner
+        .keeper
+        .add(&eye.camera, &followed.said, followed.evidence, items)
+        .await
 }
 
 /// The next event of the workers; never, when there are none.
@@ -434,9 +488,16 @@ impl Inner {
     /// A worker began anew: its camera goes on with a fresh judge, and the log hears of it.
     pub(super) async fn mend(&self, event: WorkerEvent) {
         let (worker, camera, cause) = match event {
-            WorkerEvent::Restarted { worker, camera, cause } => (worker, camera, cause),
+            WorkerEvent::Restarted {
+                worker,
+                camera,
+                cause,
+            } => (worker, camera, cause),
             WorkerEvent::Lost { worker } => {
-                error!(worker, "A model hangs for good, and its thread is not replaced: pictures are judged more slowly.");
+                error!(
+                    worker,
+                    "A model hangs for good, and its thread is not replaced: pictures are judged more slowly."
+                );
                 return;
             }
         };
@@ -449,14 +510,21 @@ impl Inner {
             engine.workers.release(&eye.camera.key);
         }
         let fault = [(metric("vision_fault"), 1.0)];
-        if let Err(why) = self.voice.readings(&eye.camera.key, self.clock.now(), &fault).await {
+        if let Err(why) = self
+            .voice
+            .readings(&eye.camera.key, self.clock.now(), &fault)
+            .await
+        {
             error!("That a model was started anew cannot be written into the log: {why}");
         }
     }
 
     /// Which labels stand for which checks.
     pub(super) fn pipeline(&self) -> std::collections::BTreeMap<Arc<str>, Check> {
-        self.engine.as_ref().map(|engine| engine.findings.clone()).unwrap_or_default()
+        self.engine
+            .as_ref()
+            .map(|engine| engine.findings.clone())
+            .unwrap_or_default()
     }
 
     /// The heads that were taught for a camera. One that cannot be read is passed over.
@@ -481,14 +549,20 @@ impl Inner {
     /// The minute of the local day.
     fn minute_of(&self, at: UtcMillis) -> u16 {
         let local = jiff::Timestamp::from_millisecond(at.0).map(|t| t.to_zoned(self.zone.clone()));
-        local.map_or(0, |t| u16::from(t.hour().unsigned_abs()) * 60 + u16::from(t.minute().unsigned_abs()))
+        local.map_or(0, |t| {
+            u16::from(t.hour().unsigned_abs()) * 60 + u16::from(t.minute().unsigned_abs())
+        })
     }
 
     /// Whether a stove of the camera's facility draws power, as far as a sensor has said so within five minutes.
     fn stove_of(&self, eye: &Eye, at: UtcMillis) -> Option<bool> {
         const STALE_MS: i64 = 300_000;
         const BURNING_W: f64 = 100.0;
-        let watched = eye.camera.checks.iter().any(|s| s.check == Check::StoveUnattended);
+        let watched = eye
+            .camera
+            .checks
+            .iter()
+            .any(|s| s.check == Check::StoveUnattended);
         if !watched {
             return None;
         }
@@ -499,7 +573,10 @@ impl Inner {
             if !key.device.as_str().starts_with("stove") || key.metric.as_str() != "power" {
                 continue;
             }
-            let latest = self.series.latest(&everything, series).filter(|s| at.ms_since(s.at) < STALE_MS);
+            let latest = self
+                .series
+                .latest(&everything, series)
+                .filter(|s| at.ms_since(s.at) < STALE_MS);
             known = known.max(latest.map(|sample| sample.value > BURNING_W));
         }
         known
