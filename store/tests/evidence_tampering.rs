@@ -16,7 +16,7 @@ use domain::{
 use proptest::prelude::{any, proptest};
 use sunshine_store::{
     Archive, ArchiveOptions,
-    evidence::{About, ItemRole, NewItem, PublicKey, verify},
+    evidence::{About, ItemRole, NewItem, ProblemKind, PublicKey, verify},
 };
 
 const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
@@ -219,6 +219,36 @@ fn the_end_of_the_chain_is_missed_however_much_of_it_is_cut_off() {
         });
     }
     assert!(cuts > 30, "{cuts}");
+}
+
+/// Views refer to no file, so that their lines go without any other trace.
+#[test]
+fn views_cut_off_the_end_of_the_chain_are_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = Archive::open(ArchiveOptions::new(dir.path()), Clock::simulated(NOW)).unwrap();
+    let id = archive.put(&about(Retention::Days30), &[item(b"one")]).unwrap();
+    for n in 0..5 {
+        let purpose = format!("case {n}");
+        archive
+            .note_view(&Scope::everything(), &id, "王芳", &purpose)
+            .unwrap();
+    }
+    let key = archive.public_key().clone();
+    drop(archive);
+    assert!(verify(dir.path(), Some(&key)).unwrap().is_sound());
+    let log = dir.path().join("chain/2026-11-18.log");
+    let text = fs::read_to_string(&log).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for left in 2..lines.len() {
+        fs::write(&log, lines[..left].concat()).unwrap();
+        let found = verify(dir.path(), Some(&key)).unwrap();
+        let kinds: Vec<_> = found.problems.iter().map(|p| (p.kind, p.seq)).collect();
+        assert_eq!(
+            kinds,
+            [(ProblemKind::Truncated, Some(7))],
+            "{left} lines are left"
+        );
+    }
 }
 
 #[test]
