@@ -110,10 +110,12 @@ impl Reading {
             !label.is_empty() && labels.is_none_or(|labels| labels.contains(label))
         };
         let labels = card.labels.iter().enumerate();
-        let wanted = labels.filter(|(_, label)| asked(label)).map(|(class, label)| Wanted {
-            class,
-            min_score: options.least_score.unwrap_or_else(|| card.threshold(label)),
-        });
+        let wanted = labels
+            .filter(|(_, label)| asked(label))
+            .map(|(class, label)| Wanted {
+                class,
+                min_score: options.least_score.unwrap_or_else(|| card.threshold(label)),
+            });
         Reading {
             kind: card.kind,
             wanted: wanted.collect(),

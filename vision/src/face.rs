@@ -134,7 +134,9 @@ fn own_face(faces: &[FoundFace], person: &PictureBox, others: &[PictureBox]) -> 
         };
         // Two boxes of the same person are no rivals.
         let rivals = others.iter().filter(|other| *other != person);
-        !rivals.filter_map(|rival| distance(middle, rival)).any(|rival| rival < own)
+        !rivals
+            .filter_map(|rival| distance(middle, rival))
+            .any(|rival| rival < own)
     };
     let own = faces.iter().filter(is_own);
     own.max_by(|a, b| a.score.total_cmp(&b.score)).copied()
@@ -168,13 +170,7 @@ fn head(frame: &Frame, person: &PictureBox) -> PictureBox {
     let (of_height, of_width) = HEAD_SHARE;
     let by_width = person.width() * aspect(frame) * of_width;
     let height = (person.height() * of_height).max(by_width).min(person.height());
-    cut(
-        person.left,
-        person.top,
-        person.right,
-        person.top + height,
-        person,
-    )
+    cut(person.left, person.top, person.right, person.top + height, person)
 }
 
 /// `area` made larger by a share of its size each way.
