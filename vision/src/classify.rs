@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use camera::Frame;
 use domain::{PictureBox, observation::ModelStamp};
-use models::{Catalog, Input, ModelCard, ModelKind, Scores};
+use models::{Catalog, Input, ModelCard, ModelKind, PictureElement, Scores};
 
 use crate::{
     decode::{Activation, embedding, scores},
@@ -12,7 +12,7 @@ use crate::{
     load::{PictureModel, refused, session, stamp},
     prepare::Numbers,
     runtime::Runtime,
-    session::ModelSession,
+    session::{Form, ModelSession},
 };
 
 /// An embedder: a crop becomes a row of numbers that heads judge by.
@@ -83,8 +83,12 @@ impl Head {
         let Input::Vector(input) = &card.input else {
             return Err(refused(card, "it takes in no embedding".to_owned()));
         };
+        let form = Form {
+            shape: &[1, input.length],
+            element: PictureElement::F32,
+        };
         let mut head = Head {
-            session: session(runtime, catalog, card)?,
+            session: session(runtime, catalog, card, form)?,
             output: card.outputs.first().cloned().unwrap_or_default(),
             length: input.length,
             labels: card.labels.clone(),

@@ -33,9 +33,9 @@ pub enum BadOutput {
 /// Why a model gave no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InferError {
-    /// The library that runs models could not be set up.
-    #[error("models cannot be run: {0}; reinstall it with scripts/get-onnxruntime.sh, or remove it")]
-    Runtime(String),
+    /// The system denies what running models takes.
+    #[error("models cannot be run: {0}; lower the number of workers")]
+    System(String),
     /// No model of the catalogue does this.
     #[error("no model of the catalogue can be used for {0}; add one, or leave out what needs it")]
     NoModel(&'static str),

@@ -8,7 +8,7 @@ use crate::{
     infer::{BadOutput, InferError, words},
     prepare::{Placement, Preparer},
     runtime::Runtime,
-    session::{ModelSession, Outputs},
+    session::{Form, ModelSession, Outputs},
 };
 
 /// Loads the model of `card` after the catalogue has vouched for it.
@@ -16,9 +16,10 @@ pub(crate) fn session(
     runtime: &Runtime,
     catalog: &Catalog,
     card: &ModelCard,
+    form: Form<'_>,
 ) -> Result<ModelSession, InferError> {
     let file = catalog.load(card).map_err(|error| refused(card, words(&error)))?;
-    ModelSession::open(runtime, &card.name, &file.bytes)
+    ModelSession::open(runtime, &card.name, &file.bytes, form)
 }
 
 /// The name and hash under which a model's findings go out.
@@ -53,9 +54,14 @@ impl PictureModel {
     ) -> Result<PictureModel, InferError> {
         let input = card.picture();
         let input = input.ok_or_else(|| refused(card, "it takes in no picture".to_owned()))?;
+        let preparer = Preparer::new(sized(card, input, side)?);
+        let form = Form {
+            shape: &preparer.shape(),
+            element: preparer.form().element,
+        };
         let mut model = PictureModel {
-            session: session(runtime, catalog, card)?,
-            preparer: Preparer::new(sized(card, input, side)?),
+            session: session(runtime, catalog, card, form)?,
+            preparer,
             outputs: card.outputs.clone(),
         };
         model.warm()?;

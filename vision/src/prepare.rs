@@ -9,7 +9,7 @@ use fast_image_resize::{
 
 use models::{Colour, Layout, PictureElement, PictureInput, Resize};
 
-use crate::infer::{InferError, words};
+use crate::infer::InferError;
 
 /// The numbers of a prepared picture, in the type that its model takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,11 +87,15 @@ pub(crate) fn check(frame: &Frame) -> Result<(), InferError> {
     if points > 0 && points * 3 == frame.rgb.len() as u64 {
         return Ok(());
     }
-    Err(InferError::Frame {
+    Err(damaged(frame))
+}
+
+fn damaged(frame: &Frame) -> InferError {
+    InferError::Frame {
         width: frame.width,
         height: frame.height,
         bytes: frame.rgb.len(),
-    })
+    }
 }
 
 /// Resizes a part of `frame` into `to`, which is `width × height` points, as OpenCV's `INTER_LINEAR` does: what the
@@ -103,14 +107,11 @@ pub(crate) fn resize(
     (width, height): (u32, u32),
     to: &mut Vec<u8>,
 ) -> Result<(), InferError> {
-    let damaged = |_| InferError::Frame {
-        width: frame.width,
-        height: frame.height,
-        bytes: frame.rgb.len(),
-    };
-    let from = ImageRef::new(frame.width, frame.height, &frame.rgb, PixelType::U8x3).map_err(damaged)?;
+    let from = ImageRef::new(frame.width, frame.height, &frame.rgb, PixelType::U8x3);
+    let from = from.map_err(|_size| damaged(frame))?;
     to.resize(width as usize * height as usize * 3, 0);
-    let mut target = Image::from_slice_u8(width, height, to, PixelType::U8x3).map_err(damaged)?;
+    let target = Image::from_slice_u8(width, height, to, PixelType::U8x3);
+    let mut target = target.map_err(|_size| damaged(frame))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Interpolation(FilterType::Bilinear))
         .crop(
@@ -120,7 +121,7 @@ pub(crate) fn resize(
             f64::from(cut.height),
         );
     let resized = resizer.resize(&from, &mut target, &options);
-    resized.map_err(|error| InferError::Runtime(words(&error)))
+    resized.map_err(|_size| damaged(frame))
 }
 
 /// Prepares pictures for one model, in memory that it keeps.

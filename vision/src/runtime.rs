@@ -1,7 +1,7 @@
 //! The library that runs models: ONNX Runtime where its shared library is found, tract otherwise.
 //!
-//! The binding keeps one environment for the whole process and cannot change the library once it is in use. So the
-//! first start decides, and every later one is handed what is in force.
+//! The binding of ONNX Runtime keeps one environment for the whole process and cannot change the library once it is in
+//! use. So the first start that finds one decides, and later ones use the same.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,15 +9,22 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use ort::environment::{Environment, EnvironmentBuilder};
+use ort::environment::Environment;
 
-use crate::infer::{InferError, words};
+use crate::infer::words;
 
 /// Where `scripts/get-onnxruntime.sh` puts the library, below the folder it is called in.
 pub const LIBRARY_PLACE: &str = "onnxruntime/lib/libonnxruntime.so";
 
-/// The library of this process; see the module.
-static IN_FORCE: Mutex<Option<Runtime>> = Mutex::new(None);
+/// ONNX Runtime in this process; see the module.
+static IN_FORCE: Mutex<Option<Loaded>> = Mutex::new(None);
+
+#[derive(Clone)]
+struct Loaded {
+    path: PathBuf,
+    version: String,
+    environment: Arc<Environment>,
+}
 
 /// Where ONNX Runtime may be found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +45,7 @@ pub enum Backend {
         /// Where it was found.
         path: PathBuf,
     },
-    /// tract, built in: it needs nothing installed, and is 5 to 10 times slower.
+    /// tract, built in: it needs nothing installed, and is slow (see [`Backend::slow_down`]).
     Tract,
 }
 
@@ -49,16 +56,18 @@ impl Backend {
         match self {
             Backend::OnnxRuntime { .. } => None,
             Backend::Tract => Some(
-                "the built-in library runs models 5 to 10 times slower than ONNX Runtime (a picture of 416 points \
-                 takes about 140 ms instead of 15 ms); run scripts/get-onnxruntime.sh once to have it",
+                "the built-in library finds people 5 to 10 times slower than ONNX Runtime (80 to 140 ms a picture \
+                 instead of 9 to 15 ms) and judges faces 40 times slower; run scripts/get-onnxruntime.sh once to \
+                 have it",
             ),
         }
     }
 
-    /// Whether models with 8-bit whole numbers run, and run faster. tract cannot run all of them.
+    /// Whether models with 8-bit whole numbers run, and run faster here: tract does not run all of them, and a
+    /// processor without instructions for them is no faster.
     #[must_use]
     pub fn prefers_int8(&self) -> bool {
-        matches!(self, Backend::OnnxRuntime { .. })
+        matches!(self, Backend::OnnxRuntime { .. }) && multiplies_bytes()
     }
 }
 
@@ -71,6 +80,18 @@ impl std::fmt::Display for Backend {
             Backend::Tract => f.write_str("tract"),
         }
     }
+}
+
+/// Whether the processor multiplies and adds bytes in one step.
+#[cfg(target_arch = "x86_64")]
+fn multiplies_bytes() -> bool {
+    std::is_x86_feature_detected!("avx512vnni") || std::is_x86_feature_detected!("avxvnni")
+}
+
+/// Whether the processor multiplies and adds bytes in one step. Not measured on others than x86-64.
+#[cfg(not(target_arch = "x86_64"))]
+fn multiplies_bytes() -> bool {
+    false
 }
 
 /// A library that was found and could not be used.
@@ -87,22 +108,35 @@ pub struct RefusedLibrary {
 pub struct Runtime {
     backend: Backend,
     refused: Option<RefusedLibrary>,
-    environment: Arc<Environment>,
+    /// ONNX Runtime's; tract has none.
+    environment: Option<Arc<Environment>>,
 }
 
 impl Runtime {
-    /// Sets the library up: ONNX Runtime when it is found and can be used, tract otherwise. A second call in the
-    /// same process answers with what the first set up, whatever its options are. Blocks while the library is read.
-    ///
-    /// # Errors
-    /// [`InferError::Runtime`] when neither library can be set up, which is no fault of the options.
-    pub fn start(options: &RuntimeOptions) -> Result<Runtime, InferError> {
-        let mut in_force = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = &*in_force {
-            return Ok(runtime.clone());
+    /// Sets the library up: ONNX Runtime when it is found and can be used, tract otherwise, which always can. Where the
+    /// process uses an ONNX Runtime already, that one stays in force. Blocks while the library is read.
+    #[must_use]
+    pub fn start(options: &RuntimeOptions) -> Runtime {
+        let tract = |refused| Runtime {
+            backend: Backend::Tract,
+            refused,
+            environment: None,
+        };
+        let Some(path) = library(options) else {
+            return tract(None);
+        };
+        match onnx_runtime(&path) {
+            Ok(Loaded {
+                path,
+                version,
+                environment,
+            }) => Runtime {
+                backend: Backend::OnnxRuntime { version, path },
+                refused: None,
+                environment: Some(environment),
+            },
+            Err(why) => tract(Some(RefusedLibrary { path, why })),
         }
-        let runtime = set_up(options)?;
-        Ok(in_force.insert(runtime).clone())
     }
 
     /// Which library is in force.
@@ -117,37 +151,9 @@ impl Runtime {
         self.refused.as_ref()
     }
 
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.environment
+    pub(crate) fn environment(&self) -> Option<&Environment> {
+        self.environment.as_deref()
     }
-}
-
-fn set_up(options: &RuntimeOptions) -> Result<Runtime, InferError> {
-    let mut refused = None;
-    if let Some(path) = library(options) {
-        match onnx_runtime(&path) {
-            Ok((version, environment)) => {
-                return Ok(Runtime {
-                    backend: Backend::OnnxRuntime { version, path },
-                    refused,
-                    environment: Arc::new(environment),
-                });
-            }
-            Err(why) => refused = Some(RefusedLibrary { path, why }),
-        }
-    }
-    // Nothing of the binding may be called before this but `init_from`: it would look for a library by itself and
-    // panic when there is none.
-    if !ort::set_api(ort_tract::api()) {
-        let why = refused.map_or_else(|| "another library is in use".to_owned(), |refused| refused.why);
-        return Err(InferError::Runtime(why));
-    }
-    let environment = build(ort::init()).map_err(InferError::Runtime)?;
-    Ok(Runtime {
-        backend: Backend::Tract,
-        refused,
-        environment: Arc::new(environment),
-    })
 }
 
 /// The library to try: the one that is named, else the one at the usual place, if there is one.
@@ -159,24 +165,32 @@ fn library(options: &RuntimeOptions) -> Option<PathBuf> {
     usual.exists().then_some(usual)
 }
 
-fn onnx_runtime(path: &Path) -> Result<(String, Environment), String> {
+fn onnx_runtime(path: &Path) -> Result<Loaded, String> {
+    let mut in_force = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = &*in_force {
+        return Ok(loaded.clone());
+    }
     // A relative path would be looked for beside the executable, and a bare name in the system's folders.
     let path = std::path::absolute(path).map_err(|error| words(&error))?;
     if !path.is_file() {
         return Err("there is no such file".to_owned());
     }
-    // The binding asserts what a sound library does; one that only looks like it must not end the process.
+    // The binding asserts what a sound library does; one that only looks like it must not end the process. And
+    // nothing else of the binding may be called before: it would look for a library by itself and panic without one.
     let started = catch_unwind(AssertUnwindSafe(|| {
         let builder = ort::init_from(&path).map_err(|error| words(&error))?;
-        let environment = build(builder)?;
+        let builder = builder.with_name("sunshine").with_telemetry(false);
+        let environment = builder.build().map_err(|error| words(&error))?;
         Ok((version(&path, ort::info()), environment))
     }));
-    started.unwrap_or_else(|_panic| Err("it does not answer as ONNX Runtime does".to_owned()))
-}
-
-fn build(builder: EnvironmentBuilder) -> Result<Environment, String> {
-    let builder = builder.with_name("sunshine").with_telemetry(false);
-    builder.build().map_err(|error| words(&error))
+    let (version, environment) =
+        started.unwrap_or_else(|_panic| Err("it does not answer as ONNX Runtime does".to_owned()))?;
+    let loaded = Loaded {
+        path,
+        version,
+        environment: Arc::new(environment),
+    };
+    Ok(in_force.insert(loaded).clone())
 }
 
 /// The version of a library: what follows `.so.` in the name of the file, or else the branch or commit within
@@ -249,6 +263,7 @@ mod tests {
             path: "/lib.so".into(),
         };
         assert_eq!(fast.slow_down(), None);
-        assert!(fast.prefers_int8() && !Backend::Tract.prefers_int8());
+        assert_eq!(fast.prefers_int8(), multiplies_bytes());
+        assert!(!Backend::Tract.prefers_int8());
     }
 }

@@ -145,7 +145,7 @@ impl<M: Send + 'static> Workers<M> {
     /// others load theirs by themselves. Blocks for as long as `load` takes. The receiver hears what goes wrong later.
     ///
     /// # Errors
-    /// What `load` says, or [`InferError::Runtime`] when the system gives no threads.
+    /// What `load` says, or [`InferError::System`] when the system gives no threads.
     pub fn start(
         options: WorkerOptions,
         load: impl Fn() -> Result<M, InferError> + Send + Sync + 'static,

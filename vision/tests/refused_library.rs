@@ -11,7 +11,7 @@ fn a_library_that_cannot_be_loaded_is_named_and_the_built_in_one_takes_over() {
         library: Some(library.clone()),
         folder: None,
     };
-    let runtime = Runtime::start(&options).unwrap();
+    let runtime = Runtime::start(&options);
     assert_eq!(runtime.backend(), &Backend::Tract);
     let refused = runtime.refused().unwrap();
     assert_eq!(refused.path, library);

@@ -108,7 +108,7 @@ mod tests {
         let mut logits = [-50.0; ANCHORS];
         let mut rows = vec![0.0; ANCHORS * NUMBERS];
         // Three anchors of one cell of the coarse grid, whose middle is (8, 24): two say the same.
-        let cell = 512 + 8 * 6 * 2 / 2 * 1;
+        let cell = 512 + 8 * 6;
         for (anchor, logit, left) in [(0, 2.0, 0.0), (1, 200.0, 1.0), (2, 0.1, 60.0)] {
             logits[cell + anchor] = logit;
             let row = (cell + anchor) * NUMBERS;

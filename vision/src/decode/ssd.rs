@@ -16,7 +16,8 @@ pub struct SsdOutputs<'a> {
     pub order: [usize; 4],
 }
 
-/// Reads the three lists. What has too low a score is not looked at: such models fill their lists up with anything.
+/// Reads the three lists. What has too low a score is not looked at: such models fill their lists up with anything. A
+/// label beyond those of the card is none that matters.
 ///
 /// # Errors
 /// [`BadOutput`] when a shape is another or a number that matters makes no sense.
@@ -31,7 +32,7 @@ pub fn ssd(outputs: &SsdOutputs<'_>, question: &Question<'_>) -> Result<Vec<Cand
         if !question.wanted.iter().any(|wanted| score >= wanted.min_score) {
             continue;
         }
-        let class = label(*class, question.classes)?;
+        let class = label(*class)?;
         let wanted = question.wanted.iter().find(|wanted| wanted.class == class);
         if wanted.is_some_and(|wanted| score >= wanted.min_score) {
             let (width, height) = (question.width as f32, question.height as f32);
@@ -44,9 +45,10 @@ pub fn ssd(outputs: &SsdOutputs<'_>, question: &Question<'_>) -> Result<Vec<Cand
 }
 
 /// A label that is given as a floating point number.
-fn label(class: f32, classes: usize) -> Result<usize, BadOutput> {
-    let whole = class.fract() == 0.0 && (0.0..classes as f32).contains(&class);
-    if whole {
+fn label(class: f32) -> Result<usize, BadOutput> {
+    /// More labels than any model has; every whole number up to it is exact.
+    const MANY: f32 = 65_536.0;
+    if class.fract() == 0.0 && (0.0..MANY).contains(&class) {
         Ok(class as usize)
     } else {
         Err(BadOutput::OutOfRange(class))
@@ -98,7 +100,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        for class in [2.0, -1.0, 0.5, f32::NAN] {
+        assert_eq!(read(&[99.0, 0.0, 0.0], &[0.9, 0.0, 0.0]), Ok(Vec::new()));
+        for class in [-1.0, 0.5, 1e6, f32::NAN] {
             let refused = read(&[class, 0.0, 0.0], &[0.9, 0.0, 0.0]);
             assert!(matches!(refused, Err(BadOutput::OutOfRange(_))), "{class}");
         }

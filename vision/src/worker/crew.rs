@@ -439,5 +439,5 @@ fn panic_words(panic: &(dyn Any + Send)) -> String {
     reason = "it is handed to `map_err`, which passes its error by value"
 )]
 fn no_thread(error: std::io::Error) -> InferError {
-    InferError::Runtime(format!("the system gives no thread ({})", words(&error)))
+    InferError::System(format!("the system gives no thread ({})", words(&error)))
 }
