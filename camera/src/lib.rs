@@ -18,11 +18,13 @@ pub mod mask;
 pub mod mp4;
 pub mod nal;
 pub mod onvif;
+pub mod probe;
 pub mod quality;
 pub mod ring;
 pub mod source;
 pub mod stream;
 
 pub use guard::{Guard, Network};
+pub use probe::{ProbeTarget, probe};
 pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};
 pub use stream::{Codec, EncodedFrame, Frame, StreamInfo};

@@ -24,12 +24,14 @@ pub mod multipart;
 mod outlet;
 mod pushed;
 mod rtsp;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod snapshot;
 
 pub use failure::CameraFailure;
 pub use pushed::PushedCamera;
 
-use outlet::Outlet;
+pub(crate) use outlet::Outlet;
 
 /// The largest encoded picture, in bytes: three times a 4K key frame.
 pub const MAX_PICTURE_BYTES: usize = 8 * 1024 * 1024;
