@@ -26,5 +26,6 @@ pub mod source;
 pub mod stream;
 
 pub use guard::{Guard, Network};
+pub use probe::{ProbeTarget, probe};
 pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};
 pub use stream::{Codec, EncodedFrame, Frame, StreamInfo};
