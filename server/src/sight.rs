@@ -32,12 +32,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use engine::Engine;
+use engine::{Engine, start_engine};
 use eye::Eye;
 use keeper::Keeper;
 use voice::Voice;
 
-pub(crate) use engine::{open_models, start_engine};
+pub(crate) use engine::open_models;
 
 /// How often the records are asked whether cameras changed.
 const LOOK_EVERY: Duration = Duration::from_millis(300);

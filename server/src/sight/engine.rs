@@ -76,8 +76,7 @@ pub(crate) fn open_models(vision: &Vision) -> anyhow::Result<(Runtime, Catalog)>
     let runtime = Runtime::start(&RuntimeOptions {
         library,
         folder: Some(Path::new(LIBRARY_FOLDER).to_owned()),
-    })
-    .context("cannot start the models' library")?;
+    });
     if let Some(refused) = runtime.refused() {
         warn!(library = %refused.path.display(), "The library found is not used: {}", refused.why);
     }
@@ -93,7 +92,7 @@ fn library_of_environment() -> Option<PathBuf> {
 }
 
 /// Starts the threads that judge pictures, with models verified and warmed.
-pub(crate) fn start_engine(vision: &Vision) -> anyhow::Result<Option<Engine>> {
+pub(super) fn start_engine(vision: &Vision) -> anyhow::Result<Option<Engine>> {
     if !vision.enabled {
         info!("Pictures are not judged: vision.enabled is false.");
         return Ok(None);
