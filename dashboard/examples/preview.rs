@@ -1,5 +1,6 @@
 //! Serves the pages over a made-up district, to look at them: `cargo run -p sunshine-dashboard --example preview`.
-//! Nothing is kept; it ends with Ctrl-C. Given a folder of JPEGs, its cameras show them.
+//! Nothing is kept; it ends with Ctrl-C. Given a folder of JPEGs, its cameras show them; with a fragmented
+//! `live.mp4` of H.264 beside them, that is what the cameras show live.
 #![expect(
     clippy::unwrap_used,
     reason = "it shares the tests' fixture; one that fails ends the preview"
@@ -12,17 +13,20 @@ mod stage;
 
 use std::{f64::consts::TAU, path::Path, sync::Arc, time::Duration};
 
+use axum::body::Bytes;
 use domain::{
     CameraFault, Check, Clock, EvidenceId, LogPosition, Observation, Sighted, UtcMillis,
     observation::{ModelStamp, ObservedState, Origin, Tally},
     sight::{CameraHealth, LinkState, PictureState},
 };
 use eyes::Eyes;
+use futures::{StreamExt as _, stream};
 use stage::{EQUIPMENT_COUNT, Stage};
 use store::{
     Archive,
     evidence::{ArchiveOptions, ItemRole, NewItem},
 };
+use sunshine_dashboard::{LiveRefused, OfCamera, VideoFeed, VideoItem};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -116,7 +120,7 @@ fn health(wrong: Wrong, at: UtcMillis) -> CameraHealth {
 }
 
 /// Attaches the cameras, with findings of the last hours.
-async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[axum::body::Bytes], now: UtcMillis) {
+async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[Bytes], now: UtcMillis) {
     let records = &stage.state.records;
     for (index, (facility, id, place, wrong)) in CAMERAS.into_iter().enumerate() {
         let camera = eyes::camera(facility, id, place);
@@ -187,7 +191,7 @@ async fn attach(stage: &Stage, eyes: &Eyes, pictures: &[axum::body::Bytes], now:
 }
 
 /// Keeps a picture as evidence, three times over.
-fn keep(stage: &Stage, observation: &Observation, jpeg: &axum::body::Bytes) -> EvidenceId {
+fn keep(stage: &Stage, observation: &Observation, jpeg: &Bytes) -> EvidenceId {
     let archive = stage.state.evidence.as_ref().unwrap();
     let item = |role| NewItem {
         role,
@@ -201,8 +205,54 @@ fn keep(stage: &Stage, observation: &Observation, jpeg: &axum::body::Bytes) -> E
     archive.put(&eyes::about(observation), &items).unwrap()
 }
 
+/// The boxes at the top of an MP4 file: name and bytes.
+fn top_boxes(file: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let (mut boxes, mut rest) = (Vec::new(), file);
+    while let Some((size, name)) = rest.get(..4).zip(rest.get(4..8)) {
+        let size = size.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        let Some(whole) = rest.get(..size).filter(|_| size >= 8) else {
+            break;
+        };
+        boxes.push((name, whole));
+        rest = &rest[size..];
+    }
+    boxes
+}
+
+/// Plays a fragmented MP4 of 15 frames a second, one fragment a frame, to every viewer from its beginning.
+fn live(path: &Path) -> OfCamera<Result<VideoFeed, LiveRefused>> {
+    let file = std::fs::read(path).unwrap_or_default();
+    let boxes = top_boxes(&file);
+    let is_head = |name: &[u8]| matches!(name, b"ftyp" | b"moov");
+    let head = boxes.iter().filter(|(name, _)| is_head(name));
+    let init: Bytes = head.flat_map(|(_, bytes)| *bytes).copied().collect();
+    let body: Vec<_> = boxes
+        .iter()
+        .filter(|(name, _)| matches!(*name, b"moof" | b"mdat"))
+        .collect();
+    let fragments: Vec<Bytes> = body
+        .chunks(2)
+        .map(|pair| pair.iter().flat_map(|(_, bytes)| *bytes).copied().collect())
+        .collect();
+    Arc::new(move |_| {
+        let first = fragments.first().ok_or(LiveRefused::NoPicture)?;
+        let rest = fragments.clone().into_iter().enumerate().skip(1);
+        let next = stream::iter(rest).then(|(number, data)| async move {
+            tokio::time::sleep(Duration::from_millis(66)).await;
+            let key = number % 30 == 0;
+            VideoItem::Fragment { key, data }
+        });
+        Ok(VideoFeed {
+            mime: "video/mp4; codecs=\"avc1.42c01e\"".into(),
+            init: init.clone(),
+            gop: vec![first.clone()],
+            next: next.boxed(),
+        })
+    })
+}
+
 /// The JPEGs of a folder.
-fn pictures(folder: Option<String>) -> std::io::Result<Vec<axum::body::Bytes>> {
+fn pictures(folder: Option<String>) -> std::io::Result<Vec<Bytes>> {
     let Some(folder) = folder else {
         return Ok(Vec::new());
     };
@@ -227,6 +277,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut stage = Stage::build(FACILITIES, now).await;
     let eyes = Arc::new(Eyes::default());
     stage.state.sight = eyes.sight();
+    if let Some(folder) = std::env::args().nth(1) {
+        stage.state.sight.live = live(&Path::new(&folder).join("live.mp4"));
+    }
     let kept = tempfile::tempdir()?;
     let archive = Archive::open(
         ArchiveOptions::new(kept.path().join("evidence")),

@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     height: String,
     label: String,
     label_y: String,
+    /// Where the words begin.
+    words: (f32, f32),
 }
 
 /// What is drawn over a picture.
@@ -63,7 +65,10 @@ impl Scene {
 
     /// With what was seen drawn as well.
     pub(crate) fn with(mut self, locale: &Locale, boxes: &[LabelledBox]) -> Scene {
-        self.seen = boxes.iter().map(|b| seen(locale, b)).collect();
+        for labelled in boxes {
+            let drawn = seen(locale, labelled, &self.seen);
+            self.seen.push(drawn);
+        }
         self
     }
 }
@@ -90,17 +95,25 @@ fn area(polygon: &Polygon, name: &str) -> Area {
     }
 }
 
-fn seen(locale: &Locale, labelled: &LabelledBox) -> Seen {
-    let PictureBox { left, top, .. } = labelled.area;
-    // The words stand above the box, or inside it where there is no room above.
+fn seen(locale: &Locale, labelled: &LabelledBox, before: &[Seen]) -> Seen {
+    let PictureBox {
+        left, top, bottom, ..
+    } = labelled.area;
+    // The words stand above the box; below it where others stand there already, or where there is no room.
     let above = top * HEIGHT - 12.0;
+    let taken = |s: &Seen| (s.words.0 - left * WIDTH).abs() < 300.0 && (s.words.1 - above).abs() < 44.0;
+    let line = match above < 34.0 || before.iter().any(taken) {
+        true => (bottom * HEIGHT + 40.0).min(HEIGHT - 8.0),
+        false => above,
+    };
     Seen {
         x: x(left),
         y: y(top),
         width: x(labelled.area.width()),
         height: y(labelled.area.height()),
         label: format!("{} {:.2}", locale.thing(&labelled.label), labelled.score),
-        label_y: format!("{:.0}", if above < 34.0 { top * HEIGHT + 40.0 } else { above }),
+        label_y: format!("{line:.0}"),
+        words: (left * WIDTH, line),
     }
 }
 
