@@ -12,6 +12,7 @@ use crate::{
     load::{PictureModel, refused, session, stamp},
     prepare::Numbers,
     runtime::Runtime,
+    seen::Detection,
     session::{Form, ModelSession},
 };
 
@@ -141,6 +142,8 @@ impl Head {
 pub struct Classifier {
     model: PictureModel,
     labels: Vec<Arc<str>>,
+    /// From which probability on each label is told.
+    thresholds: Vec<f32>,
     activation: Activation,
     stamp: ModelStamp,
 }
@@ -155,6 +158,7 @@ impl Classifier {
         let mut classifier = Classifier {
             model: PictureModel::open((runtime, catalog), card, None)?,
             labels: card.labels.clone(),
+            thresholds: card.labels.iter().map(|label| card.threshold(label)).collect(),
             activation: activation(card),
             stamp: stamp(card),
         };
@@ -184,6 +188,22 @@ impl Classifier {
             scores(&outputs.named(&names[0])?, count, activation)
         });
         run.map(|(scores, _)| scores)
+    }
+
+    /// The labels that are sure enough, each as a find that covers the whole picture.
+    ///
+    /// # Errors
+    /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, InferError> {
+        let scores = self.judge(frame, &PictureBox::WHOLE)?;
+        let labels = self.labels.iter().zip(&self.thresholds).zip(scores);
+        let told = labels.filter(|((label, threshold), score)| !label.is_empty() && score >= threshold);
+        let found = told.map(|((label, _), score)| Detection {
+            label: Arc::clone(label),
+            score,
+            area: PictureBox::WHOLE,
+        });
+        Ok(found.collect())
     }
 }
 

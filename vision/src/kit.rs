@@ -1,7 +1,9 @@
 //! The models that one worker has, and what it can say with them.
 
+use std::sync::Arc;
+
 use camera::Frame;
-use domain::PictureBox;
+use domain::{Check, PictureBox};
 use models::{Catalog, ModelCard, ModelKind, Precision, Role};
 
 use crate::{
@@ -10,7 +12,7 @@ use crate::{
     face::{FaceFinder, grown},
     infer::InferError,
     runtime::Runtime,
-    seen::{Unjudged, Verdict},
+    seen::{Detection, Unjudged, Verdict},
     sharpness::Sharpness,
 };
 
@@ -45,6 +47,8 @@ pub struct Kit {
     pub mask: Option<MaskHead>,
     /// The operator's own.
     pub extras: Vec<Extra>,
+    /// What a label means, as the cards of the detector and of the extras say: seeing it is a finding of this check.
+    pub findings: Vec<(Arc<str>, Check)>,
     sharpness: Sharpness,
 }
 
@@ -74,14 +78,34 @@ impl Kit {
         let faces = card(Role::FaceDetector).map(|card| FaceFinder::open(runtime, catalog, card));
         let mask = card(Role::MaskHead).map(|card| MaskHead::open(runtime, catalog, card));
         let extras = catalog.extras().map(|card| extra(runtime, catalog, card));
+        let cards = std::iter::once(people).chain(catalog.extras());
+        let findings = cards.flat_map(|card| &card.findings);
         Ok(Kit {
             detector: Detector::open(runtime, catalog, people, options)?,
             faces: faces.transpose()?,
             embedder,
             mask: mask.transpose()?,
             extras: extras.collect::<Result<_, _>>()?,
+            findings: findings
+                .map(|(label, check)| (Arc::clone(label), *check))
+                .collect(),
             sharpness: Sharpness::default(),
         })
+    }
+
+    /// What the detector and the operator's models find in the picture. What a classifier says covers all of it.
+    ///
+    /// # Errors
+    /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, InferError> {
+        let mut found = self.detector.detect(frame)?;
+        for extra in &mut self.extras {
+            found.extend(match extra {
+                Extra::Detector(detector) => detector.detect(frame)?,
+                Extra::Classifier(classifier) => classifier.detect(frame)?,
+            });
+        }
+        Ok(found)
     }
 
     /// Whether a person wears no mask: [`Verdict::Positive`] when they wear none, with its probability. `others` are

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use camera::Frame;
-use domain::{PictureBox, UtcMillis};
+use domain::{Check, PictureBox, UtcMillis};
 use models::{Catalog, ModelKind};
 use sunshine_vision::{
     classify::{Classifier, Embedder, Head},
     detector::{Detector, DetectorOptions},
     face::FaceFinder,
     infer::{BadOutput, InferError},
-    kit::{Extra, Kit},
+    kit::Kit,
 };
 
 use crate::libraries::runtimes;
@@ -239,26 +239,28 @@ fn broken_models_are_refused_with_a_reason() {
 
 #[test]
 fn an_operators_models_are_looked_with_beside_those_of_the_program() {
+    let own = tempfile::tempdir().unwrap();
+    let manifest = std::fs::read_to_string(folder("graphs").join("manifest.toml")).unwrap();
+    let mut manifest: toml::Table = manifest.parse().unwrap();
+    let cards = manifest["model"].as_array_mut().unwrap();
+    cards.retain(|card| ["yolov8", "classifier"].contains(&card["name"].as_str().unwrap()));
+    for card in cards.iter_mut() {
+        card["role"] = "extra".into();
+        let file = card["file"].as_str().unwrap();
+        std::fs::copy(folder("graphs").join(file), own.path().join(file)).unwrap();
+    }
+    std::fs::write(own.path().join("manifest.toml"), manifest.to_string()).unwrap();
     for runtime in runtimes() {
-        let own = tempfile::tempdir().unwrap();
-        std::fs::copy(
-            folder("graphs").join("yolov8.onnx"),
-            own.path().join("yolov8.onnx"),
-        )
-        .unwrap();
-        let manifest = std::fs::read_to_string(folder("graphs").join("manifest.toml")).unwrap();
-        let mut manifest: toml::Table = manifest.parse().unwrap();
-        let cards = manifest["model"].as_array_mut().unwrap();
-        cards.retain(|card| card["name"].as_str() == Some("yolov8"));
-        cards[0]["role"] = "extra".into();
-        cards[0]["name"] = "smokers".into();
-        std::fs::write(own.path().join("manifest.toml"), manifest.to_string()).unwrap();
         let catalog = Catalog::built_in().with_folder(own.path()).unwrap();
         let mut kit = Kit::open(&runtime, &catalog, &DetectorOptions::default()).unwrap();
-        let [Extra::Detector(extra)] = &mut kit.extras[..] else {
-            panic!("one extra detector was given");
-        };
-        assert_eq!(extra.stamp().name, "smokers");
-        assert_eq!(extra.detect(&blank(96, 64)).unwrap().len(), 4);
+        let found = kit.detect(&blank(96, 64)).unwrap();
+        let classifier = catalog.by_name("classifier").unwrap();
+        let said = found.iter().filter(|found| found.area == PictureBox::WHOLE);
+        let said: Vec<_> = said.map(|found| (&found.label, found.score)).collect();
+        assert_eq!(said.len(), 1, "{found:?}");
+        assert_eq!(said[0].0, &classifier.labels[1]);
+        assert_eq!(found.len(), 5, "{found:?}");
+        let cat = ("cat".into(), Check::AnimalInKitchen);
+        assert!(kit.findings.contains(&cat), "{:?}", kit.findings);
     }
 }

@@ -11,13 +11,18 @@ use std::{
 };
 
 use domain::{CameraKey, DeviceId, FacilityId};
+use models::Catalog;
 use sunshine_vision::{
+    detector::DetectorOptions,
     infer::{BadOutput, InferError},
+    kit::Kit,
     worker::{
         Job, MAX_EVENTS, RestartCause, Stopped, Submitted, WorkerCounts, WorkerEvent, WorkerOptions, Workers,
     },
 };
 use tokio::sync::mpsc;
+
+use crate::{libraries::runtimes, scenes};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -374,4 +379,25 @@ fn events_that_nobody_reads_are_dropped_and_counted() {
     assert_eq!(workers.counts().events_lost, more as u64);
     let kept = std::iter::from_fn(|| events.try_recv().ok()).count();
     assert_eq!(kept, MAX_EVENTS);
+}
+
+#[test]
+fn a_worker_with_real_models_sees_again_after_a_panic() {
+    let runtime = runtimes().pop().unwrap();
+    let load = move || Kit::open(&runtime, &Catalog::built_in(), &DetectorOptions::default());
+    let (workers, mut events) = Workers::start(options(1), load).unwrap();
+    workers.submit(&camera("bad"), Box::new(|_| panic!("in the midst of a picture")));
+    let event = next_event(&mut events);
+    assert!(matches!(event, WorkerEvent::Restarted { .. }), "{event:?}");
+    let (to, reports) = sync_channel(1);
+    let portrait = scenes::frame(&scenes::picture("astronaut.png"));
+    let job: Job<Kit> = Box::new(move |kit| {
+        to.send(kit.detect(&portrait)?).unwrap();
+        Ok(())
+    });
+    workers.submit(&camera("good"), job);
+    let found = reports.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(&*found[0].label, "person");
+    assert_eq!(workers.stop(PATIENCE), Stopped { left: 0, dropped: 0 });
 }
