@@ -6,6 +6,7 @@
 //! Must not know: models, `ort`, storage, alerts. What a picture shows is `vision`'s work: a camera can be
 //! attached, watched live and kept although no model runs.
 
+pub mod attach;
 pub mod backoff;
 pub mod decode;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub mod ring;
 pub mod source;
 pub mod stream;
 
+pub use attach::{AttachError, CameraHandle, CameraSet, CameraWatch, Shared};
 pub use guard::{Guard, Network};
 pub use probe::{ProbeTarget, probe};
 pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};
