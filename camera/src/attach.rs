@@ -1,408 +1,416 @@
-//! Attached cameras: one connection for each stream, and everything that lives on it.
-//!
-//! The full stream goes into the ring, for evidence. The small one, or the full one where there is no small one, is
-//! decoded for judgement and handed to live viewers: however many look, the camera serves each stream once.
+//! Attached cameras: each stream is read over one connection and handed to all who need it, which are the ring of
+//! evidence, live viewers, the decoder, and the watch on connection and picture.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
-use domain::{Camera, CameraHealth, CameraKey, CameraSource, Clock, Credentials, UtcMillis};
+use domain::{
+    Camera, CameraFault, CameraHealth, CameraKey, CameraSource, Clock, Credentials, UtcMillis,
+    camera::Decoding, sight::LinkState,
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Frame,
     decode::{DecodeHandle, DecodePool},
-    guard::Guard,
     health::{LinkOptions, LinkWatch},
     live::{LiveFeed, LiveHub, LiveKind, LiveOptions, LiveRefused, LiveSeats},
     quality::{PictureWatch, QualityOptions},
     ring::{Clip, Ring, RingLimits},
-    source::{
-        self, CameraFailure, CameraStreams, EVENTS_QUEUED, PushedCamera, SourceContext, SourceEvent,
-        StreamSource, Timing,
-    },
-    stream::StreamInfo,
+    source::{self, CameraFailure, CameraStreams, EVENTS_QUEUED, PushedCamera, SourceContext, SourceEvent},
+    stream::{Frame, StreamInfo},
 };
 
-/// The most cameras of one set. Another one is refused.
-pub const MAX_CAMERAS: usize = 512;
+mod set;
 
-/// Intervals that a camera which is asked for pictures may miss before it is offline.
-const MISSED_INTERVALS: i64 = 3;
+pub use set::{AttachError, CameraSet, MAX_CAMERAS};
 
-/// What all cameras share. Cheap to clone.
-#[derive(Clone)]
+/// What all cameras share, but for the decoder.
+#[derive(Debug, Clone)]
 pub struct Shared {
-    /// Where connections may go.
-    pub guard: Guard,
-    /// What time pictures come in.
-    pub clock: Clock,
-    /// How long a camera may take.
-    pub timing: Timing,
-    /// The threads that decode.
-    pub pool: Arc<DecodePool>,
-    /// The seats of all live viewers.
+    /// Where connections may go, what time it is, how long a camera may take.
+    pub context: SourceContext,
+    /// Seats for those who watch live.
     pub seats: Arc<LiveSeats>,
-    /// Bounds of each camera's live view.
+    /// What one camera's live view may cost.
     pub live: LiveOptions,
-    /// How much of each evidence stream is kept.
+    /// How much of each camera is kept for evidence.
     pub ring: RingLimits,
-    /// From when on a camera is offline.
-    pub link: LinkOptions,
 }
 
-/// Why a camera is not attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AttachError {
-    /// As many are attached as may be.
-    #[error("{MAX_CAMERAS} cameras are attached; attach this one to another server")]
-    TooMany,
-    /// It has no pictures of its own.
-    #[error("this camera's pictures are judged by another maker's box: there is nothing to attach")]
-    External,
-}
-
-/// A camera at work. Cheap to clone; the camera goes on until its set lets it go.
-#[derive(Clone)]
-pub struct CameraHandle(Arc<Attached>);
-
-struct Attached {
-    camera: Camera,
-    clock: Clock,
-    hub: LiveHub,
-    ring: Mutex<Ring>,
-    link: Mutex<LinkWatch>,
-    quality: Mutex<PictureWatch>,
-    frames: watch::Sender<Option<Arc<Frame>>>,
-    pushed: PushedCamera,
-    /// Set once the decoder is attached, which needs the rest first.
-    decoder: Mutex<Option<DecodeHandle>>,
-    clock_offset_ms: Mutex<Option<i64>>,
-}
-
-impl CameraHandle {
-    /// What is attached.
-    #[must_use]
-    pub fn camera(&self) -> &Camera {
-        &self.0.camera
-    }
-
-    /// Decoded pictures, masked, the newest one at a time: who is slow misses the ones between. The channel closes
-    /// when the camera is let go and all handles are dropped.
-    #[must_use]
-    pub fn frames(&self) -> watch::Receiver<Option<Arc<Frame>>> {
-        self.0.frames.subscribe()
-    }
-
-    /// The newest decoded picture, masked.
-    #[must_use]
-    pub fn still(&self) -> Option<Arc<Frame>> {
-        self.0.frames.borrow().clone()
-    }
-
-    /// How it fares now.
-    #[must_use]
-    pub fn health(&self) -> CameraHealth {
-        let counts = lock(&self.0.decoder).as_ref().map(DecodeHandle::counts);
-        let skipped = counts.map_or(0, |counts| counts.skipped);
-        lock(&self.0.link).health(self.0.clock.now(), skipped, self.0.hub.viewers())
-    }
-
-    /// The camera's clock less ours, in milliseconds, as far as it has told its time.
-    #[must_use]
-    pub fn clock_offset_ms(&self) -> Option<i64> {
-        *lock(&self.0.clock_offset_ms)
-    }
-
-    /// Takes a seat before the camera.
-    ///
-    /// # Errors
-    /// [`LiveRefused`] says why not.
-    pub fn live(&self, kind: LiveKind) -> Result<LiveFeed, LiveRefused> {
-        self.0.hub.subscribe(kind)
-    }
-
-    /// What the evidence stream showed from `from` to `until`, as far as it is still in memory; oldest first, several
-    /// where the stream's description changed.
-    #[must_use]
-    pub fn clip(&self, from: UtcMillis, until: UtcMillis) -> Vec<Clip> {
-        lock(&self.0.ring).clips(from, until)
-    }
-
-    /// Hands over a picture of a camera that publishes them ([`CameraSource::Pushed`]).
-    ///
-    /// # Errors
-    /// When it is no JPEG, or too large.
-    pub fn offer(&self, jpeg: Bytes) -> Result<(), CameraFailure> {
-        self.0.pushed.offer(jpeg)
-    }
-}
-
-/// Nothing is left half-done under these locks, so that what a panic leaves behind can be used.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// All attached cameras.
-pub struct CameraSet {
-    shared: Shared,
-    attached: Mutex<HashMap<CameraKey, Running>>,
-}
-
-struct Running {
+/// A camera at work. Dropping it ends its tasks without waiting.
+#[derive(Debug)]
+pub struct CameraWatch {
     handle: CameraHandle,
-    stop: CancellationToken,
+    credentials: Option<Credentials>,
     tasks: JoinSet<()>,
+    stop: CancellationToken,
 }
 
-impl CameraSet {
-    /// No cameras yet.
+impl CameraWatch {
+    /// Starts to read `camera`. Must be called within a runtime.
     #[must_use]
-    pub fn new(shared: Shared) -> CameraSet {
-        CameraSet {
-            shared,
-            attached: Mutex::default(),
-        }
-    }
-
-    /// Attaches a camera, in the place of the one of its key. It is connected, and connected again, until it is let
-    /// go. To be called from a runtime.
-    ///
-    /// # Errors
-    /// [`AttachError`].
-    pub async fn put(
-        &self,
+    pub fn start(
         camera: Camera,
         credentials: Option<Credentials>,
-    ) -> Result<CameraHandle, AttachError> {
-        if camera.source == CameraSource::External {
-            return Err(AttachError::External);
+        shared: &Shared,
+        pool: &DecodePool,
+    ) -> CameraWatch {
+        let pushed = PushedCamera::new();
+        let streams = CameraStreams::of(&camera.source, &pushed);
+        let handle = CameraHandle::new(camera, pushed, shared, pool);
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let mut read = |source| {
+            let (events, taken) = mpsc::channel(EVENTS_QUEUED);
+            let reading = source::watch(
+                source,
+                credentials.clone(),
+                shared.context.clone(),
+                events,
+                stop.clone(),
+            );
+            tasks.spawn(reading);
+            taken
+        };
+        let judged_apart = streams.sub.is_some();
+        let main = read(streams.main);
+        let sub = streams.sub.map(&mut read);
+        let role = if judged_apart { Role::Evidence } else { Role::Both };
+        tasks.spawn(hand_on(Arc::clone(&handle.0), main, role));
+        if let Some(sub) = sub {
+            tasks.spawn(hand_on(Arc::clone(&handle.0), sub, Role::Judged));
         }
-        self.remove(&camera.key).await;
-        if lock(&self.attached).len() >= MAX_CAMERAS {
-            return Err(AttachError::TooMany);
+        CameraWatch {
+            handle,
+            credentials,
+            tasks,
+            stop,
         }
-        let key = camera.key.clone();
-        let running = start(camera, credentials.as_ref(), &self.shared);
-        let handle = running.handle.clone();
-        lock(&self.attached).insert(key, running);
-        Ok(handle)
     }
 
-    /// The camera of this key, if it is attached.
+    /// The camera, for those who use it.
     #[must_use]
-    pub fn get(&self, key: &CameraKey) -> Option<CameraHandle> {
-        lock(&self.attached)
-            .get(key)
-            .map(|running| running.handle.clone())
+    pub fn handle(&self) -> CameraHandle {
+        self.handle.clone()
     }
 
-    /// Lets a camera go: its connections end, its viewers are told. `false` when it is not attached.
-    pub async fn remove(&self, key: &CameraKey) -> bool {
-        let running = lock(&self.attached).remove(key);
-        match running {
-            Some(running) => {
-                running.end().await;
-                true
-            }
-            None => false,
-        }
+    /// Whether this is `camera` with `credentials`.
+    fn is(&self, camera: &Camera, credentials: Option<&Credentials>) -> bool {
+        self.handle.camera() == camera && self.credentials.as_ref() == credentials
     }
 
-    /// Lets all cameras go, within `deadline`. Answers how many tasks were cut off there.
-    pub async fn stop(&self, deadline: Duration) -> usize {
-        let all: Vec<Running> = lock(&self.attached).drain().map(|(_, running)| running).collect();
-        for running in &all {
-            running.stop.cancel();
-        }
-        let until = tokio::time::Instant::now() + deadline;
-        let mut left = 0;
-        for mut running in all {
-            let ended = async { while running.tasks.join_next().await.is_some() {} };
-            if tokio::time::timeout_at(until, ended).await.is_err() {
-                left += running.tasks.len();
-            }
-            running.end().await;
-        }
-        left
+    /// Ends the camera: its frames and live views end, its connections are closed. Whether that was done by
+    /// `deadline`; what was not is broken off.
+    pub async fn stop(mut self, deadline: Instant) -> bool {
+        self.begin_stop();
+        let ended = timeout_at(deadline, async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
+        ended.is_ok()
     }
-}
 
-impl Running {
-    async fn end(mut self) {
+    /// Tells everything of this camera to end.
+    fn begin_stop(&self) {
         self.stop.cancel();
-        self.handle.0.hub.close();
-        lock(&self.handle.0.decoder).take();
-        self.tasks.shutdown().await;
+        self.handle.0.end();
     }
 }
 
-fn start(camera: Camera, credentials: Option<&Credentials>, shared: &Shared) -> Running {
-    let now = shared.clock.now();
-    let streams_pushed = PushedCamera::new();
-    let streams = CameraStreams::of(&camera.source, &streams_pushed);
-    let attached = Arc::new(Attached {
-        clock: shared.clock.clone(),
-        hub: LiveHub::new(shared.live, Arc::clone(&shared.seats)),
-        ring: Mutex::new(Ring::new(shared.ring)),
-        link: Mutex::new(LinkWatch::new(now, link_options(&camera.source, shared))),
-        quality: Mutex::new(PictureWatch::new(QualityOptions::default())),
-        frames: watch::channel(None).0,
-        pushed: streams_pushed,
-        decoder: Mutex::new(None),
-        clock_offset_ms: Mutex::new(None),
-        camera,
-    });
-    // The decoder knows the camera weakly: a camera that is let go must not be kept by its own pictures.
-    let seen = Arc::downgrade(&attached);
-    let decoder = shared.pool.attach(
-        attached.camera.decoding,
-        attached.camera.masks.clone(),
-        move |frame| {
-            if let Some(attached) = seen.upgrade() {
-                attached.picture(frame);
-            }
-        },
-    );
-    *lock(&attached.decoder) = Some(decoder);
-    let context = SourceContext {
-        guard: shared.guard.clone(),
-        clock: shared.clock.clone(),
-        timing: shared.timing,
-    };
-    let stop = CancellationToken::new();
-    let mut tasks = JoinSet::new();
-    let roles = match streams.sub {
-        Some(sub) => vec![(streams.main, Role::Evidence), (sub, Role::Sight)],
-        None => vec![(streams.main, Role::Both)],
-    };
-    for (stream, role) in roles {
-        let listening = Listening {
-            attached: Arc::clone(&attached),
-            role,
-            info: None,
-        };
-        let reading = Reading {
-            stream,
-            credentials: credentials.cloned(),
-            context: context.clone(),
-        };
-        tasks.spawn(follow(reading, listening, stop.child_token()));
-    }
-    Running {
-        handle: CameraHandle(attached),
-        stop,
-        tasks,
+impl Drop for CameraWatch {
+    fn drop(&mut self) {
+        self.begin_stop();
     }
 }
 
-fn link_options(source: &CameraSource, shared: &Shared) -> LinkOptions {
-    let interval_ms = match source {
-        CameraSource::Snapshot { interval_ms, .. } | CameraSource::Folder { interval_ms, .. } => {
-            i64::from(*interval_ms)
-        }
-        CameraSource::Pushed => {
-            i64::try_from(shared.timing.pushed_silence.as_millis()).unwrap_or(i64::MAX) / 3
-        }
-        CameraSource::Rtsp { .. } | CameraSource::Mjpeg { .. } | CameraSource::External => 0,
-    };
-    LinkOptions {
-        offline_after_ms: shared.link.offline_after_ms.max(interval_ms * MISSED_INTERVALS),
-        ..shared.link
-    }
+/// What an attached camera gives. Cheap to clone. After the camera has been let go frames and live views end,
+/// and what was kept stays until the last handle is dropped.
+#[derive(Debug, Clone)]
+pub struct CameraHandle(Arc<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    camera: Camera,
+    clock: Clock,
+    pushed: PushedCamera,
+    outputs: Arc<Outputs>,
+    ring: Mutex<Ring>,
+    /// `None` once the camera has been let go.
+    decoder: Mutex<Option<DecodeHandle>>,
+}
+
+/// What decoded pictures go to.
+#[derive(Debug)]
+struct Outputs {
+    /// `None` once the camera has been let go.
+    frames: Mutex<Option<watch::Sender<Option<Arc<Frame>>>>>,
+    hub: LiveHub,
+    quality: Mutex<PictureWatch>,
+    links: Mutex<Links>,
+}
+
+/// The connections. Where one stream serves for both, `main` is not used.
+#[derive(Debug)]
+struct Links {
+    judged: LinkWatch,
+    main: LinkWatch,
 }
 
 /// What a stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The ring.
-    Evidence,
-    /// Decoding, live view and health.
-    Sight,
-    /// There is but one stream.
     Both,
+    Evidence,
+    Judged,
 }
 
-struct Reading {
-    stream: StreamSource,
-    credentials: Option<Credentials>,
-    context: SourceContext,
-}
+impl CameraHandle {
+    fn new(camera: Camera, pushed: PushedCamera, shared: &Shared, pool: &DecodePool) -> CameraHandle {
+        let clock = shared.context.clock.clone();
+        let link = LinkWatch::new(clock.now(), link_options(&camera.source, &shared.context));
+        let outputs = Arc::new(Outputs {
+            frames: Mutex::new(Some(watch::Sender::new(None))),
+            hub: LiveHub::new(shared.live, Arc::clone(&shared.seats)),
+            quality: Mutex::new(PictureWatch::new(QualityOptions::default())),
+            links: Mutex::new(Links {
+                judged: link.clone(),
+                main: link,
+            }),
+        });
+        let taking = Arc::clone(&outputs);
+        let decoder = pool.attach(decoding(&camera), camera.masks.clone(), move |frame| {
+            taking.take(frame)
+        });
+        CameraHandle(Arc::new(Parts {
+            camera,
+            clock,
+            pushed,
+            outputs,
+            ring: Mutex::new(Ring::new(shared.ring)),
+            decoder: Mutex::new(Some(decoder)),
+        }))
+    }
 
-/// What one stream's events go to.
-struct Listening {
-    attached: Arc<Attached>,
-    role: Role,
-    info: Option<Arc<StreamInfo>>,
-}
+    /// The camera's description.
+    #[must_use]
+    pub fn camera(&self) -> &Camera {
+        &self.0.camera
+    }
 
-/// Reads one stream and hands on what comes, until stopped.
-async fn follow(reading: Reading, mut listening: Listening, stop: CancellationToken) {
-    let (events, mut heard) = mpsc::channel(EVENTS_QUEUED);
-    let reads = source::watch(
-        reading.stream,
-        reading.credentials,
-        reading.context,
-        events,
-        stop.clone(),
-    );
-    let hears = async {
-        while let Some(event) = heard.recv().await {
-            listening.event(event);
+    /// Which camera.
+    #[must_use]
+    pub fn key(&self) -> &CameraKey {
+        &self.0.camera.key
+    }
+
+    /// The newest decoded picture, masked, again and again: whoever is slow misses some. `None` before the first.
+    /// [`watch::Receiver::changed`] fails once the camera has been let go.
+    #[must_use]
+    pub fn frames(&self) -> watch::Receiver<Option<Arc<Frame>>> {
+        match lock(&self.0.outputs.frames).as_ref() {
+            Some(frames) => frames.subscribe(),
+            None => watch::Sender::new(None).subscribe(),
         }
-    };
-    tokio::join!(reads, hears);
+    }
+
+    /// The newest decoded picture, masked, faces not blurred; `None` when there is none.
+    #[must_use]
+    pub fn still(&self) -> Option<Arc<Frame>> {
+        self.frames().borrow().clone()
+    }
+
+    /// How the camera fares now. Where evidence comes by a stream of its own and that one is gone, its fault
+    /// shows although the other one flows.
+    #[must_use]
+    pub fn health(&self) -> CameraHealth {
+        let now = self.0.clock.now();
+        let decoded = lock(&self.0.decoder)
+            .as_ref()
+            .map(DecodeHandle::counts)
+            .unwrap_or_default();
+        let mut links = lock(&self.0.outputs.links);
+        let mut health = links
+            .judged
+            .health(now, decoded.skipped, self.0.outputs.hub.viewers());
+        if health.fault.is_none() && links.main.state(now) == LinkState::Offline {
+            health.fault = links.main.health(now, 0, 0).fault.or(Some(CameraFault::Timeout));
+        }
+        // A stream of which no picture at all can be decoded is of no use, however well it flows.
+        let undecoded = decoded.last_error.filter(|_| decoded.decoded == 0);
+        health.fault = health.fault.or(undecoded.map(|error| error.fault()));
+        health
+    }
+
+    /// Begins to watch live. Video passes as the camera encoded it and cannot be masked, so that a camera with
+    /// masks is shown in pictures, whatever was asked for.
+    ///
+    /// # Errors
+    /// [`LiveRefused`] says why not; [`LiveRefused::Closed`] when the camera is not to be watched live.
+    pub fn live(&self, kind: LiveKind) -> Result<LiveFeed, LiveRefused> {
+        if !self.0.camera.live {
+            return Err(LiveRefused::Closed);
+        }
+        let masked = !self.0.camera.masks.is_empty();
+        self.0
+            .outputs
+            .hub
+            .subscribe(if masked { LiveKind::Pictures } else { kind })
+    }
+
+    /// What is kept of the evidence stream between `from` and `until`, as the camera encoded it: unmasked, one
+    /// clip for each description of the stream. Empty when nothing is left.
+    #[must_use]
+    pub fn clip(&self, from: UtcMillis, until: UtcMillis) -> Vec<Clip> {
+        lock(&self.0.ring).clips(from, until)
+    }
+
+    /// Takes a JPEG of a camera that publishes its pictures.
+    ///
+    /// # Errors
+    /// [`CameraFailure`]: it is no picture, or this camera's pictures are fetched from it.
+    pub fn offer(&self, picture: Bytes) -> Result<(), CameraFailure> {
+        if self.0.camera.source != CameraSource::Pushed {
+            let what = "this camera's pictures are fetched, not published";
+            return Err(CameraFailure::new(CameraFault::Protocol, what));
+        }
+        self.0.pushed.offer(picture)
+    }
+
+    /// The camera was moved on purpose: what it looks at now is how it should look.
+    pub fn relearn(&self) {
+        lock(&self.0.outputs.quality).relearn();
+    }
 }
 
-impl Listening {
-    fn event(&mut self, event: SourceEvent) {
-        let attached = &self.attached;
-        let sees = self.role != Role::Evidence;
+impl Parts {
+    fn end(&self) {
+        self.outputs.hub.close();
+        drop(lock(&self.outputs.frames).take());
+        drop(lock(&self.decoder).take());
+    }
+
+    /// Hands on what a stream said. `info` is its description so far.
+    fn take(&self, event: SourceEvent, role: Role, info: &mut Option<Arc<StreamInfo>>) {
+        let mut links = lock(&self.outputs.links);
+        let link = if role == Role::Evidence {
+            &mut links.main
+        } else {
+            &mut links.judged
+        };
         match event {
-            SourceEvent::Info(info) => {
-                if sees {
-                    lock(&attached.link).connected();
+            SourceEvent::Info(described) => {
+                // A description that comes without a failure before it is a change, not a connection.
+                if info.is_none() {
+                    link.connected();
                 }
-                self.info = Some(info);
+                *info = Some(described);
             }
+            SourceEvent::Down(failure) => {
+                link.fault(failure.fault);
+                *info = None;
+            }
+            SourceEvent::ClockOffset(_) => {}
             SourceEvent::Frame(frame) => {
-                let Some(info) = &self.info else { return };
-                if self.role != Role::Sight {
-                    lock(&attached.ring).push(info, &frame);
+                let Some(info) = info.as_ref() else { return };
+                link.frame(info, &frame);
+                if role == Role::Both {
+                    links.main.frame(info, &frame);
                 }
-                if sees {
-                    lock(&attached.link).frame(info, &frame);
-                    attached.hub.push(info, &frame);
-                    if let Some(decoder) = &*lock(&attached.decoder) {
+                drop(links);
+                if role != Role::Judged {
+                    lock(&self.ring).push(info, &frame);
+                }
+                if role != Role::Evidence {
+                    self.outputs.hub.push(info, &frame);
+                    if let Some(decoder) = &*lock(&self.decoder) {
                         decoder.push(info, &frame);
                     }
                 }
             }
-            SourceEvent::ClockOffset(ms) => *lock(&attached.clock_offset_ms) = Some(ms),
-            SourceEvent::Down(failure) => {
-                if sees {
-                    lock(&attached.link).fault(failure.fault);
-                }
-                tracing::debug!(camera = %attached.camera.key, "No picture comes: {failure}");
-            }
         }
     }
 }
 
-impl Attached {
-    /// A picture was decoded; on a decode thread.
-    fn picture(&self, frame: Arc<Frame>) {
-        let state = lock(&self.quality).observe(&frame);
-        lock(&self.link).picture(state);
+impl Outputs {
+    /// Takes a decoded picture. Runs on a decoding thread.
+    fn take(&self, frame: Arc<Frame>) {
+        let picture = lock(&self.quality).observe(&frame);
+        lock(&self.links).judged.picture(picture);
         self.hub.push_picture(&frame);
-        self.frames.send_replace(Some(frame));
+        if let Some(frames) = &*lock(&self.frames) {
+            frames.send_replace(Some(frame));
+        }
     }
 }
+
+/// Hands on what one stream says, until it ends.
+async fn hand_on(parts: Arc<Parts>, mut events: mpsc::Receiver<SourceEvent>, role: Role) {
+    let mut info = None;
+    let mut failing = None;
+    while let Some(event) = events.recv().await {
+        tell(&parts.camera.key, &event, &mut failing);
+        parts.take(event, role, &mut info);
+    }
+}
+
+/// Logs what changed: a camera that is gone for hours is told of once.
+fn tell(camera: &CameraKey, event: &SourceEvent, failing: &mut Option<CameraFault>) {
+    match event {
+        SourceEvent::Down(failure) if failing.replace(failure.fault) != Some(failure.fault) => {
+            tracing::warn!(
+                camera.key = %camera,
+                camera.fault = failure.fault.code(),
+                camera.detail = failure.detail,
+                "A camera gives no picture; it is connected again and again."
+            )
+        }
+        SourceEvent::Frame(_) if failing.take().is_some() => {
+            tracing::info!(camera.key = %camera, "A camera gives pictures again.");
+        }
+        _ => {}
+    }
+}
+
+/// Where key frames are all there is, all of them are decoded as such.
+fn decoding(camera: &Camera) -> Decoding {
+    match camera.source {
+        CameraSource::Rtsp { .. } => camera.decoding,
+        CameraSource::Mjpeg { .. }
+        | CameraSource::Snapshot { .. }
+        | CameraSource::Pushed
+        | CameraSource::Folder { .. } => Decoding::KeyFrames,
+    }
+}
+
+/// A camera that is asked seldom, or sends when it likes, is not offline between two pictures.
+fn link_options(source: &CameraSource, context: &SourceContext) -> LinkOptions {
+    let usual = LinkOptions::default();
+    let least = match source {
+        CameraSource::Rtsp { .. } | CameraSource::Mjpeg { .. } => Duration::ZERO,
+        CameraSource::Snapshot { interval_ms, .. } | CameraSource::Folder { interval_ms, .. } => {
+            Duration::from_millis(u64::from(*interval_ms) * 3)
+        }
+        CameraSource::Pushed => context.timing.pushed_silence,
+    };
+    let least_ms = i64::try_from(least.as_millis()).unwrap_or(i64::MAX);
+    LinkOptions {
+        offline_after_ms: usual.offline_after_ms.max(least_ms),
+        ..usual
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere must not take this camera along; what is held is usable at every moment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ pub mod ring;
 pub mod source;
 pub mod stream;
 
+pub use attach::{AttachError, CameraHandle, CameraSet, CameraWatch, Shared};
 pub use guard::{Guard, Network};
 pub use probe::{ProbeTarget, probe};
 pub use source::{CameraFailure, PushedCamera, SourceContext, SourceEvent, StreamSource, Timing};

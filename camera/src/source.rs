@@ -280,44 +280,4 @@ impl Link {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(text: &str) -> CameraUrl {
-        CameraUrl::new(text).unwrap()
-    }
-
-    #[test]
-    fn a_sub_stream_that_is_the_main_stream_is_none() {
-        let both = |sub: &str| CameraSource::Rtsp {
-            main: url("rtsp://10.0.0.1/1"),
-            sub: Some(url(sub)),
-            transport: RtpTransport::Udp,
-        };
-        let pushed = PushedCamera::new();
-        let same = CameraStreams::of(&both("rtsp://10.0.0.1/1"), &pushed);
-        assert!(same.sub.is_none());
-        let other = CameraStreams::of(&both("rtsp://10.0.0.1/2"), &pushed);
-        assert!(matches!(
-            other.sub,
-            Some(StreamSource::Rtsp {
-                transport: RtpTransport::Udp,
-                ..
-            })
-        ));
-    }
-
-    #[test]
-    fn intervals_are_held_to_their_bounds() {
-        for (asked, held) in [(0, 200), (500, 500), (u32::MAX, 60_000)] {
-            let source = CameraSource::Snapshot {
-                url: url("http://10.0.0.1/"),
-                interval_ms: asked,
-            };
-            let streams = CameraStreams::of(&source, &PushedCamera::new());
-            assert!(
-                matches!(streams.main, StreamSource::Snapshot { interval, .. } if interval.as_millis() == held)
-            );
-        }
-    }
-}
+mod tests;

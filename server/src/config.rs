@@ -115,10 +115,9 @@ impl Config {
         self.sensor_ranges().into_iter().chain(self.picture_ranges())
     }
 
-    fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 11] {
+    fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
         let (cameras, vision, evidence) = (&self.cameras, &self.vision, &self.evidence);
         [
-            ("cameras.offline_after_s", cameras.offline_after_s, 3, 600),
             ("cameras.ring_s", cameras.ring_s, 12, 120),
             ("cameras.ring_mib", cameras.ring_mib as u64, 1, 256),
             ("cameras.viewers", cameras.viewers as u64, 0, 10_000),

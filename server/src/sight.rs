@@ -20,10 +20,9 @@ use camera::{
     attach::{CameraSet, Shared},
     decode::{DecodeOptions, DecodePool},
     guard::{Guard, Network},
-    health::LinkOptions,
     live::{LiveOptions, LiveSeats},
     ring::RingLimits,
-    source::Timing,
+    source::{SourceContext, Timing},
 };
 use domain::{CameraKey, CameraSource, Clock, Scope, batch::Picture};
 use store::{Archive, Records, SeriesStore, Vault, evidence::ArchiveOptions};
@@ -103,10 +102,11 @@ impl Sight {
         let pool = DecodePool::start(DecodeOptions::default()).context("cannot start the decoders")?;
         let viewers = u32::try_from(config.cameras.viewers).unwrap_or(u32::MAX);
         let shared = Shared {
-            guard: guard.clone(),
-            clock: parts.clock.clone(),
-            timing: Timing::default(),
-            pool: Arc::new(pool),
+            context: SourceContext {
+                guard: guard.clone(),
+                clock: parts.clock.clone(),
+                timing: Timing::default(),
+            },
             seats: LiveSeats::new(viewers),
             live: LiveOptions {
                 per_camera: u32::try_from(config.cameras.viewers_per_camera).unwrap_or(u32::MAX),
@@ -115,10 +115,6 @@ impl Sight {
             ring: RingLimits {
                 seconds: u32::try_from(config.cameras.ring_s).unwrap_or(u32::MAX),
                 bytes: config.cameras.ring_mib << 20,
-            },
-            link: LinkOptions {
-                offline_after_ms: millis(config.cameras.offline_after_s),
-                ..LinkOptions::default()
             },
         };
         let keeper = Keeper::new(
@@ -131,7 +127,7 @@ impl Sight {
             keeper,
             voice: Voice::new(parts.journal),
             zone: jiff::tz::TimeZone::get(&config.site.time_zone).unwrap_or(jiff::tz::TimeZone::UTC),
-            set: CameraSet::new(shared),
+            set: CameraSet::new(shared, pool),
             engine: start_engine(&config.vision)?.map(Arc::new),
             options: Options {
                 forced_look_ms: millis(config.vision.forced_look_s),

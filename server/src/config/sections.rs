@@ -204,7 +204,6 @@ impl Default for Rules {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cameras {
     pub(crate) allowed_networks: Vec<String>,
-    pub(crate) offline_after_s: u64,
     pub(crate) ring_s: u64,
     pub(crate) ring_mib: usize,
     pub(crate) viewers: usize,
@@ -216,7 +215,6 @@ impl Default for Cameras {
         let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
         Cameras {
             allowed_networks: private.map(String::from).to_vec(),
-            offline_after_s: 15,
             ring_s: 15,
             ring_mib: 16,
             viewers: 256,
