@@ -50,12 +50,7 @@ impl Canvas {
     }
 
     /// An upright rectangle.
-    pub(crate) fn block(
-        &mut self,
-        area: [f32; 4],
-        depth: u8,
-        paint: impl Fn(f32, f32, Colour) -> Colour,
-    ) {
+    pub(crate) fn block(&mut self, area: [f32; 4], depth: u8, paint: impl Fn(f32, f32, Colour) -> Colour) {
         let [left, top, right, bottom] = area;
         let outline = [(left, top), (right, top), (right, bottom), (left, bottom)];
         self.fill(&outline, depth, paint);
@@ -150,7 +145,11 @@ mod tests {
     fn an_outline_is_filled_where_it_lies_and_smooth_at_its_edge() {
         let mut canvas = Canvas::new();
         let white = |_: f32, _: f32, _: Colour| [255.0; 3];
-        canvas.fill(&[(10.0, 10.0), (30.5, 10.0), (30.5, 20.0), (10.0, 20.0)], 3, white);
+        canvas.fill(
+            &[(10.0, 10.0), (30.5, 10.0), (30.5, 20.0), (10.0, 20.0)],
+            3,
+            white,
+        );
         canvas.block([600.0, 300.0, 900.0, 900.0], 1, white);
         let (colours, depth) = canvas.finish();
         let at = |x: usize, y: usize| (colours[y * WIDTH + x][0], depth[y * WIDTH + x]);

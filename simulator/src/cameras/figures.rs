@@ -69,7 +69,10 @@ fn cut_out((figure, size, mirrored): Form) -> Sprite {
         .pixels()
         .map(|pixel| {
             let [r, g, b, cover] = pixel.0.map(f32::from);
-            ([r, g, b], cover / 255.0)
+            // Whoever is seen the other way round wears red where the picture wears dark blue.
+            let jacket = mirrored && b > r + 20.0 && b < 160.0;
+            let colour = if jacket { [b, g, r] } else { [r, g, b] };
+            (colour, cover / 255.0)
         })
         .collect();
     Sprite::of(width as usize, &colours)

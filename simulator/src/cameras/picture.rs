@@ -52,7 +52,10 @@ impl Picture {
     pub(crate) fn at_night(&self) -> Picture {
         let mut night = Picture::plain(16);
         for (at, luma) in night.y.iter_mut().enumerate() {
-            let (x, y) = ((at % WIDTH) as f32 / WIDTH as f32, (at / WIDTH) as f32 / HEIGHT as f32);
+            let (x, y) = (
+                (at % WIDTH) as f32 / WIDTH as f32,
+                (at / WIDTH) as f32 / HEIGHT as f32,
+            );
             let from_middle = ((x - 0.5).powi(2) + (y - 0.55).powi(2)).sqrt();
             let share = 0.52 - 0.4 * from_middle;
             *luma = byte(20.0 + f32::from(self.y[at] - 16) * share);
@@ -133,7 +136,7 @@ impl Sprite {
     /// The same without colour, as infrared light shows it.
     pub(crate) fn at_night(mut self) -> Sprite {
         for (luma, _) in &mut self.luma {
-            *luma = byte(30.0 + f32::from(luma.saturating_sub(16)) * 0.62);
+            *luma = byte(26.0 + f32::from(luma.saturating_sub(16)) * 0.78);
         }
         for (u, v, _) in &mut self.chroma {
             (*u, *v) = (128, 128);
@@ -146,7 +149,9 @@ impl Sprite {
     pub(crate) fn lay(&self, picture: &mut Picture, (left, top): (i32, i32), depth: &[u8], rank: u8) {
         let (left, top) = (left & !1, top & !1);
         for row in 0..self.height {
-            let Some(y) = place(top, row, HEIGHT) else { continue };
+            let Some(y) = place(top, row, HEIGHT) else {
+                continue;
+            };
             for column in 0..self.width {
                 let Some(x) = place(left, column, WIDTH) else {
                     continue;
@@ -225,7 +230,13 @@ mod tests {
         let red = Sprite::of(4, &[([255.0, 0.0, 0.0], 1.0); 16]);
         let mut depth = vec![0; WIDTH * HEIGHT];
         depth[2 * WIDTH + 2] = 2;
-        for (corner, drawn) in [((0, 0), 15), ((-2, -2), 4), ((638, 0), 8), ((638, 358), 4), ((700, 0), 0)] {
+        for (corner, drawn) in [
+            ((0, 0), 15),
+            ((-2, -2), 4),
+            ((638, 0), 8),
+            ((638, 358), 4),
+            ((700, 0), 0),
+        ] {
             let mut picture = Picture::plain(16);
             red.lay(&mut picture, corner, &depth, 1);
             let count = picture.y.iter().filter(|luma| **luma == 81).count();

@@ -62,7 +62,11 @@ impl Backdrop {
         soften(&mut canvas);
         let (colours, depth) = canvas.finish();
         let picture = Picture::of(&colours);
-        let picture = if self.is_dark() { picture.at_night() } else { picture };
+        let picture = if self.is_dark() {
+            picture.at_night()
+        } else {
+            picture
+        };
         Painted { picture, depth }
     }
 }
@@ -105,9 +109,15 @@ fn tiles(colour: Colour, size: f32) -> impl Fn(f32, f32, Colour) -> Colour {
 }
 
 /// A fixed chance, 0 to 1, of the place's whole numbers.
-#[expect(clippy::cast_possible_truncation, reason = "places lie within a few thousand pixels")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "places lie within a few thousand pixels"
+)]
 fn grain(x: f32, y: f32) -> f32 {
-    let place = key((x.floor() as i64).cast_unsigned(), (y.floor() as i64).cast_unsigned());
+    let place = key(
+        (x.floor() as i64).cast_unsigned(),
+        (y.floor() as i64).cast_unsigned(),
+    );
     unit(place) as f32
 }
 
@@ -133,7 +143,12 @@ fn worktop(canvas: &mut Canvas, (left, right): (f32, f32), y: f32, depth: u8) {
 
 /// A tray with food of `colour`, seen from above at a slant.
 fn tray(canvas: &mut Canvas, (x, y): (f32, f32), wide: f32, colour: Colour) {
-    let rim = [(x, y), (x + wide, y), (x + wide + 6.0, y + 20.0), (x - 6.0, y + 20.0)];
+    let rim = [
+        (x, y),
+        (x + wide, y),
+        (x + wide + 6.0, y + 20.0),
+        (x - 6.0, y + 20.0),
+    ];
     canvas.fill(&rim, 2, steel(0.9));
     let inside = [
         (x + 3.0, y + 3.0),
@@ -184,11 +199,24 @@ fn hot_kitchen(canvas: &mut Canvas) {
 
 fn door(canvas: &mut Canvas, area: [f32; 4], colour: Colour) {
     let [left, top, right, bottom] = area;
-    canvas.block([left - 6.0, top - 6.0, right + 6.0, bottom], 0, plain([98.0, 98.0, 96.0]));
-    canvas.block(area, 0, shaded(lit(colour, 1.1), lit(colour, 0.85), (top, bottom)));
+    canvas.block(
+        [left - 6.0, top - 6.0, right + 6.0, bottom],
+        0,
+        plain([98.0, 98.0, 96.0]),
+    );
+    canvas.block(
+        area,
+        0,
+        shaded(lit(colour, 1.1), lit(colour, 0.85), (top, bottom)),
+    );
     let pane = [left + 20.0, top + 20.0, right - 20.0, top + 66.0];
     canvas.block(pane, 0, plain([186.0, 200.0, 206.0]));
-    canvas.round((right - 10.0, (top + bottom) / 2.0), (4.0, 4.0), 0, plain([210.0, 206.0, 190.0]));
+    canvas.round(
+        (right - 10.0, (top + bottom) / 2.0),
+        (4.0, 4.0),
+        0,
+        plain([210.0, 206.0, 190.0]),
+    );
 }
 
 fn fridge(canvas: &mut Canvas) {
@@ -204,18 +232,24 @@ fn fridge(canvas: &mut Canvas) {
 fn bin(canvas: &mut Canvas) {
     canvas.round((560.0, 338.0), (44.0, 9.0), 2, plain([70.0, 64.0, 58.0]));
     let body = [(526.0, 262.0), (594.0, 262.0), (588.0, 338.0), (532.0, 338.0)];
-    canvas.fill(&body, 2, |x, _, _| lit([74.0, 92.0, 80.0], 1.15 - (x - 526.0) / 150.0));
+    canvas.fill(&body, 2, |x, _, _| {
+        lit([74.0, 92.0, 80.0], 1.15 - (x - 526.0) / 150.0)
+    });
     canvas.round((560.0, 260.0), (38.0, 10.0), 2, plain([58.0, 74.0, 64.0]));
     canvas.round((560.0, 256.0), (38.0, 10.0), 2, plain([88.0, 108.0, 94.0]));
     canvas.round((560.0, 252.0), (8.0, 4.0), 2, plain([58.0, 74.0, 64.0]));
 }
 
 fn special_room(canvas: &mut Canvas) {
-    canvas.block([0.0, 0.0, 640.0, 262.0], 0, tiles([142.0, 156.0, 168.0], 32.0));
+    canvas.block([0.0, 0.0, 640.0, 270.0], 0, tiles([142.0, 156.0, 168.0], 32.0));
     ceiling(canvas);
     // The hatch to the serving line, the air conditioner, the ultraviolet lamp.
     canvas.block([388.0, 62.0, 572.0, 168.0], 0, steel(0.8));
-    canvas.block([396.0, 70.0, 564.0, 160.0], 0, shaded([196.0, 210.0, 214.0], [150.0, 166.0, 172.0], (70.0, 160.0)));
+    canvas.block(
+        [396.0, 70.0, 564.0, 160.0],
+        0,
+        shaded([196.0, 210.0, 214.0], [150.0, 166.0, 172.0], (70.0, 160.0)),
+    );
     canvas.block([478.0, 70.0, 483.0, 160.0], 0, steel(0.8));
     canvas.block([40.0, 34.0, 190.0, 74.0], 0, plain([214.0, 214.0, 210.0]));
     canvas.block([48.0, 62.0, 182.0, 68.0], 0, plain([120.0, 122.0, 122.0]));
@@ -238,15 +272,35 @@ fn special_room(canvas: &mut Canvas) {
 }
 
 fn dining(canvas: &mut Canvas) {
-    canvas.block([0.0, 0.0, 640.0, 230.0], 0, shaded([172.0, 160.0, 138.0], [150.0, 136.0, 112.0], (0.0, 230.0)));
+    canvas.block(
+        [0.0, 0.0, 640.0, 230.0],
+        0,
+        shaded([172.0, 160.0, 138.0], [150.0, 136.0, 112.0], (0.0, 230.0)),
+    );
     ceiling(canvas);
     canvas.block([0.0, 200.0, 640.0, 360.0], 0, tiles([142.0, 120.0, 96.0], 46.0));
     for left in [40.0, 230.0, 420.0] {
         canvas.block([left, 44.0, left + 130.0, 140.0], 0, plain([104.0, 88.0, 70.0]));
-        canvas.block([left + 6.0, 50.0, left + 124.0, 134.0], 0, shaded([176.0, 200.0, 216.0], [150.0, 172.0, 160.0], (50.0, 134.0)));
-        canvas.block([left + 62.0, 50.0, left + 67.0, 134.0], 0, plain([104.0, 88.0, 70.0]));
-        canvas.block([left - 8.0, 40.0, left + 18.0, 160.0], 0, plain([128.0, 70.0, 60.0]));
-        canvas.block([left + 112.0, 40.0, left + 138.0, 160.0], 0, plain([128.0, 70.0, 60.0]));
+        canvas.block(
+            [left + 6.0, 50.0, left + 124.0, 134.0],
+            0,
+            shaded([176.0, 200.0, 216.0], [150.0, 172.0, 160.0], (50.0, 134.0)),
+        );
+        canvas.block(
+            [left + 62.0, 50.0, left + 67.0, 134.0],
+            0,
+            plain([104.0, 88.0, 70.0]),
+        );
+        canvas.block(
+            [left - 8.0, 40.0, left + 18.0, 160.0],
+            0,
+            plain([128.0, 70.0, 60.0]),
+        );
+        canvas.block(
+            [left + 112.0, 40.0, left + 138.0, 160.0],
+            0,
+            plain([128.0, 70.0, 60.0]),
+        );
     }
     canvas.block([578.0, 60.0, 634.0, 130.0], 0, plain([52.0, 74.0, 60.0]));
     for line in [72.0, 86.0, 100.0, 114.0] {
@@ -259,12 +313,20 @@ fn dining(canvas: &mut Canvas) {
 
 /// A table with bowls, its edge at `y`.
 fn table(canvas: &mut Canvas, (left, right): (f32, f32), y: f32, depth: u8) {
-    let top = [(left + 8.0, y), (right - 8.0, y), (right, y + 22.0), (left, y + 22.0)];
-    canvas.fill(&top, depth, |x, y, _| lit(WOOD, 1.1 + 0.1 * grain(x / 40.0, y * 1.5)));
+    let top = [
+        (left + 8.0, y),
+        (right - 8.0, y),
+        (right, y + 22.0),
+        (left, y + 22.0),
+    ];
+    canvas.fill(&top, depth, |x, y, _| {
+        lit(WOOD, 1.1 + 0.1 * grain(x / 40.0, y * 1.5))
+    });
     canvas.block([left, y + 22.0, right, y + 28.0], depth, plain(lit(WOOD, 0.7)));
-    for leg in [left + 10.0, right - 20.0] {
-        canvas.block([leg, y + 28.0, leg + 10.0, y + 80.0], depth, plain(lit(WOOD, 0.55)));
-    }
+    // A cloth hides the legs, those of the guests too.
+    canvas.block([left + 4.0, y + 28.0, right - 4.0, y + 72.0], depth, |x, _, _| {
+        lit([118.0, 52.0, 50.0], 0.9 + 0.12 * (x / 9.0).sin())
+    });
     let mut bowl = left + 46.0;
     while bowl < right - 30.0 {
         canvas.round((bowl, y + 11.0), (14.0, 6.0), depth, plain([226.0, 226.0, 220.0]));
@@ -274,7 +336,11 @@ fn table(canvas: &mut Canvas, (left, right): (f32, f32), y: f32, depth: u8) {
 }
 
 fn store(canvas: &mut Canvas) {
-    canvas.block([0.0, 0.0, 640.0, 240.0], 0, shaded([178.0, 176.0, 170.0], [150.0, 148.0, 142.0], (0.0, 240.0)));
+    canvas.block(
+        [0.0, 0.0, 640.0, 240.0],
+        0,
+        shaded([178.0, 176.0, 170.0], [150.0, 148.0, 142.0], (0.0, 240.0)),
+    );
     canvas.block([0.0, 226.0, 640.0, 360.0], 0, tiles([120.0, 118.0, 114.0], 52.0));
     door(canvas, [520.0, 62.0, 604.0, 240.0], [110.0, 112.0, 116.0]);
     for (shelf, y) in [70.0, 130.0, 190.0].into_iter().enumerate() {
@@ -285,29 +351,42 @@ fn store(canvas: &mut Canvas) {
             let (wide, high) = (28.0 + 26.0 * chance, 22.0 + 22.0 * grain(y, left));
             let tone = lit([188.0, 158.0, 116.0], 0.6 + 0.5 * chance);
             canvas.block([left, y - high, left + wide, y], 0, plain(tone));
-            canvas.block([left, y - high * 0.6, left + wide, y - high * 0.5], 0, plain(lit(tone, 0.8)));
+            canvas.block(
+                [left, y - high * 0.6, left + wide, y - high * 0.5],
+                0,
+                plain(lit(tone, 0.8)),
+            );
             left += wide + 6.0;
         }
     }
     for post in [20.0, 244.0, 464.0] {
         canvas.block([post, 40.0, post + 6.0, 244.0], 0, plain([84.0, 86.0, 88.0]));
     }
-    // Sacks on a pallet, behind which somebody can stand.
-    canvas.block([300.0, 296.0, 500.0, 306.0], 2, plain(WOOD));
-    for (x, y) in [(350.0, 276.0), (450.0, 276.0), (400.0, 250.0)] {
-        canvas.round((x, y), (54.0, 20.0), 2, move |_, at, _| {
-            lit([196.0, 186.0, 160.0], 1.0 - (at - y) / 60.0)
+    // A row of crates, behind which somebody can stand.
+    for left in [250.0, 340.0, 430.0] {
+        canvas.block([left, 262.0, left + 88.0, 344.0], 2, |x, y, _| {
+            let slat = (y - 262.0).rem_euclid(14.0) < 2.0 || x - left < 4.0;
+            lit(WOOD, if slat { 0.6 } else { 1.2 })
         });
+        canvas.round((left + 44.0, 262.0), (36.0, 9.0), 2, plain([120.0, 132.0, 84.0]));
     }
 }
 
 fn entrance(canvas: &mut Canvas) {
-    canvas.block([0.0, 0.0, 640.0, 250.0], 0, shaded([166.0, 164.0, 156.0], [140.0, 138.0, 130.0], (0.0, 250.0)));
+    canvas.block(
+        [0.0, 0.0, 640.0, 250.0],
+        0,
+        shaded([166.0, 164.0, 156.0], [140.0, 138.0, 130.0], (0.0, 250.0)),
+    );
     ceiling(canvas);
     canvas.block([0.0, 226.0, 640.0, 360.0], 0, tiles([150.0, 146.0, 138.0], 54.0));
     canvas.block([200.0, 40.0, 440.0, 236.0], 0, plain([74.0, 78.0, 82.0]));
     for left in [208.0, 324.0] {
-        canvas.block([left, 48.0, left + 108.0, 232.0], 0, shaded([190.0, 208.0, 220.0], [124.0, 146.0, 120.0], (48.0, 232.0)));
+        canvas.block(
+            [left, 48.0, left + 108.0, 232.0],
+            0,
+            shaded([190.0, 208.0, 220.0], [124.0, 146.0, 120.0], (48.0, 232.0)),
+        );
         canvas.block([left + 50.0, 120.0, left + 55.0, 170.0], 0, steel(0.9));
     }
     canvas.block([470.0, 60.0, 610.0, 150.0], 0, plain([92.0, 66.0, 52.0]));
@@ -320,7 +399,9 @@ fn entrance(canvas: &mut Canvas) {
         canvas.round((x, y), (24.0, 20.0), 0, plain([64.0, 104.0, 62.0]));
     }
     canvas.block([42.0, 196.0, 78.0, 244.0], 0, plain([126.0, 84.0, 64.0]));
-    canvas.block([120.0, 268.0, 640.0, 290.0], 2, |x, y, _| lit(WOOD, 1.15 + 0.1 * grain(x / 40.0, y)));
+    canvas.block([120.0, 268.0, 640.0, 290.0], 2, |x, y, _| {
+        lit(WOOD, 1.15 + 0.1 * grain(x / 40.0, y))
+    });
     canvas.block([120.0, 290.0, 640.0, 360.0], 2, plain(lit(WOOD, 0.72)));
     canvas.block([150.0, 256.0, 210.0, 280.0], 2, plain([226.0, 224.0, 214.0]));
 }
@@ -336,7 +417,13 @@ fn serving(canvas: &mut Canvas) {
     door(canvas, [520.0, 58.0, 602.0, 250.0], [126.0, 120.0, 108.0]);
     worktop(canvas, (0.0, 640.0), 258.0, 2);
     let mut x = 24.0;
-    for colour in [[186.0, 96.0, 56.0], [92.0, 138.0, 70.0], [222.0, 208.0, 150.0], [170.0, 70.0, 50.0], [206.0, 206.0, 200.0]] {
+    for colour in [
+        [186.0, 96.0, 56.0],
+        [92.0, 138.0, 70.0],
+        [222.0, 208.0, 150.0],
+        [170.0, 70.0, 50.0],
+        [206.0, 206.0, 200.0],
+    ] {
         tray(canvas, (x, 263.0), 96.0, colour);
         x += 124.0;
     }

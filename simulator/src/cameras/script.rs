@@ -153,10 +153,10 @@ static SPECIAL_ROOM: Script = Script {
 static DINING: Script = Script {
     backdrop: Backdrop::Dining,
     parts: &[
-        part(Figure::Guest, ALWAYS, 110, 6, REAR),
-        part(Figure::Guest, ALWAYS, 540, 8, REAR_MIRRORED),
-        part(Figure::MaskedGuest, (24, 96), 400, 6, REAR),
-        part(Figure::Guest, (20, 100), 230, 10, FRONT),
+        part(Figure::Guest, ALWAYS, 84, 6, REAR),
+        part(Figure::Guest, ALWAYS, 556, 8, REAR_MIRRORED),
+        part(Figure::MaskedGuest, (24, 96), 382, 6, REAR),
+        part(Figure::Guest, (20, 100), 216, 10, FRONT),
         part(Figure::Guest, (22, 104), 470, 8, FRONT_MIRRORED),
         part(Figure::Guest, (150, 200), 330, 10, FRONT_MIRRORED),
     ],
@@ -180,12 +180,11 @@ static ENTRANCE: Script = Script {
     backdrop: Backdrop::Entrance,
     parts: &[
         part(Figure::Guest, (4, 30), 330, 90, NEAR),
-        part(Figure::Guest, (100, 170), 360, 100, NEAR_MIRRORED),
-        part(Figure::MaskedGuest, (210, 236), 300, 80, NEAR),
+        part(Figure::Guest, (100, 178), 360, 100, NEAR_MIRRORED),
     ],
     covered: &[(36, 90)],
-    frozen: &[(120, 164)],
-    moved: &[(180, 206)],
+    frozen: &[(120, 168)],
+    moved: &[(186, 232)],
     ..QUIET
 };
 
@@ -327,7 +326,10 @@ impl Part {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a place within a few pictures' width")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a place within a few pictures' width"
+)]
 fn pixels(value: f32) -> i32 {
     value.round() as i32
 }
@@ -347,14 +349,22 @@ mod tests {
             (CameraScript::HotKitchen, 20, vec![Figure::Cook]),
             (CameraScript::HotKitchen, 80, vec![]),
             (CameraScript::SpecialRoom, 20, vec![Figure::MaskedCook]),
-            (CameraScript::SpecialRoom, 60, vec![Figure::MaskedCook, Figure::Cook]),
+            (
+                CameraScript::SpecialRoom,
+                60,
+                vec![Figure::MaskedCook, Figure::Cook],
+            ),
             (CameraScript::StoreAtNight, 5, vec![]),
             (CameraScript::StoreAtNight, 30, vec![Figure::Cat]),
             (CameraScript::Serving, 90, vec![Figure::Cook]),
         ];
         for (script, at_s, expected) in table {
             assert_eq!(figures(script, at_s), expected, "{script:?} at {at_s} s");
-            assert_eq!(figures(script, at_s + 240), expected, "{script:?} comes round again");
+            assert_eq!(
+                figures(script, at_s + 240),
+                expected,
+                "{script:?} comes round again"
+            );
         }
         assert_eq!(figures(CameraScript::Dining, 10).len(), 2);
         assert_eq!(figures(CameraScript::Dining, 60).len(), 5);
@@ -379,10 +389,10 @@ mod tests {
     #[test]
     fn a_frozen_camera_shows_one_moment() {
         let first = CameraScript::Entrance.view(120 * SECOND);
-        for at_ms in [120_200, 140_000, 163_999] {
+        for at_ms in [120_200, 140_000, 167_999] {
             assert_eq!(CameraScript::Entrance.view(at_ms), first);
         }
-        assert_ne!(CameraScript::Entrance.view(164 * SECOND), first);
+        assert_ne!(CameraScript::Entrance.view(168 * SECOND), first);
     }
 
     #[test]
@@ -396,7 +406,10 @@ mod tests {
                 }
                 for (old, new) in before.cast.iter().zip(&now.cast) {
                     let moved = (old.foot.0 - new.foot.0).abs();
-                    assert!(old.figure != new.figure || moved <= 60, "{script:?} at tick {tick}: {moved} px");
+                    assert!(
+                        old.figure != new.figure || moved <= 60,
+                        "{script:?} at tick {tick}: {moved} px"
+                    );
                 }
             }
         }
