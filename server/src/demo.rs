@@ -1,13 +1,16 @@
 //! The demo: a simulated district signs its devices in to this very process and publishes over real MQTT.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::Context;
-use domain::{Identity, IdentityName, SeriesKey, UtcMillis};
+use domain::{Camera, Credentials, Identity, IdentityName, SeriesKey, UtcMillis};
 use simulator::District;
-use store::{Records, SeriesStore};
+use store::{Records, SeriesStore, Vault};
 
 use crate::{directory::new_secret, import::Inventory};
+
+/// Who attaches the demo's cameras.
+const ACTOR: &str = "demo";
 
 /// How far back the first start of a demo fills the charts.
 const HISTORY: Duration = Duration::from_secs(48 * 3600);
@@ -40,6 +43,23 @@ pub(crate) async fn register(
         .await
         .context("cannot write the device identities")?;
     Ok(secrets)
+}
+
+/// Attaches the simulated cameras, with the passwords that they ask for.
+pub(crate) async fn attach(
+    records: &Records,
+    data_dir: &Path,
+    cameras: &[(Camera, Credentials)],
+) -> anyhow::Result<()> {
+    let vault = Vault::open(data_dir).context("cannot open the vault of camera passwords")?;
+    for (camera, credentials) in cameras {
+        let attached = async {
+            records.put_camera(camera, ACTOR).await?;
+            records.put_camera_credentials(&camera.key, credentials, &vault, ACTOR).await
+        };
+        attached.await.with_context(|| format!("cannot attach the demo's camera {}", camera.key))?;
+    }
+    Ok(())
 }
 
 /// From when the past is to be published: 48 hours back at first, from the last reading after a restart.

@@ -8,6 +8,7 @@ use domain::{
 };
 
 use crate::{
+    cameras::{SimCamera, cameras},
     equipment::{self, DeviceSpec},
     names::{FACILITIES, REGIONS, ROADS},
     noise::{Dice, key},
@@ -24,6 +25,8 @@ pub struct District {
     pub points: Vec<Point>,
     /// Every device.
     pub devices: Vec<SimDevice>,
+    /// The cameras, in the first facilities.
+    pub cameras: Vec<SimCamera>,
 }
 
 /// A device of the district. It signs in as [`SimDevice::identity`].
@@ -72,12 +75,14 @@ pub fn district(seed: u64, facilities: usize) -> District {
         facilities: Vec::with_capacity(facilities),
         points: Vec::with_capacity(facilities * 13),
         devices: Vec::with_capacity(facilities * 12),
+        cameras: Vec::new(),
     };
     for index in 0..facilities {
         let facility = facility(seed, index);
         equip(&mut district, &facility, index);
         district.facilities.push(facility);
     }
+    district.cameras = cameras(&district.facilities);
     district
 }
 

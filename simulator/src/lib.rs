@@ -10,6 +10,7 @@
 //! step, so any span of any day can be asked for alone, publishing the same span again gives the same
 //! rows, and the same seed gives the same bytes on every machine.
 
+mod cameras;
 mod connection;
 mod district;
 mod equipment;
@@ -24,6 +25,7 @@ mod run;
 mod schedule;
 mod script;
 
+pub use cameras::{CameraFarm, CameraScript, SimCamera};
 pub use district::{District, SimDevice, district};
 pub use history::history;
 pub use run::Simulator;

@@ -1,10 +1,10 @@
 //! The commands that run until they are told to stop.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use anyhow::Context;
 use domain::Clock;
-use simulator::{Scenario, Simulator};
+use simulator::{CameraFarm, Scenario, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -20,6 +20,9 @@ use crate::{
 
 /// The status of a process that a second signal ended.
 const FORCED: i32 = 130;
+
+/// Where the demo's cameras are.
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Worker threads for connections and pages. More than the machine's two cores would only take turns.
 const WORKERS: usize = 2;
@@ -47,6 +50,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     config.mqtt.listen = free_or_any(args.mqtt);
     config.site.name_zh = "滨河区".into();
     config.site.name_en = "Binhe District".into();
+    // The demo's cameras are on this machine.
+    config.cameras.allowed_networks.push(format!("{}/32", LOOPBACK.ip()));
     anyhow::ensure!(
         config.http.listen.ip().is_loopback() && config.mqtt.listen.ip().is_loopback(),
         "the demo listens on this machine only: use 127.0.0.1"
@@ -58,6 +63,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         let district = simulator::district(args.seed, usize::from(args.facilities));
         let folder = DataFolder::open(&config, &clock).await?;
         let secrets = crate::demo::register(&folder.records, &district).await?;
+        let farm = CameraFarm::start(LOOPBACK, district.cameras.clone(), clock.clone()).await?;
+        crate::demo::attach(&folder.records, &args.data_dir, &farm.cameras()).await?;
         let app = App::on(folder, config, clock.clone()).await?.as_demo();
 
         let now = clock.now();
@@ -81,13 +88,13 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
             ended
         };
         let simulated = async {
-            let ended = simulator.run(stop.clone()).await;
-            if let Err(e) = &ended {
+            let (ended, shown) = tokio::join!(simulator.run(stop.clone()), farm.run(stop.clone()));
+            if let Err(e) = ended.as_ref().and(shown.as_ref()) {
                 error!("The simulated district stopped: {e:#}");
             }
             stop.cancelled().await;
             serving.cancel();
-            ended
+            ended.and(shown)
         };
         let (served, simulated) = tokio::join!(served, simulated);
         served.and(simulated)

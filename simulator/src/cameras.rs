@@ -1,0 +1,25 @@
+//! Cameras of the district: pictures drawn and encoded here, served over real RTSP.
+//!
+//! A picture is a pure function of the script and the time since its beginning: the room painted once, people
+//! and the cat cut out of free pictures, flames, the clock that cameras write into their pictures, and noise.
+
+mod attached;
+mod canvas;
+mod dialogue;
+mod digest;
+mod encoder;
+mod farm;
+mod figures;
+mod picture;
+mod request;
+mod rooms;
+mod rtp;
+mod scene;
+mod script;
+mod stamp;
+mod studio;
+
+pub use attached::SimCamera;
+pub(crate) use attached::cameras;
+pub use farm::CameraFarm;
+pub use script::CameraScript;
