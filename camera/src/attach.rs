@@ -386,6 +386,7 @@ fn decoding(camera: &Camera) -> Decoding {
         CameraSource::Mjpeg { .. }
         | CameraSource::Snapshot { .. }
         | CameraSource::Pushed
+        | CameraSource::External
         | CameraSource::Folder { .. } => Decoding::KeyFrames,
     }
 }
@@ -398,7 +399,7 @@ fn link_options(source: &CameraSource, context: &SourceContext) -> LinkOptions {
         CameraSource::Snapshot { interval_ms, .. } | CameraSource::Folder { interval_ms, .. } => {
             Duration::from_millis(u64::from(*interval_ms) * 3)
         }
-        CameraSource::Pushed => context.timing.pushed_silence,
+        CameraSource::Pushed | CameraSource::External => context.timing.pushed_silence,
     };
     let least_ms = i64::try_from(least.as_millis()).unwrap_or(i64::MAX);
     LinkOptions {
