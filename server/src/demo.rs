@@ -55,9 +55,13 @@ pub(crate) async fn attach(
     for (camera, credentials) in cameras {
         let attached = async {
             records.put_camera(camera, ACTOR).await?;
-            records.put_camera_credentials(&camera.key, credentials, &vault, ACTOR).await
+            records
+                .put_camera_credentials(&camera.key, credentials, &vault, ACTOR)
+                .await
         };
-        attached.await.with_context(|| format!("cannot attach the demo's camera {}", camera.key))?;
+        attached
+            .await
+            .with_context(|| format!("cannot attach the demo's camera {}", camera.key))?;
     }
     Ok(())
 }

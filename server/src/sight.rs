@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
-use engine::{Engine, start_engine};
+use engine::Models;
 use eye::Eye;
 use keeper::Keeper;
 use voice::Voice;
@@ -65,7 +65,7 @@ struct Inner {
     zone: jiff::tz::TimeZone,
     guard: Guard,
     set: CameraSet,
-    engine: Option<Arc<Engine>>,
+    models: Models,
     options: Options,
     eyes: RwLock<HashMap<CameraKey, Arc<Eye>>>,
     changed: Notify,
@@ -88,8 +88,8 @@ pub(crate) struct Parts {
 }
 
 impl Sight {
-    /// Opens vault, archive and models, and starts the threads that decode and judge. Blocks while models are
-    /// verified and warmed.
+    /// Opens vault, archive and the models' cards, and starts the threads that decode. Models start with the first
+    /// camera.
     pub(crate) fn open(config: &Config, parts: Parts) -> anyhow::Result<Sight> {
         let dir = &config.data_dir.0;
         let vault = Vault::open(dir).context("cannot open the vault of camera passwords")?;
@@ -128,7 +128,7 @@ impl Sight {
             voice: Voice::new(parts.journal),
             zone: jiff::tz::TimeZone::get(&config.site.time_zone).unwrap_or(jiff::tz::TimeZone::UTC),
             set: CameraSet::new(shared, pool),
-            engine: start_engine(&config.vision)?.map(Arc::new),
+            models: Models::open(&config.vision)?,
             options: Options {
                 forced_look_ms: millis(config.vision.forced_look_s),
                 before_ms: millis(config.evidence.before_s),
@@ -166,17 +166,18 @@ impl Sight {
             inner: Arc::clone(&self.0),
             watchers: JoinSet::new(),
             stops: HashMap::new(),
+            starting: JoinSet::new(),
             version: None,
             failing: false,
         };
         let mut sweep = tokio::time::interval(SWEEP_EVERY);
-        let mut events = self.0.engine.as_ref().and_then(|engine| engine.events());
+        let mut events = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
                 () = self.0.changed.notified() => {}
-                event = watcher::next_event(&mut events) => self.0.mend(event).await,
+                event = self.0.models.next_event(&mut events) => self.0.mend(event).await,
                 _ = sweep.tick() => self.0.sweep().await,
             }
             crew.look().await;
@@ -208,6 +209,8 @@ struct Crew {
     inner: Arc<Inner>,
     watchers: JoinSet<CameraKey>,
     stops: HashMap<CameraKey, CancellationToken>,
+    /// The start of the models, while it lasts.
+    starting: JoinSet<()>,
     /// The records' version that was last taken up.
     version: Option<i64>,
     /// Whether the last look failed: a lasting failure is logged once.
@@ -254,6 +257,10 @@ impl Crew {
         for key in gone {
             self.let_go(&key).await;
         }
+        if !wanted.is_empty() {
+            let of_models = Arc::clone(&inner);
+            self.starting.spawn_blocking(move || of_models.models.start());
+        }
         for camera in wanted.into_values() {
             let credentials = inner
                 .records
@@ -267,7 +274,13 @@ impl Crew {
             }
             self.let_go(&camera.key).await;
             let handle = inner.set.put(camera.clone(), credentials.clone()).await?;
-            let eye = Arc::new(Eye::new(camera, credentials, handle, inner.pipeline(), taught));
+            let eye = Arc::new(Eye::new(
+                camera,
+                credentials,
+                handle,
+                inner.models.findings.clone(),
+                taught,
+            ));
             self.attach(eye);
         }
         self.version = Some(version);
@@ -293,7 +306,7 @@ impl Crew {
         };
         stop.cancel();
         self.inner.eyes_mut().remove(key);
-        if let Some(engine) = &self.inner.engine {
+        if let Some(engine) = self.inner.models.engine() {
             engine.workers.forget(key);
         }
         self.inner.set.remove(key).await;
@@ -318,15 +331,17 @@ impl Crew {
                 "Connections of cameras did not end in time and were cut off."
             );
         }
-        if let Some(engine) = &self.inner.engine {
-            Arc::clone(engine).stop(STOP_WITHIN).await;
-        }
-        let archive = self.inner.archive.clone();
-        if tokio::task::spawn_blocking(move || archive.close())
-            .await
-            .is_err()
-        {
-            error!("Closing the evidence archive panicked; what was kept is on disk.");
+        let inner = Arc::clone(&self.inner);
+        let closed = tokio::task::spawn_blocking(move || {
+            inner.models.stop(STOP_WITHIN);
+            inner.archive.close()
+        });
+        match closed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => error!("The evidence archive was not closed; what was kept is on disk: {why}"),
+            Err(panicked) => {
+                error!("Closing models and evidence panicked; what was kept is on disk: {panicked}")
+            }
         }
     }
 }

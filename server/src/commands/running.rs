@@ -51,7 +51,10 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     config.site.name_zh = "滨河区".into();
     config.site.name_en = "Binhe District".into();
     // The demo's cameras are on this machine.
-    config.cameras.allowed_networks.push(format!("{}/32", LOOPBACK.ip()));
+    config
+        .cameras
+        .allowed_networks
+        .push(format!("{}/32", LOOPBACK.ip()));
     anyhow::ensure!(
         config.http.listen.ip().is_loopback() && config.mqtt.listen.ip().is_loopback(),
         "the demo listens on this machine only: use 127.0.0.1"

@@ -4,15 +4,18 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::Context;
 use domain::Check;
 use models::Catalog;
-use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tokio::sync::{Notify, mpsc};
+use tracing::{error, info, warn};
 use vision::{
     detector::DetectorOptions,
     kit::Kit,
@@ -26,43 +29,109 @@ use crate::config::Vision;
 /// Where `scripts/get-onnxruntime.sh` puts the library, relative to the working directory.
 const LIBRARY_FOLDER: &str = "onnxruntime/lib";
 
+/// The models there are, and the threads that run them once there is a camera to judge. Until then they cost nothing,
+/// and nobody waits for them: a server without cameras starts as fast as ever.
+pub(super) struct Models {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) findings: BTreeMap<Arc<str>, Check>,
+    vision: Vision,
+    asked: AtomicBool,
+    engine: OnceLock<Engine>,
+    /// Told when the engine is there.
+    ready: Notify,
+}
+
 /// Models on their threads.
 pub(super) struct Engine {
     pub(super) workers: Workers<Kit>,
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) findings: BTreeMap<Arc<str>, Check>,
     /// What runs the models, for people.
     pub(super) name: String,
     pub(super) slow: bool,
     events: Mutex<Option<mpsc::Receiver<WorkerEvent>>>,
 }
 
-impl Engine {
-    /// What happens to the workers; whoever asks first gets it.
-    pub(super) fn events(&self) -> Option<mpsc::Receiver<WorkerEvent>> {
-        self.events
-            .lock()
-            .expect("no code panics while it holds the events")
-            .take()
+impl Models {
+    /// Reads the cards, so that a folder that cannot be read is told at start.
+    pub(super) fn open(vision: &Vision) -> anyhow::Result<Models> {
+        let catalog = open_catalog(vision)?;
+        Ok(Models {
+            findings: findings_of(&catalog),
+            catalog: Arc::new(catalog),
+            vision: vision.clone(),
+            asked: AtomicBool::new(false),
+            engine: OnceLock::new(),
+            ready: Notify::new(),
+        })
     }
 
-    pub(super) async fn stop(self: Arc<Self>, within: Duration) {
-        let stopped = tokio::task::spawn_blocking(move || self.workers.stop(within)).await;
-        match stopped {
-            Ok(stopped) if stopped.left > 0 => {
-                warn!(
-                    threads = stopped.left,
-                    "Models did not stop in time; their threads are left behind."
-                );
+    /// The threads, once they are there.
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        self.engine.get()
+    }
+
+    /// Starts the threads, unless that was asked for before. Blocks while models are verified and warmed.
+    pub(super) fn start(&self) {
+        if !self.vision.enabled || self.asked.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match start_engine(&self.vision, &self.catalog) {
+            Ok(engine) => {
+                if self.engine.set(engine).is_err() {
+                    error!("The models were started twice.");
+                }
+                self.ready.notify_one();
             }
-            Ok(_) => {}
-            Err(panicked) => warn!("Stopping the models panicked: {panicked}"),
+            Err(why) => error!("No picture is judged: {why:#}. Cameras are shown and kept all the same."),
+        }
+    }
+
+    /// The next thing that happens to the workers; waits for the engine first.
+    pub(super) async fn next_event(&self, events: &mut Option<mpsc::Receiver<WorkerEvent>>) -> WorkerEvent {
+        loop {
+            match events {
+                Some(heard) => match heard.recv().await {
+                    Some(event) => return event,
+                    None => std::future::pending().await,
+                },
+                None => {
+                    if self.engine().is_none() {
+                        self.ready.notified().await;
+                    }
+                    let engine = self.engine();
+                    *events = engine.and_then(|engine| {
+                        engine
+                            .events
+                            .lock()
+                            .expect("no code panics while it holds the events")
+                            .take()
+                    });
+                    if events.is_none() {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the threads.
+    pub(super) fn stop(&self, within: Duration) {
+        let Some(engine) = self.engine() else { return };
+        let stopped = engine.workers.stop(within);
+        if stopped.left > 0 {
+            warn!(
+                threads = stopped.left,
+                "Models did not stop in time; their threads are left behind."
+            );
         }
     }
 }
 
-/// The library and the models that the configuration names. Nothing when pictures are not to be judged.
+/// The library and the models that the configuration names.
 pub(crate) fn open_models(vision: &Vision) -> anyhow::Result<(Runtime, Catalog)> {
+    Ok((open_runtime(vision), open_catalog(vision)?))
+}
+
+fn open_catalog(vision: &Vision) -> anyhow::Result<Catalog> {
     let mut catalog = Catalog::built_in();
     if let Some(dir) = &vision.models_dir {
         catalog = catalog
@@ -72,6 +141,10 @@ pub(crate) fn open_models(vision: &Vision) -> anyhow::Result<(Runtime, Catalog)>
     for refused in catalog.refused() {
         warn!(model = refused.name, "A model is refused: {}", refused.error);
     }
+    Ok(catalog)
+}
+
+fn open_runtime(vision: &Vision) -> Runtime {
     let library = vision.onnxruntime_library.clone().or_else(library_of_environment);
     let runtime = Runtime::start(&RuntimeOptions {
         library,
@@ -80,7 +153,7 @@ pub(crate) fn open_models(vision: &Vision) -> anyhow::Result<(Runtime, Catalog)>
     if let Some(refused) = runtime.refused() {
         warn!(library = %refused.path.display(), "The library found is not used: {}", refused.why);
     }
-    Ok((runtime, catalog))
+    runtime
 }
 
 #[expect(
@@ -91,32 +164,24 @@ fn library_of_environment() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from)
 }
 
-/// Starts the threads that judge pictures, with models verified and warmed.
-pub(super) fn start_engine(vision: &Vision) -> anyhow::Result<Option<Engine>> {
-    if !vision.enabled {
-        info!("Pictures are not judged: vision.enabled is false.");
-        return Ok(None);
-    }
-    let (runtime, catalog) = open_models(vision)?;
-    let catalog = Arc::new(catalog);
+fn start_engine(vision: &Vision, catalog: &Arc<Catalog>) -> anyhow::Result<Engine> {
+    let runtime = open_runtime(vision);
     let backend = runtime.backend().clone();
     let mut options = WorkerOptions::for_backend(&backend);
     options.workers = NonZeroUsize::new(vision.workers).unwrap_or(NonZeroUsize::MIN);
     options.hang_limit = Duration::from_secs(vision.hang_limit_s);
     let slow = backend.slow_down();
-    info!(engine = %backend, workers = options.workers, "Pictures are judged by models.");
+    let (workers, of_worker) = (options.workers, Arc::clone(catalog));
+    let load = move || Kit::open(&runtime, &of_worker, &DetectorOptions::default());
+    let (crew, events) = Workers::start(options, load).context("cannot start the models")?;
+    info!(engine = %backend, workers, "Pictures are judged by models.");
     if let Some(slow) = slow {
         warn!("{slow}");
     }
-    let (of_worker, used) = (Arc::clone(&catalog), runtime);
-    let load = move || Kit::open(&used, &of_worker, &DetectorOptions::default());
-    let (workers, events) = Workers::start(options, load).context("cannot start the models")?;
-    Ok(Some(Engine {
-        workers,
-        findings: findings_of(&catalog),
-        catalog,
+    Ok(Engine {
+        workers: crew,
         name: backend.to_string(),
         slow: slow.is_some(),
         events: Mutex::new(Some(events)),
-    }))
+    })
 }

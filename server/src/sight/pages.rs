@@ -194,7 +194,7 @@ impl Inner {
     }
 
     async fn capture(&self, taught: TaughtCheck) -> Result<usize, TeachRefused> {
-        let engine = self.engine.as_ref().ok_or(TeachRefused::NoModel)?;
+        let engine = self.models.engine().ok_or(TeachRefused::NoModel)?;
         let eye = self.eye(&taught.camera).ok_or(TeachRefused::NoPicture)?;
         let frame = eye.handle.still().ok_or(TeachRefused::NoPicture)?;
         let key = head_key(taught);
@@ -231,18 +231,18 @@ impl Inner {
     }
 
     fn embedder(&self) -> Option<String> {
-        let engine = self.engine.as_ref()?;
+        let engine = self.models.engine()?;
         let precision = if engine.slow {
             models::Precision::F32
         } else {
             models::Precision::Int8
         };
-        let card = engine.catalog.find(models::Role::Embedder, precision)?;
+        let card = self.models.catalog.find(models::Role::Embedder, precision)?;
         Some(card.sha256.to_string())
     }
 
     fn backend(&self) -> VisionBackend {
-        let Some(engine) = &self.engine else {
+        let Some(engine) = self.models.engine() else {
             return VisionBackend::default();
         };
         let model = |card: &models::ModelCard| ModelAtWork {
@@ -254,7 +254,7 @@ impl Inner {
         VisionBackend {
             name: engine.name.clone(),
             slow: engine.slow,
-            models: engine.catalog.models().iter().map(model).collect(),
+            models: self.models.catalog.models().iter().map(model).collect(),
             restarts: engine.workers.counts().reloads,
         }
     }

@@ -125,7 +125,7 @@ impl Watcher {
             return;
         }
         let inner = Arc::clone(&self.inner);
-        let Some(engine) = &inner.engine else {
+        let Some(engine) = inner.models.engine() else {
             return self.unjudged(frame, wanted);
         };
         let moment = Moment {
@@ -471,19 +471,6 @@ async fn add_clip(
         .await
 }
 
-/// The next event of the workers; never, when there are none.
-pub(super) async fn next_event(events: &mut Option<mpsc::Receiver<WorkerEvent>>) -> WorkerEvent {
-    loop {
-        match events {
-            Some(heard) => match heard.recv().await {
-                Some(event) => return event,
-                None => *events = None,
-            },
-            None => std::future::pending().await,
-        }
-    }
-}
-
 impl Inner {
     /// A worker began anew: its camera goes on with a fresh judge, and the log hears of it.
     pub(super) async fn mend(&self, event: WorkerEvent) {
@@ -506,7 +493,7 @@ impl Inner {
             return;
         };
         eye.begin_anew();
-        if let (RestartCause::Hung, Some(engine)) = (&cause, &self.engine) {
+        if let (RestartCause::Hung, Some(engine)) = (&cause, self.models.engine()) {
             engine.workers.release(&eye.camera.key);
         }
         let fault = [(metric("vision_fault"), 1.0)];
@@ -517,14 +504,6 @@ impl Inner {
         {
             error!("That a model was started anew cannot be written into the log: {why}");
         }
-    }
-
-    /// Which labels stand for which checks.
-    pub(super) fn pipeline(&self) -> std::collections::BTreeMap<Arc<str>, Check> {
-        self.engine
-            .as_ref()
-            .map(|engine| engine.findings.clone())
-            .unwrap_or_default()
     }
 
     /// The heads that were taught for a camera. One that cannot be read is passed over.
