@@ -192,6 +192,18 @@ impl TestApp {
         }
     }
 
+    /// [`TestApp::finish`], with a moment in between at which nothing is written any more and the data still lies there.
+    ///
+    /// # Errors
+    /// As [`TestApp::finish`], and when `keep` fails.
+    pub async fn finish_keeping(mut self, keep: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let dir = self.dir.take();
+        self.finish().await?;
+        let kept = keep();
+        drop(dir);
+        kept
+    }
+
     /// Adds a device with [`SECRET`].
     pub async fn add_device(&self, device: &str) -> anyhow::Result<IdentityName> {
         let identity = device_identity(device)?;
@@ -240,10 +252,16 @@ impl Drop for TestApp {
 
 fn configuration(path: &Path, extra: &str, (http, mqtt): (u16, u16)) -> anyhow::Result<Config> {
     let file = path.join("sunshine.toml");
+    // Most tests have no use for models.
+    let vision = if extra.contains("[vision]") {
+        ""
+    } else {
+        "[vision]\nenabled = false\n"
+    };
     let text = format!(
         "data_dir = {path:?}\n[http]\nlisten = \"127.0.0.1:{http}\"\n[mqtt]\nlisten = \"127.0.0.1:{mqtt}\"\n\
          anonymous_as = \"tool\"\n[[mqtt.service]]\nname = \"tool\"\npublish = [\"sk/v1/#\"]\n\
-         subscribe = [\"sk/v1/#\"]\n[journal]\nsegment_mib = 4\ncapacity_mib = 256\n{extra}\n"
+         subscribe = [\"sk/v1/#\"]\n[journal]\nsegment_mib = 4\ncapacity_mib = 256\n{vision}{extra}\n"
     );
     std::fs::write(&file, text)?;
     Ok(Config::load(Some(&file), &Vec::new())?)

@@ -1,0 +1,253 @@
+//! A camera's whole path: real RTSP with digest authentication, real models, a finding, a case, evidence that holds
+//! up, and stills on which nobody is known.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use domain::{Camera, Check, Clock, Credentials, FacilityId, Scope};
+use simulator::{CameraFarm, CameraScript};
+use store::{
+    Vault,
+    evidence::{ItemRole, verify},
+    records::{Finding, FindingFilter},
+};
+use sunshine_integration_tests::{FACILITY, TestApp, owned};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a finding may take here: the built-in engine in an unoptimised build takes a second for a look.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The simulated cameras of one test, served until it ends.
+struct Farm {
+    cameras: Vec<(Camera, Credentials)>,
+    stop: CancellationToken,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Farm {
+    /// Serves the cameras with these scripts, as the test's facility has them.
+    async fn start(scripts: &[CameraScript]) -> anyhow::Result<Farm> {
+        let mut cameras = simulator::district(7, 3).cameras;
+        cameras.retain(|camera| scripts.contains(&camera.script));
+        for camera in &mut cameras {
+            camera.camera.key.facility = FacilityId::new(FACILITY)?;
+        }
+        let farm = CameraFarm::start("127.0.0.1:0".parse()?, cameras, Clock::system()).await?;
+        let stop = CancellationToken::new();
+        Ok(Farm {
+            cameras: farm.cameras(),
+            running: owned(farm.run(stop.clone())),
+            stop,
+        })
+    }
+
+    async fn finish(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.running.await?
+    }
+}
+
+/// A product that may connect to this machine, with the engine that is installed here, if one is.
+async fn product() -> anyhow::Result<TestApp> {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnxruntime/lib/libonnxruntime.so");
+    let library = library
+        .exists()
+        .then(|| format!("onnxruntime_library = {library:?}\n"));
+    let extra = format!(
+        "[cameras]\nallowed_networks = [\"127.0.0.0/8\"]\n[vision]\nenabled = true\n{}",
+        library.unwrap_or_default()
+    );
+    TestApp::start_with(&extra).await
+}
+
+async fn attach(app: &TestApp, farm: &Farm) -> anyhow::Result<()> {
+    let vault = Vault::open(app.data_dir())?;
+    for (camera, credentials) in &farm.cameras {
+        app.records.put_camera(camera, "test").await?;
+        app.records
+            .put_camera_credentials(&camera.key, credentials, &vault, "test")
+            .await?;
+    }
+    Ok(())
+}
+
+async fn waited<T, F>(what: &str, ask: impl Fn() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<Option<T>>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(found) = ask().await? {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("waited in vain until {what}")
+}
+
+async fn finding_of(app: &TestApp, check: Check) -> anyhow::Result<Option<Finding>> {
+    let filter = FindingFilter {
+        check: Some(check),
+        limit: 10,
+        ..FindingFilter::default()
+    };
+    Ok(app.records.findings(&Scope::everything(), &filter).await?.pop())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cook_without_a_mask_becomes_a_finding_with_evidence_that_holds_up() -> anyhow::Result<()> {
+    let farm = Farm::start(&[CameraScript::HotKitchen]).await?;
+    let app = product().await?;
+    attach(&app, &farm).await?;
+    let finding = waited("there is a finding", || finding_of(&app, Check::NoMask)).await?;
+    assert!(
+        finding.said.evidence.is_some(),
+        "what is said points to what is kept"
+    );
+    assert!(
+        finding.said.model.as_ref().is_some_and(|m| m.sha256.len() == 64),
+        "{:?}",
+        finding.said.model
+    );
+    let boxes: Vec<&str> = finding.said.boxes.iter().map(|b| b.label.as_str()).collect();
+    assert!(boxes.contains(&"no_mask"), "{boxes:?}");
+
+    let case = waited("there is a case", || async {
+        let answer = app.json("/api/v1/cases").await?;
+        let cases = answer["cases"].as_array().cloned().unwrap_or_default();
+        Ok(cases.into_iter().find(|case| case["rule"] == "V-02"))
+    });
+    assert_eq!(case.await?["severity"], "P3");
+
+    // The clip follows when what came after has been seen.
+    let finding = waited("the clip is there", || async {
+        Ok(finding_of(&app, Check::NoMask)
+            .await?
+            .filter(|f| f.evidence.len() > 1))
+    })
+    .await?;
+    let key = &farm.cameras[0].0.key;
+    let page = app
+        .get(&format!("/cameras/{}/{}?lang=en", key.facility, key.camera))
+        .await?;
+    assert_eq!(page.0, 200);
+    let secret = &farm.cameras[0].1.password;
+    assert!(!page.1.contains(secret), "the password is on the page");
+    let evidence = app.data_dir().join("evidence");
+    let (dir, kept) = (tempfile::tempdir()?, finding.evidence.len());
+    app.finish_keeping(|| copy(&evidence, &dir.path().join("evidence")))
+        .await?;
+    farm.finish().await?;
+    holds_up(&dir.path().join("evidence"), kept)
+}
+
+/// The copy is sound, has a clip and blurred stills, and is not sound any more when one byte of it is changed.
+fn holds_up(evidence: &Path, kept: usize) -> anyhow::Result<()> {
+    let sound = verify(evidence, None)?;
+    assert!(sound.is_sound(), "{:?}", sound.problems);
+    assert!(sound.packages >= kept as u64);
+    let manifests = texts(evidence)?;
+    for role in [ItemRole::At, ItemRole::Original, ItemRole::Clip] {
+        let name = format!("\"{}\"", role.code());
+        assert!(
+            manifests.iter().any(|text| text.contains(&name)),
+            "nothing is kept as {name}"
+        );
+    }
+    let movie = files(evidence)?
+        .into_iter()
+        .find(|file| std::fs::read(file).is_ok_and(|bytes| bytes.get(4..8) == Some(b"ftyp")));
+    let movie = movie.context("no file is an MP4")?;
+    let mut bytes = std::fs::read(&movie)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&movie, bytes)?;
+    assert!(
+        !verify(evidence, None)?.is_sound(),
+        "a changed clip is not noticed"
+    );
+    Ok(())
+}
+
+fn files(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => found.extend(files(&path)?),
+            false => found.push(path),
+        }
+    }
+    Ok(found)
+}
+
+fn texts(dir: &Path) -> anyhow::Result<Vec<String>> {
+    Ok(files(dir)?
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok())
+        .collect())
+}
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().context("an entry has a name")?);
+        match path.is_dir() {
+            true => copy(&path, &target)?,
+            false => drop(std::fs::copy(&path, &target)?),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_that_goes_is_offline_and_one_with_the_wrong_password_says_so() -> anyhow::Result<()> {
+    let farm = Farm::start(&[CameraScript::SpecialRoom]).await?;
+    let app = TestApp::start_with("[cameras]\nallowed_networks = [\"127.0.0.0/8\"]").await?;
+    let (camera, credentials) = farm.cameras[0].clone();
+    let vault = Vault::open(app.data_dir())?;
+    app.records.put_camera(&camera, "test").await?;
+    let wrong = Credentials {
+        password: "wrong".to_owned(),
+        ..credentials.clone()
+    };
+    app.records
+        .put_camera_credentials(&camera.key, &wrong, &vault, "test")
+        .await?;
+    let path = format!("/api/v1/cameras/{}/{}", camera.key.facility, camera.key.camera);
+    let health = |app: &TestApp| {
+        let url = app.url(&path);
+        async move {
+            let answer: serde_json::Value = reqwest::get(url).await?.json().await?;
+            anyhow::Ok(answer["health"].clone())
+        }
+    };
+    waited("the password is refused", || async {
+        Ok((health(&app).await?["fault"] == "auth").then_some(()))
+    })
+    .await?;
+    app.records
+        .put_camera_credentials(&camera.key, &credentials, &vault, "test")
+        .await?;
+    waited("pictures come", || async {
+        Ok((health(&app).await?["link"] == "online").then_some(()))
+    })
+    .await?;
+    farm.finish().await?;
+    waited("it is offline", || async {
+        Ok((health(&app).await?["link"] == "offline").then_some(()))
+    })
+    .await?;
+    waited("the log says so", || async {
+        let latest = app.latest(camera.key.camera.as_str(), "camera_offline").await?;
+        Ok((latest == Some(1.0)).then_some(()))
+    })
+    .await?;
+    app.finish().await
+}
