@@ -18,16 +18,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cameras::PushedCamera,
     history::History,
     noise::Dice,
     rhythm::{MINUTE, SECOND},
-    schedule::{Live, SimMessage},
+    schedule::Live,
 };
 
 /// The most publishes without an acknowledgement; the device waits when there are so many.
 const WINDOW: u16 = 8;
-/// The largest payload of ours, with room: 200 values of about 40 bytes.
+/// The largest payload of readings, with room: 200 values of about 40 bytes. And the largest picture.
 const MAX_PACKET_BYTES: usize = 16 * 1024;
+const MAX_PICTURE_BYTES: usize = 256 * 1024;
 /// A device does not sleep longer than this at a time, so that it follows a clock that is set.
 const NAP: Duration = Duration::from_secs(1);
 /// How late a device may be before it passes over what it missed: a machine that slept.
@@ -58,6 +60,15 @@ pub(crate) enum Speech {
     Past(History),
     /// Its present, endless.
     Present(Live),
+    /// A camera's pictures, endless.
+    Pictures(Box<PushedCamera>),
+}
+
+/// What is published.
+#[derive(Debug, Clone)]
+struct Publication {
+    topic: String,
+    payload: Vec<u8>,
 }
 
 /// One device.
@@ -76,7 +87,7 @@ pub(crate) struct Device {
 /// What was sent and not yet acknowledged, in order. Outlives connections; at most [`WINDOW`] and one.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<SimMessage>,
+    waiting: VecDeque<Publication>,
     /// How many acknowledgements of the current connection have been taken into account.
     counted: u64,
 }
@@ -153,13 +164,17 @@ impl Device {
 
     fn options(&self) -> MqttOptions {
         let broker = self.line.broker;
+        let largest = match self.speech {
+            Some(Speech::Pictures(_)) => MAX_PICTURE_BYTES,
+            _ => MAX_PACKET_BYTES,
+        };
         let mut options = MqttOptions::new(&self.name, broker.ip().to_string(), broker.port());
         options
             .set_credentials(&self.name, &self.secret)
             .set_keep_alive(Duration::from_secs(30))
             .set_clean_session(true)
             .set_inflight(WINDOW)
-            .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES)
+            .set_max_packet_size(MAX_PACKET_BYTES, largest)
             .set_last_will(LastWill::new(&self.status, "offline", QoS::AtLeastOnce, true));
         options
     }
@@ -212,7 +227,7 @@ impl Device {
             sent: 0,
         };
         wire.send(&self.status, true, b"online".to_vec()).await?;
-        let again: Vec<SimMessage> = self.outbox.waiting.iter().cloned().collect();
+        let again: Vec<Publication> = self.outbox.waiting.iter().cloned().collect();
         for message in again {
             wire.send(&message.topic, false, message.payload).await?;
         }
@@ -237,7 +252,7 @@ impl Device {
             let turn: SemaphorePermit<'_> = line.historians.acquire().await.ok()?;
             while let Some(Speech::Past(history)) = &mut self.speech {
                 match history.next() {
-                    Some(message) => self.publish(wire, message).await?,
+                    Some(message) => self.publish(wire, message.topic, message.payload).await?,
                     None => {
                         wire.settle(&mut self.outbox, 0).await?;
                         self.begin_present();
@@ -248,7 +263,7 @@ impl Device {
         }
         loop {
             let Some(Speech::Present(live)) = &mut self.speech else {
-                return None;
+                return self.show(wire).await;
             };
             let now = line.clock.now();
             if now.ms_since(live.next_at()) > LATEST_MS {
@@ -264,7 +279,26 @@ impl Device {
                 continue;
             }
             let message = live.next_message();
-            self.publish(wire, message).await?;
+            self.publish(wire, message.topic, message.payload).await?;
+        }
+    }
+
+    /// A camera's pictures, one after the other as they fall due.
+    async fn show(&mut self, wire: &mut Wire<'_>) -> Option<Ending> {
+        let line = Arc::clone(&self.line);
+        loop {
+            let Some(Speech::Pictures(camera)) = &mut self.speech else {
+                return None;
+            };
+            let now = line.clock.now();
+            let wait_ms = camera.next_at().ms_since(now);
+            if wait_ms > 0 {
+                sleep(millis(wait_ms).min(NAP)).await;
+                wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
+                continue;
+            }
+            let (topic, picture) = (camera.topic("image"), camera.shoot(now).await?);
+            self.publish(wire, topic, picture).await?;
         }
     }
 
@@ -276,11 +310,13 @@ impl Device {
         }
     }
 
-    /// Sends `message` once there is room. It is kept before the first wait, so that nothing is lost when
+    /// Sends `payload` once there is room. It is kept before the first wait, so that nothing is lost when
     /// the connection breaks here.
-    async fn publish(&mut self, wire: &mut Wire<'_>, message: SimMessage) -> Option<()> {
-        let (topic, payload) = (message.topic.clone(), message.payload.clone());
-        self.outbox.waiting.push_back(message);
+    async fn publish(&mut self, wire: &mut Wire<'_>, topic: String, payload: Vec<u8>) -> Option<()> {
+        self.outbox.waiting.push_back(Publication {
+            topic: topic.clone(),
+            payload: payload.clone(),
+        });
         wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
         wire.send(&topic, false, payload).await
     }

@@ -17,11 +17,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cameras::PushedCamera,
     connection::{Device, Line, Outbox, Speech},
     district::District,
     history::History,
     model::DeviceModel,
-    noise::Dice,
+    noise::{Dice, key},
     schedule::Live,
     script::{Scenario, Script},
 };
@@ -42,7 +43,8 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// `secrets` holds one for every device's [`crate::SimDevice::identity`]. With a simulated `clock`, devices
+    /// `secrets` holds one for every device's [`crate::SimDevice::identity`], and may hold one for the
+    /// [`crate::SimCamera::identity`] of every camera that pushes: without, it publishes nothing. With a simulated `clock`, devices
     /// notice within a second of real time that it was moved.
     #[must_use]
     pub fn new(
@@ -82,6 +84,7 @@ impl Simulator {
         for index in 0..count {
             devices.push_back(self.device(index, &script, &line)?);
         }
+        devices.extend(self.pushed_cameras(&line));
         tasks.spawn(announce(told_seen, count, stop.clone()));
         while let Some(device) = devices.pop_front() {
             tasks.spawn(device.run(stop.clone()));
@@ -93,6 +96,29 @@ impl Simulator {
             ended.context("a simulated device's task failed")?;
         }
         Ok(())
+    }
+
+    /// The cameras that push and have a secret.
+    fn pushed_cameras(&mut self, line: &Arc<Line>) -> Vec<Device> {
+        let from = self.clock.now().max(line.start);
+        let mut made = Vec::new();
+        for camera in self.district.cameras.iter().filter(|camera| camera.is_pushed()) {
+            let identity = camera.identity();
+            let Some(secret) = self.secrets.remove(&identity) else {
+                continue;
+            };
+            let pushed = PushedCamera::new(camera, line.start, from);
+            made.push(Device {
+                name: identity.as_str().to_owned(),
+                secret,
+                status: pushed.topic("status"),
+                dice: Dice::new(key(self.scenario.seed, 0xCA3E_0000 + made.len() as u64)),
+                speech: Some(Speech::Pictures(Box::new(pushed))),
+                outbox: Outbox::default(),
+                line: Arc::clone(line),
+            });
+        }
+        made
     }
 
     fn device(&mut self, index: usize, script: &Arc<Script>, line: &Arc<Line>) -> anyhow::Result<Device> {

@@ -1,5 +1,10 @@
 //! The cameras as an independent client sees them.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "the watching client is part of the tests and fails loudly"
+)]
+
 use std::{process::Stdio, time::Duration};
 
 use domain::{CameraSource, Clock, UtcMillis};
@@ -14,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn watch(url: &str) -> Option<Vec<u8>> {
     let mut command = Command::new("ffmpeg");
     command
-        .args(["-v", "error", "-xerror", "-rtsp_transport", "tcp", "-i", url])
+        .args(["-v", "error", "-xerror", "-analyzeduration", "500000"])
+        .args(["-rtsp_transport", "tcp", "-i", url])
         .args(["-frames:v", "7", "-pix_fmt", "gray", "-f", "rawvideo", "-"])
         .stdin(Stdio::null())
         .kill_on_drop(true);

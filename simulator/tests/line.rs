@@ -373,3 +373,47 @@ async fn a_power_cut_ends_without_a_word_and_the_device_returns() {
     stop.cancel();
     assert!(timeout(Duration::from_secs(10), tasks.join_next()).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_camera_that_pushes_publishes_jpegs_below_its_own_root() {
+    let (scenario, made, clock) = small(false);
+    let camera = made.cameras.iter().find(|camera| camera.is_pushed()).unwrap();
+    let name = camera.identity().to_string();
+    let mut all = secrets(&made);
+    all.insert(camera.identity(), format!("secret of {name}"));
+    let peer = Peer::start(Manners::default()).await;
+    let stop = CancellationToken::new();
+    let run = Simulator::new(scenario, made.clone(), peer.addr, all, clock.clone());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(run.run(stop.clone()));
+    let said = |seen: &Seen| seen.publishes.get(&name).cloned().unwrap_or_default();
+    for count in 1..=3 {
+        peer.until("a picture comes", |seen| {
+            without_status(&said(seen)).len() == count
+        })
+        .await;
+        clock.set(START + i64::try_from(count).unwrap() * 5 * SECOND);
+    }
+    stop.cancel();
+    let ended = timeout(Duration::from_secs(10), tasks.join_next()).await.unwrap();
+    ended.unwrap().unwrap().unwrap();
+    let heard = peer.seen.lock().unwrap();
+    let root = format!("sk/v1/{}/", camera.name());
+    assert!(
+        heard
+            .wills
+            .contains(&(format!("{root}status"), b"offline".to_vec()))
+    );
+    let said = said(&heard);
+    assert_eq!(said.last(), Some(&(format!("{root}status"), b"offline".to_vec())));
+    let pictures = without_status(&said);
+    for (topic, file) in &pictures {
+        assert_eq!(*topic, format!("{root}image"));
+        assert!(
+            file.starts_with(&[0xff, 0xd8]) && file.len() > 16 * 1024,
+            "{} bytes",
+            file.len()
+        );
+    }
+    assert_ne!(pictures[0], pictures[1]);
+}

@@ -2,7 +2,7 @@
 
 use domain::{
     Camera, CameraKey, CameraSource, CameraUrl, Check, CheckSetting, Credentials, DeviceId, Facility,
-    Polygon, Room, Schedule, Spot,
+    Identity, IdentityName, Polygon, Room, Schedule, Spot,
     camera::{Decoding, Retention, RtpTransport, Zone},
     check::{Hours, Vote},
 };
@@ -25,12 +25,34 @@ pub struct SimCamera {
 }
 
 impl SimCamera {
+    /// Whether it publishes its pictures over MQTT, and so needs a secret as a device does.
+    #[must_use]
+    pub fn is_pushed(&self) -> bool {
+        matches!(self.camera.source, CameraSource::Pushed)
+    }
+
+    /// The name under which it signs in to the broker, when it pushes.
+    ///
+    /// # Panics
+    /// Never: the plan's identifiers are short enough for a name.
+    #[must_use]
+    pub fn identity(&self) -> IdentityName {
+        let CameraKey { facility, camera } = &self.camera.key;
+        Identity::device_name(facility, camera).expect("the plan's identifiers are short")
+    }
+
     /// Its name in its URL: `<facility>/<camera>`.
     #[must_use]
     pub fn name(&self) -> String {
         self.camera.key.to_string()
     }
 }
+
+/// Identifier, name, corners in pixels.
+type PlannedZone = (&'static str, &'static str, &'static [(u16, u16)]);
+
+/// Check, zone, seconds that it must hold.
+type PlannedCheck = (Check, Option<&'static str>, u16);
 
 /// Which camera hangs where.
 struct Plan {
@@ -41,10 +63,8 @@ struct Plan {
     place: (&'static str, &'static str),
     script: CameraScript,
     capacity: Option<u32>,
-    /// Identifier, name, corners in pixels.
-    zones: &'static [(&'static str, &'static str, &'static [(u16, u16)])],
-    /// Check, zone, seconds that it must hold.
-    checks: &'static [(Check, Option<&'static str>, u16)],
+    zones: &'static [PlannedZone],
+    checks: &'static [PlannedCheck],
     pushed: bool,
 }
 
@@ -209,7 +229,7 @@ fn id(text: &str) -> DeviceId {
     DeviceId::new(text).expect("the plan's identifiers are valid")
 }
 
-fn zone((name, title, corners): &(&str, &str, &[(u16, u16)])) -> Zone {
+fn zone((name, title, corners): &PlannedZone) -> Zone {
     let spot = |(x, y): &(u16, u16)| Spot {
         x: f32::from(*x) / WIDTH as f32,
         y: f32::from(*y) / HEIGHT as f32,
@@ -223,7 +243,7 @@ fn zone((name, title, corners): &(&str, &str, &[(u16, u16)])) -> Zone {
 }
 
 /// At any hour, and told again when the script comes round: the demonstration does not wait for noon.
-fn setting((check, zone, min_duration_s): &(Check, Option<&str>, u16)) -> CheckSetting {
+fn setting((check, zone, min_duration_s): &PlannedCheck) -> CheckSetting {
     CheckSetting {
         zone: zone.map(id),
         hours: Hours::Always,

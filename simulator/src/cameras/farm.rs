@@ -71,7 +71,7 @@ impl CameraFarm {
             .context("the simulated cameras' address is unknown")?;
         let start = clock.now();
         let mut cameras = cameras;
-        cameras.retain(|camera| !matches!(camera.camera.source, CameraSource::Pushed));
+        cameras.retain(|camera| !camera.is_pushed());
         for camera in &mut cameras {
             let url = CameraUrl::new(&format!("rtsp://{addr}/cam/{}", camera.name()))
                 .context("a simulated camera's name makes no URL")?;

@@ -41,6 +41,23 @@ impl Picture {
         picture
     }
 
+    /// Red, green and blue, three bytes a pixel.
+    pub(crate) fn rgb(&self) -> Vec<u8> {
+        let mut rgb = Vec::with_capacity(self.y.len() * 3);
+        for (at, luma) in self.y.iter().enumerate() {
+            let chroma = at / WIDTH / 2 * CHROMA_WIDTH + at % WIDTH / 2;
+            let luma = 1.164_38 * (f32::from(*luma) - 16.0);
+            let (u, v) = (
+                f32::from(self.u[chroma]) - 128.0,
+                f32::from(self.v[chroma]) - 128.0,
+            );
+            rgb.push(byte(luma + 1.596_03 * v));
+            rgb.push(byte(luma - 0.391_76 * u - 0.812_97 * v));
+            rgb.push(byte(luma + 2.017_23 * u));
+        }
+        rgb
+    }
+
     /// Takes on `other` without allocating.
     pub(crate) fn copy_from(&mut self, other: &Picture) {
         self.y.copy_from_slice(&other.y);
@@ -222,6 +239,12 @@ mod tests {
         for (colour, (y, u, v)) in table {
             let picture = Picture::of(&vec![colour; WIDTH * HEIGHT]);
             assert_eq!((picture.y[0], picture.u[0], picture.v[0]), (y, u, v));
+            for (back, given) in picture.rgb().iter().zip(colour) {
+                assert!(
+                    (f32::from(*back) - given).abs() <= 2.0,
+                    "{colour:?} comes back as {back}"
+                );
+            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Packets {
     /// One NAL unit: whole when it fits, in fragments (FU-A) when not.
     fn unit(&mut self, unit: &[u8], last: bool, time: u32, out: &mut Vec<u8>) {
         if unit.len() <= MAX_PAYLOAD {
-            self.packet(&[], unit, last, time, out);
+            self.packet([&[], unit], last, time, out);
             return;
         }
         let (header, kind) = (unit[0] & 0xe0, kind(unit).unwrap_or_default());
@@ -73,19 +73,20 @@ impl Packets {
         for (n, piece) in pieces.enumerate() {
             let (begins, ends) = (n == 0, n + 1 == count);
             let fragment = kind | u8::from(begins) << 7 | u8::from(ends) << 6;
-            self.packet(&[header | 28, fragment], piece, last && ends, time, out);
+            self.packet([&[header | 28, fragment], piece], last && ends, time, out);
         }
     }
 
-    fn packet(&mut self, prefix: &[u8], payload: &[u8], marker: bool, time: u32, out: &mut Vec<u8>) {
-        let length = prefix.len() + payload.len();
+    /// One packet whose payload is both parts.
+    fn packet(&mut self, parts: [&[u8]; 2], marker: bool, time: u32, out: &mut Vec<u8>) {
+        let length = parts[0].len() + parts[1].len();
         interleave(self.channel, 12 + length, out);
         out.extend([0x80, PAYLOAD_TYPE | u8::from(marker) << 7]);
         out.extend(self.sequence.to_be_bytes());
         out.extend(time.to_be_bytes());
         out.extend(self.source.to_be_bytes());
-        out.extend(prefix);
-        out.extend(payload);
+        out.extend(parts[0]);
+        out.extend(parts[1]);
         self.sequence = self.sequence.wrapping_add(1);
         self.sent = self.sent.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(u32::try_from(length).unwrap_or(0));
@@ -94,7 +95,8 @@ impl Packets {
     /// A sender report: which moment of the camera's clock the stream's time means.
     fn report(&mut self, taken: Taken, out: &mut Vec<u8>) {
         let ms = taken.at.0.max(0).cast_unsigned();
-        let ntp = ((ms / 1_000 + NTP_OFFSET_S) << 32) | ((ms % 1_000) << 32) / 1_000;
+        let (seconds, fraction) = (ms / 1_000 + NTP_OFFSET_S, ((ms % 1_000) << 32) / 1_000);
+        let ntp = (seconds << 32) | fraction;
         interleave(self.channel + 1, 28, out);
         out.extend([0x80, 200, 0, 6]);
         out.extend(self.source.to_be_bytes());
@@ -159,7 +161,7 @@ mod tests {
             let units: Vec<Bytes> = units
                 .into_iter()
                 .map(|mut unit| {
-                    unit[0] = unit[0] & 0xe0 | unit[0] % 24;
+                    unit[0] = (unit[0] & 0xe0) | (unit[0] % 24);
                     Bytes::from(unit)
                 })
                 .collect();

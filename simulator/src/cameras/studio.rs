@@ -77,9 +77,11 @@ impl Gallery {
         })
     }
 
-    /// Shows a picture to everybody. Whoever left meanwhile is no error.
+    /// Shows a picture to everybody.
     pub(crate) fn show(&self, shot: Arc<Shot>) {
-        self.shots.send(shot).ok();
+        if self.shots.send(shot).is_err() {
+            tracing::trace!("The last client of a simulated camera left while its picture was drawn.");
+        }
     }
 
     fn is_empty(&self) -> bool {
