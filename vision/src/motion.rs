@@ -197,7 +197,11 @@ impl MotionGate {
         self.clock = Some(Times {
             last: frame.at,
             begun: if step_ms < 0 { frame.at } else { begun },
-            looked: if look == Look::Skip { clock.looked } else { frame.at },
+            looked: if look == Look::Skip {
+                clock.looked
+            } else {
+                frame.at
+            },
         });
         Motion { share, look }
     }
@@ -273,7 +277,8 @@ impl MotionGate {
         let share_of = |constant_ms: f32| 1.0 - (-step_ms / constant_ms).exp();
         let follow = share_of(if settled { FOLLOWING_MS } else { SETTLING_MS });
         let learn = share_of(RESTLESS_MS);
-        for ((background, restless), now) in self.background.iter_mut().zip(&mut self.restless).zip(&self.now) {
+        for ((background, restless), now) in self.background.iter_mut().zip(&mut self.restless).zip(&self.now)
+        {
             let difference = now - *background;
             *background += follow * difference;
             *restless += learn * (difference.abs() - *restless);
@@ -318,9 +323,7 @@ fn shrink(frame: &Frame, points: &mut [f32]) -> Option<f32> {
 /// a pixel stands in for several.
 fn samples(pixels: usize, points: usize) -> Vec<usize> {
     let steps = points * SAMPLES;
-    (0..steps)
-        .map(|n| (2 * n + 1) * pixels / (2 * steps))
-        .collect()
+    (0..steps).map(|n| (2 * n + 1) * pixels / (2 * steps)).collect()
 }
 
 #[cfg(test)]
@@ -401,7 +404,10 @@ mod tests {
         let all = Polygon::new(whole.map(|(x, y)| Spot { x, y }).to_vec()).unwrap();
         let mut blind = MotionGate::new(MotionOptions::default(), &[all]);
         blind.wants_look(&empty(0));
-        assert_eq!(blind.wants_look(&picture(2_500, 0, Some(0..80), false)).share, 0.0);
+        assert_eq!(
+            blind.wants_look(&picture(2_500, 0, Some(0..80), false)).share,
+            0.0
+        );
     }
 
     #[test]
@@ -414,7 +420,8 @@ mod tests {
         let looks: Vec<Look> = (0..6)
             .map(|n| {
                 let light = if n % 2 == 0 { -60 } else { 0 };
-                gate.wants_look(&picture(4_400 + n * 100, light, None, false)).look
+                gate.wants_look(&picture(4_400 + n * 100, light, None, false))
+                    .look
             })
             .collect();
         assert_eq!(looks[0], Look::NewLight);
@@ -425,7 +432,10 @@ mod tests {
     fn a_camera_that_turns_to_infrared_begins_anew() {
         let mut gate = settled(&[]);
         // Red counts a quarter: without the colour the brightness is nearly the same.
-        assert_eq!(gate.wants_look(&picture(4_200, 7, None, true)).look, Look::NewLight);
+        assert_eq!(
+            gate.wants_look(&picture(4_200, 7, None, true)).look,
+            Look::NewLight
+        );
         assert_eq!(gate.wants_look(&picture(4_400, 7, None, true)).look, Look::Skip);
         let moved = gate.wants_look(&picture(6_400, 7, Some(50..70), true));
         assert_eq!(moved.look, Look::Moved);

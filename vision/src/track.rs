@@ -214,7 +214,11 @@ impl Tracker {
         if at.ms_since(before) < -CLOCK_STEP_MS {
             self.tracks.clear();
         }
-        let at = if self.tracks.is_empty() { at } else { at.max(before) };
+        let at = if self.tracks.is_empty() {
+            at
+        } else {
+            at.max(before)
+        };
         self.at = Some(at);
         self.tracks
             .retain(|track| at.ms_since(track.seen) <= self.options.lost_ms);
@@ -308,12 +312,7 @@ impl Tracker {
 
     /// How close a detection is to where a track should be: 1 to 2 where they overlap enough, 0 to 1 where they do
     /// not but somebody could have walked so far; `None` when it is somebody else.
-    fn closeness(
-        &self,
-        track: &Track,
-        area: &PictureBox,
-        (sure, at): (bool, UtcMillis),
-    ) -> Option<f32> {
+    fn closeness(&self, track: &Track, area: &PictureBox, (sure, at): (bool, UtcMillis)) -> Option<f32> {
         let iou = track.predicted.iou(area);
         let enough = if sure {
             self.options.min_iou

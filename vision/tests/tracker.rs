@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use domain::{PictureBox, UtcMillis};
 use proptest::prelude::*;
-use sunshine_vision::track::{
-    MAX_SIGHTS, MAX_TRACKS, Sight, Standing, TrackIds, TrackOptions, Tracker,
-};
+use sunshine_vision::track::{MAX_SIGHTS, MAX_TRACKS, Sight, Standing, TrackIds, TrackOptions, Tracker};
 
 /// A person a tenth of the picture wide whose left edge is here.
 fn person(left: f32, score: f32) -> Sight {
@@ -84,7 +82,11 @@ fn an_unsure_detection_keeps_a_track_but_begins_none() {
     stage.see(1_000, &[person(0.4, 0.8)]);
     stage.see(1_500, &[person(0.4, 0.8)]);
     assert_eq!(stage.see(2_000, &[person(0.41, 0.2)]), [Some(1)]);
-    assert_eq!(stage.see(3_000, &[person(0.41, 0.1)]), [None], "below the lowest score");
+    assert_eq!(
+        stage.see(3_000, &[person(0.41, 0.1)]),
+        [None],
+        "below the lowest score"
+    );
     assert_eq!(stage.see(4_000, &[person(0.41, 0.2)]), [None], "lost by then");
     assert_eq!(stage.see(5_000, &[person(0.41, 0.5)]), [Some(1)]);
 }
@@ -116,7 +118,11 @@ fn a_clock_that_steps_back_makes_it_forget_and_a_reset_gives_no_identifier_twice
     let mut stage = Stage::new();
     stage.see(10_000, &[person(0.4, 0.8)]);
     stage.see(11_000, &[person(0.4, 0.8)]);
-    assert_eq!(stage.see(10_500, &[person(0.4, 0.8)]), [Some(1)], "half a second back");
+    assert_eq!(
+        stage.see(10_500, &[person(0.4, 0.8)]),
+        [Some(1)],
+        "half a second back"
+    );
     assert_eq!(stage.see(5_000, &[person(0.4, 0.8)]), [Some(2)]);
     stage.tracker.reset();
     assert_eq!(stage.see(0, &[person(0.4, 0.8)]), [Some(3)]);
@@ -125,7 +131,9 @@ fn a_clock_that_steps_back_makes_it_forget_and_a_reset_gives_no_identifier_twice
 #[test]
 fn more_than_it_can_follow_is_counted() {
     let mut stage = Stage::new();
-    let crowd: Vec<Sight> = (0..MAX_TRACKS + 6).map(|n| person(n as f32 / 100.0, 0.8)).collect();
+    let crowd: Vec<Sight> = (0..MAX_TRACKS + 6)
+        .map(|n| person(n as f32 / 100.0, 0.8))
+        .collect();
     let said = stage.see(0, &crowd);
     assert_eq!(said.iter().flatten().count(), MAX_TRACKS);
     assert_eq!(stage.tracker.turned_away(), 6);

@@ -57,7 +57,8 @@ impl Ballot {
             self.looks.pop_front();
         }
         let positives = self.looks.iter().filter(|(positive, _)| *positive).count();
-        let share_of = |times: usize| positives > 0 && times * positives * terms.of >= terms.needed * self.looks.len();
+        let share_of =
+            |times: usize| positives > 0 && times * positives * terms.of >= terms.needed * self.looks.len();
         if self.sure {
             self.sure = share_of(2);
         }

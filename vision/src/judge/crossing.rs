@@ -76,12 +76,12 @@ mod tests {
 
     #[test]
     fn from_left_to_right_is_in_and_back_is_out() {
-        assert_eq!(walk(&[(0.3, 0.8), (0.45, 0.8), (0.55, 0.8), (0.7, 0.8)]), [Way::In]);
-        assert_eq!(walk(&[(0.9, 0.8), (0.1, 0.8)]), [Way::Out], "in one step");
         assert_eq!(
-            walk(&[(0.3, 0.8), (0.7, 0.8), (0.3, 0.8)]),
-            [Way::In, Way::Out]
+            walk(&[(0.3, 0.8), (0.45, 0.8), (0.55, 0.8), (0.7, 0.8)]),
+            [Way::In]
         );
+        assert_eq!(walk(&[(0.9, 0.8), (0.1, 0.8)]), [Way::Out], "in one step");
+        assert_eq!(walk(&[(0.3, 0.8), (0.7, 0.8), (0.3, 0.8)]), [Way::In, Way::Out]);
     }
 
     #[test]
@@ -90,7 +90,11 @@ mod tests {
             .map(|x| (x, 0.8))
             .to_vec();
         assert_eq!(walk(&feet), [Way::In]);
-        assert_eq!(walk(&[(0.4, 0.8), (0.51, 0.8), (0.4, 0.8)]), [], "turned back on it");
+        assert_eq!(
+            walk(&[(0.4, 0.8), (0.51, 0.8), (0.4, 0.8)]),
+            [],
+            "turned back on it"
+        );
     }
 
     #[test]
