@@ -8,4 +8,5 @@
 pub mod judge;
 pub mod motion;
 pub mod seen;
+pub mod teach;
 pub mod track;
