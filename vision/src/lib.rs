@@ -5,6 +5,7 @@
 //! Must not know: storage, alerts, MQTT, how a picture is fetched. A finding leaves as an observation of `domain`
 //! through the journal.
 
+pub mod evaluate;
 pub mod judge;
 pub mod motion;
 pub mod seen;

@@ -88,7 +88,6 @@ fn too_many_people_are_too_many_until_there_are_clearly_fewer() {
     assert_eq!(stage.told, [], "four are more than nine tenths of four");
     stage.frames(30, &crowd(3), NEGATIVE);
     assert_eq!(stage.take_told(), [(OverCapacity, Ended)]);
-    let mut camera = camera.clone();
     camera.capacity = None;
     let mut uncounted = Stage::with(&camera, &JudgeOptions::default());
     uncounted.frames(30, &crowd(6), NEGATIVE);
