@@ -498,13 +498,9 @@ impl CameraJudge {
     fn shown(&self, at: UtcMillis, watch: &Watch) -> Vec<LabelledBox> {
         let sure: Vec<u64> = watch.sure(at).map(|(id, _)| id).collect();
         let mut boxes = Vec::new();
-        if sure.contains(&THE_PLACE) {
-            let area = watch
-                .area
-                .as_ref()
-                .map_or(PictureBox::WHOLE, domain::Polygon::bounds);
+        if let Some(area) = watch.area.as_ref().filter(|_| sure.contains(&THE_PLACE)) {
             let score = watch.ballot(THE_PLACE).map_or(0.0, ballot::Ballot::score);
-            boxes.push(labelled(watch.check().code(), score, area, None));
+            boxes.push(labelled(watch.check().code(), score, area.bounds(), None));
         }
         let is_count = matches!(watch.check(), Check::OverCapacity | Check::OffHoursPresence);
         for track in self.people.tracks() {

@@ -8,6 +8,7 @@
 pub mod classify;
 pub mod decode;
 pub mod detector;
+pub mod evaluate;
 pub mod face;
 pub mod infer;
 pub mod judge;
@@ -19,5 +20,6 @@ pub mod runtime;
 pub mod seen;
 mod session;
 pub mod sharpness;
+pub mod teach;
 pub mod track;
 pub mod worker;

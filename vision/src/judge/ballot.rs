@@ -71,7 +71,8 @@ impl Ballot {
         self.tally.judged = self.tally.judged.saturating_add(1);
         self.tally.positive = self.tally.positive.saturating_add(u32::from(positive));
         let long_enough = at.ms_since(since) >= terms.min_ms;
-        self.sure |= positives >= terms.needed && long_enough && share_of(1);
+        // What begins by a look that shows it not would be told with a picture that shows nothing.
+        self.sure |= positive && positives >= terms.needed && long_enough && share_of(1);
     }
 
     /// A look that could not be judged. It says nothing for or against.
@@ -163,6 +164,7 @@ mod tests {
         check(terms(6, 10, 0), "++++++---------", ".....SSSSSSSS..");
         check(terms(2, 3, 0), "+-+++", "..SSS");
         check(terms(1, 1, 2), "+++-", "..S.");
+        check(terms(2, 3, 2), "-+++-+", ".....S");
     }
 
     #[test]
