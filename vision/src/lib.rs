@@ -15,6 +15,7 @@ pub mod judge;
 pub mod kit;
 mod load;
 pub mod motion;
+pub mod pipeline;
 pub mod prepare;
 pub mod runtime;
 pub mod seen;
