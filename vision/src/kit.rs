@@ -52,8 +52,7 @@ pub struct Kit {
     pub mask: Option<MaskHead>,
     /// The operator's own.
     pub extras: Vec<Extra>,
-    /// How findings are judged, as far as the models say: which labels stand for which check, from which score on, and
-    /// which model answers.
+    /// How findings are judged; see [`judging`].
     pub judging: JudgeOptions,
     sharpness: Sharpness,
 }
@@ -78,20 +77,14 @@ impl Kit {
         let embedder = card(Role::Embedder).map(|card| Embedder::open(runtime, catalog, card));
         let faces = card(Role::FaceDetector).map(|card| FaceFinder::open(runtime, catalog, card));
         let mask = card(Role::MaskHead).map(|card| MaskHead::open(runtime, catalog, card));
-        let mask = mask.transpose()?;
         let extras = catalog.extras().map(|card| extra(runtime, catalog, card));
-        let mut judging = judging(std::iter::once(people).chain(catalog.extras()));
-        if let Some(mask) = &mask {
-            judging.thresholds.insert(Check::NoMask, 1.0 - mask.threshold);
-            judging.models.insert(Check::NoMask, mask.stamp().clone());
-        }
         Ok(Kit {
             detector: Detector::open(runtime, catalog, people, options)?,
             faces: faces.transpose()?,
             embedder: embedder.transpose()?,
-            mask,
+            mask: mask.transpose()?,
             extras: extras.collect::<Result<_, _>>()?,
-            judging,
+            judging: judging(runtime, catalog),
             sharpness: Sharpness::default(),
         })
     }
@@ -224,6 +217,35 @@ impl MaskHead {
     }
 }
 
+/// How findings are judged, as far as the cards of the catalogue say: which labels stand for which check, from which
+/// score on, and which model answers. Of two labels that stand for a check, the lower threshold counts; of two models
+/// that answer it, the first.
+#[must_use]
+pub fn judging(runtime: &Runtime, catalog: &Catalog) -> JudgeOptions {
+    let mut judging = JudgeOptions {
+        labels: BTreeMap::new(),
+        ..JudgeOptions::default()
+    };
+    let people = catalog.find(Role::PersonDetector, precision(runtime));
+    for card in people.into_iter().chain(catalog.extras()) {
+        for (label, check) in &card.findings {
+            judging.labels.insert(Arc::clone(label), *check);
+            let threshold = card.threshold(label);
+            let least = judging.thresholds.entry(*check).or_insert(threshold);
+            *least = least.min(threshold);
+            judging.models.entry(*check).or_insert_with(|| stamp(card));
+        }
+    }
+    if let Some(card) = catalog.find(Role::MaskHead, precision(runtime)) {
+        // A face is bare with what a mask lacks.
+        judging
+            .thresholds
+            .insert(Check::NoMask, 1.0 - card.threshold(MASK));
+        judging.models.insert(Check::NoMask, stamp(card));
+    }
+    judging
+}
+
 fn upper_half(person: &PictureBox) -> PictureBox {
     PictureBox {
         bottom: person.centre().y,
@@ -237,25 +259,6 @@ fn precision(runtime: &Runtime) -> Precision {
         true => Precision::Int8,
         false => Precision::F32,
     }
-}
-
-/// What cards say of findings. Of two labels that stand for a check, the lower threshold counts; of two models that
-/// answer it, the first.
-fn judging<'a>(cards: impl Iterator<Item = &'a ModelCard>) -> JudgeOptions {
-    let mut judging = JudgeOptions {
-        labels: BTreeMap::new(),
-        ..JudgeOptions::default()
-    };
-    for card in cards {
-        for (label, check) in &card.findings {
-            judging.labels.insert(Arc::clone(label), *check);
-            let threshold = card.threshold(label);
-            let least = judging.thresholds.entry(*check).or_insert(threshold);
-            *least = least.min(threshold);
-            judging.models.entry(*check).or_insert_with(|| stamp(card));
-        }
-    }
-    judging
 }
 
 fn extra(runtime: &Runtime, catalog: &Catalog, card: &ModelCard) -> Result<Extra, InferError> {

@@ -248,7 +248,7 @@ fn a_taught_state_of_a_part_of_the_picture_is_judged_unless_somebody_hides_it() 
         let mut pipeline = Pipeline::new(&camera, &heads, &judging, MotionOptions::default());
         told(&watch(&mut kit, &mut pipeline, &pictures))
     };
-    let told = watched(vec![open.clone(); 20]);
+    let told = watched(vec![open; 20]);
     let checks: Vec<Check> = told.iter().map(|told| told.check).collect();
     assert_eq!(checks, [Check::BinOpen], "{told:?}");
     assert_eq!(watched(vec![closed; 20]), []);
