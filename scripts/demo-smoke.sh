@@ -51,7 +51,10 @@ until_holds 'the page names the district' serves '/?lang=en' 'Binhe District'
 until_holds 'the Chinese page names the district' serves '/?lang=zh-CN' '滨河区'
 # A figure greater than nought: readings came in over MQTT, through the log, into the store.
 until_holds 'readings are stored' serves /api/v1/stats '"readings_stored":[[:space:]]*[1-9]'
-printf 'demo: %s shows the district, readings come in\n' "$base"
+# A simulated camera's pictures went over RTSP, through models and the log, and became a case.
+until_holds 'a camera raises a finding' serves /api/v1/findings '"check"'
+until_holds 'the finding is a case' serves /api/v1/cases '"V-'
+printf 'demo: %s shows the district, readings come in, cameras raise findings\n' "$base"
 
 kill -TERM "$pid"
 for ((waited = 0; waited < stop_within_s * 10; waited++)); do

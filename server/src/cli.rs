@@ -189,6 +189,9 @@ pub(crate) struct VisionEvaluateArgs {
     /// A folder of clips, each a folder of pictures with a labels.toml (see docs/MODELS.md)
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+    /// How long one picture of a clip stays, in milliseconds
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(40..=60_000))]
+    pub(crate) interval_ms: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -274,13 +274,7 @@ impl Crew {
             }
             self.let_go(&camera.key).await;
             let handle = inner.set.put(camera.clone(), credentials.clone()).await?;
-            let eye = Arc::new(Eye::new(
-                camera,
-                credentials,
-                handle,
-                inner.models.findings.clone(),
-                taught,
-            ));
+            let eye = Arc::new(Eye::new(camera, credentials, handle, taught));
             self.attach(eye);
         }
         self.version = Some(version);

@@ -1,274 +1,351 @@
-//! How good is it? Judged clips against what people say happened in them, counted in events.
+//! How good judgement is: findings held against labelled clips, event by event.
 //!
-//! A clip is a folder of pictures with a `labels.toml` beside them. An event that was told within its labelled span,
-//! widened by the tolerance, is found; one that was told and is labelled nowhere is a false alarm. What cannot be
-//! judged is neither.
+//! # Labels
+//!
+//! Beside a clip lies `labels.toml`:
+//!
+//! ```toml
+//! # What was looked for when this clip was labelled. Findings of other checks are not held against it.
+//! # Left out: every check.
+//! checks = ["no_mask", "animal_in_kitchen"]
+//!
+//! # One for each event, in seconds from the beginning of the clip.
+//! [[event]]
+//! check = "no_mask"
+//! from_s = 12.5
+//! to_s = 31.0
+//! ```
+//!
+//! # What is counted
+//!
+//! A finding is *right* when it overlaps an event of its check in its clip, widened by a tolerance on both sides;
+//! otherwise it is a *false alarm*. An event is *found* when a right finding overlaps it. More findings of one event are
+//! *repeats*: they are no false alarms, but somebody is told twice. The delay is from an event's beginning to that of
+//! the first finding of it, and no less than zero.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
-use domain::{Check, CheckSetting, camera::Zone};
+use domain::{Check, check::CHECKS, observation::Tally};
 use serde::Deserialize;
+use toml::Spanned;
 
-/// How long one picture of a clip stays when its labels do not say, in milliseconds.
-const INTERVAL_MS: u32 = 1_000;
+/// The longest text of labels, in bytes.
+pub const MAX_LABEL_BYTES: usize = 1024 * 1024;
 
-/// The seconds of a day.
-const DAY_S: f64 = 86_400.0;
+const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// Why labels cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// Why labels cannot be read. Lines count from 1.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LabelError {
-    /// Not TOML, or a key is unknown, missing or of the wrong type.
-    #[error("labels.toml: {0}")]
-    Syntax(String),
-    /// An event that ends before it begins.
-    #[error("labels.toml: the event {check} from {from_s} s ends before it begins; `to_s` lies after `from_s`", check = check.code())]
-    Order {
-        /// The check.
-        check: Check,
-        /// When it is said to begin, in whole seconds.
-        from_s: u64,
+    /// The text is too long.
+    #[error("the labels have {0} bytes; at most {MAX_LABEL_BYTES} are read")]
+    TooLong(usize),
+    /// It is no TOML, or has unknown or missing keys.
+    #[error("line {line}: {why}")]
+    Form {
+        /// Where.
+        line: usize,
+        /// What is wrong, at most 200 characters.
+        why: String,
     },
-    /// A picture's time out of range.
-    #[error("labels.toml: `interval_ms` is 40 to 60000")]
-    Interval,
+    /// A check that there is not.
+    #[error(
+        "line {line}: there is no such check; the checks are no_mask, no_head_cover and so on, as in the API"
+    )]
+    Check {
+        /// Where.
+        line: usize,
+    },
+    /// Times that are no span.
+    #[error("line {line}: `from_s` is 0 or more and `to_s` lies after it")]
+    Span {
+        /// Where.
+        line: usize,
+    },
+    /// An event of a check that was not looked for.
+    #[error("line {line}: this check is not among `checks`; add it there or take the event away")]
+    NotLookedFor {
+        /// Where.
+        line: usize,
+    },
 }
 
-/// What people say of a clip.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Labels {
-    /// How long one picture stays, in milliseconds: 40 to 60,000.
-    #[serde(default = "default_interval_ms")]
-    pub interval_ms: u32,
-    /// What is looked for, with the settings of a camera.
-    #[serde(default, rename = "check")]
-    pub checks: Vec<CheckSetting>,
-    /// Zones that the checks name.
-    #[serde(default, rename = "zone")]
-    pub zones: Vec<Zone>,
-    /// What happened.
-    #[serde(default, rename = "event")]
-    pub events: Vec<Event>,
-}
-
-fn default_interval_ms() -> u32 {
-    INTERVAL_MS
-}
-
-/// Something that happened, in seconds from the clip's beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A check that holds from here to there, in seconds from the beginning of its clip: as labelled, or as found.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Event {
-    /// What.
+    /// The check.
     pub check: Check,
-    /// From when.
+    /// From.
     pub from_s: f64,
-    /// Until when.
+    /// Until, after `from_s`. For a finding that has not ended, the end of the clip.
     pub to_s: f64,
 }
 
-impl Labels {
-    /// Reads a `labels.toml`.
-    ///
-    /// # Errors
-    /// [`LabelError`] names the line and the reason.
-    pub fn parse(text: &str) -> Result<Labels, LabelError> {
-        let labels: Labels = toml::from_str(text).map_err(|why| {
-            let line = why.span().map_or(0, |span| {
-                text[..span.start.min(text.len())].lines().count().max(1)
-            });
-            LabelError::Syntax(format!(
-                "line {line}: {}",
-                why.message().chars().take(200).collect::<String>()
-            ))
-        })?;
-        if !(40..=60_000).contains(&labels.interval_ms) {
-            return Err(LabelError::Interval);
-        }
-        match labels
-            .events
-            .iter()
-            .find(|event| !(event.from_s >= 0.0 && event.to_s > event.from_s))
-        {
-            Some(event) => Err(LabelError::Order {
-                check: event.check,
-                from_s: event.from_s.max(0.0) as u64,
-            }),
-            None => Ok(labels),
-        }
+impl Event {
+    fn overlaps(&self, other: &Event, tolerance_s: f64) -> bool {
+        self.check == other.check
+            && self.from_s <= other.to_s + tolerance_s
+            && other.from_s - tolerance_s <= self.to_s
     }
 }
 
-/// What was told of a clip, and how much of it could be judged.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Told {
-    /// What was told, and when, in seconds from the clip's beginning.
-    pub began: Vec<(Check, f64)>,
-    /// The clip's length in seconds.
-    pub length_s: f64,
-    /// Verdicts that could not be given.
-    pub unjudged: u64,
-    /// Verdicts in all.
-    pub verdicts: u64,
+/// What people saw in one clip.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Labels {
+    /// What was looked for; empty for everything.
+    pub checks: Vec<Check>,
+    /// What there is, in the order of the file.
+    pub events: Vec<Event>,
 }
 
-/// How good a check is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelFile {
+    #[serde(default)]
+    checks: Vec<Spanned<String>>,
+    #[serde(default)]
+    event: Vec<LabelledEvent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LabelledEvent {
+    check: Spanned<String>,
+    from_s: Spanned<f64>,
+    to_s: f64,
+}
+
+impl Labels {
+    /// Reads the text of a `labels.toml`.
+    ///
+    /// # Errors
+    /// [`LabelError`] names the first line that is wrong, and why.
+    pub fn parse(text: &str) -> Result<Labels, LabelError> {
+        if text.len() > MAX_LABEL_BYTES {
+            return Err(LabelError::TooLong(text.len()));
+        }
+        let file: LabelFile = toml::from_str(text).map_err(|error| LabelError::Form {
+            line: line_of(text, &error.span().unwrap_or_default()),
+            why: error.message().chars().take(200).collect(),
+        })?;
+        let check = |code: &Spanned<String>| {
+            let line = || line_of(text, &code.span());
+            Check::parse(code.get_ref()).ok_or_else(|| LabelError::Check { line: line() })
+        };
+        let checks = file.checks.iter().map(check).collect::<Result<Vec<_>, _>>()?;
+        let mut events = Vec::with_capacity(file.event.len());
+        for event in &file.event {
+            let found = check(&event.check)?;
+            if !checks.is_empty() && !checks.contains(&found) {
+                let line = line_of(text, &event.check.span());
+                return Err(LabelError::NotLookedFor { line });
+            }
+            let (from_s, to_s) = (*event.from_s.get_ref(), event.to_s);
+            if !(from_s >= 0.0 && to_s > from_s && to_s.is_finite()) {
+                let line = line_of(text, &event.from_s.span());
+                return Err(LabelError::Span { line });
+            }
+            events.push(Event {
+                check: found,
+                from_s,
+                to_s,
+            });
+        }
+        Ok(Labels { checks, events })
+    }
+
+    fn looks_for(&self, check: Check) -> bool {
+        self.checks.is_empty() || self.checks.contains(&check)
+    }
+}
+
+fn line_of(text: &str, span: &Range<usize>) -> usize {
+    let before = text.as_bytes().iter().take(span.start);
+    1 + before.filter(|byte| **byte == b'\n').count()
+}
+
+/// One clip of one camera: what was labelled, and what was found.
+#[derive(Debug, Clone)]
+pub struct Clip {
+    /// How long it is, in seconds.
+    pub length_s: f64,
+    /// What people saw.
+    pub labels: Labels,
+    /// What judgement told.
+    pub found: Vec<Event>,
+    /// The looks of each check.
+    pub looks: BTreeMap<Check, Tally>,
+}
+
+/// How good judgement is, for one check or for all.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
-    /// Labelled events that were told.
-    pub found: u32,
-    /// Labelled events that were not.
-    pub missed: u32,
-    /// Told events that nobody labelled.
+    /// Events that were labelled.
+    pub events: u32,
+    /// Of these, the ones that were found.
+    pub events_found: u32,
+    /// Findings that overlap an event, repeats among them.
+    pub right: u32,
+    /// Findings of an event that was found before.
+    pub repeats: u32,
+    /// Findings of nothing.
     pub false_alarms: u32,
-    /// From the labelled beginning to the telling, in seconds, of each found event, shortest first.
+    /// The length of the clips in which it was looked for, in seconds.
+    pub watched_s: f64,
+    /// Looks that could be judged.
+    pub judged: u64,
+    /// Looks that could not.
+    pub unjudged: u64,
+    /// How late each event was found, in seconds, the shortest first.
     pub delays_s: Vec<f64>,
 }
 
 impl Score {
-    /// The share of told events that happened; `None` when nothing was told.
+    /// The share of findings that are right, 0 to 1; `None` when nothing was found.
     #[must_use]
     pub fn precision(&self) -> Option<f64> {
-        share(self.found, self.found + self.false_alarms)
+        share(
+            self.right.into(),
+            u64::from(self.right) + u64::from(self.false_alarms),
+        )
     }
 
-    /// The share of what happened that was told; `None` when nothing happened.
+    /// The share of events that were found, 0 to 1; `None` when there was none.
     #[must_use]
     pub fn recall(&self) -> Option<f64> {
-        share(self.found, self.found + self.missed)
+        share(self.events_found.into(), self.events.into())
     }
 
-    /// The delay that half of the found events do not exceed, in seconds.
+    /// The harmonic mean of precision and recall, 0 to 1; `None` when one of them is unknown.
     #[must_use]
-    pub fn median_delay_s(&self) -> Option<f64> {
-        self.delays_s.get(self.delays_s.len() / 2).copied()
+    pub fn f1(&self) -> Option<f64> {
+        let (precision, recall) = (self.precision()?, self.recall()?);
+        let sum = precision + recall;
+        Some(if sum > 0.0 {
+            2.0 * precision * recall / sum
+        } else {
+            0.0
+        })
+    }
+
+    /// False alarms per day of one camera; `None` when nothing was watched.
+    #[must_use]
+    pub fn false_alarms_per_camera_day(&self) -> Option<f64> {
+        (self.watched_s > 0.0).then(|| f64::from(self.false_alarms) * SECONDS_PER_DAY / self.watched_s)
+    }
+
+    /// The share of looks that could not be judged, 0 to 1; `None` when there was none.
+    #[must_use]
+    pub fn unjudged_share(&self) -> Option<f64> {
+        share(self.unjudged, self.judged + self.unjudged)
+    }
+
+    /// The delay that half of the found events did not exceed, in seconds; `None` when none was found.
+    #[must_use]
+    pub fn delay_median_s(&self) -> Option<f64> {
+        self.delay(0.5)
+    }
+
+    /// The delay that 95 % of the found events did not exceed, in seconds; `None` when none was found.
+    #[must_use]
+    pub fn delay_p95_s(&self) -> Option<f64> {
+        self.delay(0.95)
+    }
+
+    /// The nearest rank: one of the delays themselves.
+    fn delay(&self, quantile: f64) -> Option<f64> {
+        let rank = (quantile * self.delays_s.len() as f64).ceil() as usize;
+        self.delays_s.get(rank.max(1) - 1).copied()
+    }
+
+    fn add(&mut self, other: &Score) {
+        self.events += other.events;
+        self.events_found += other.events_found;
+        self.right += other.right;
+        self.repeats += other.repeats;
+        self.false_alarms += other.false_alarms;
+        self.watched_s += other.watched_s;
+        self.judged += other.judged;
+        self.unjudged += other.unjudged;
+        self.delays_s.extend_from_slice(&other.delays_s);
+        self.delays_s.sort_by(f64::total_cmp);
     }
 }
 
-fn share(part: u32, whole: u32) -> Option<f64> {
-    (whole > 0).then(|| f64::from(part) / f64::from(whole))
+fn share(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| part as f64 / all as f64)
 }
 
-/// What an evaluation says.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// How good judgement is on some clips.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
-    /// Of each check that was looked for or told.
+    /// For each check that was labelled, found or looked at.
     pub checks: BTreeMap<Check, Score>,
-    /// The clips' length together, in days of one camera.
-    pub camera_days: f64,
-    /// The share of verdicts that could not be given; `None` when none was asked for.
-    pub unjudged_share: Option<f64>,
+    /// For all of them. `watched_s` is the length of all clips.
+    pub total: Score,
 }
 
-impl Report {
-    /// False alarms of a check for each day of one camera; `None` for clips of no length.
-    #[must_use]
-    pub fn false_alarms_per_day(&self, check: Check) -> Option<f64> {
-        let score = self.checks.get(&check)?;
-        (self.camera_days > 0.0).then(|| f64::from(score.false_alarms) / self.camera_days)
-    }
-}
-
-/// Compares what was told with what people say, clip by clip. What is told up to `tolerance_s` seconds before or after
-/// an event is told of it.
+/// Holds what was found against what was labelled. `tolerance_s` is by how many seconds a finding may miss an event.
 #[must_use]
-pub fn evaluate(clips: &[(Labels, Told)], tolerance_s: f64) -> Report {
-    let mut report = Report::default();
-    let (mut unjudged, mut verdicts) = (0, 0);
-    for (labels, told) in clips {
-        report.camera_days += told.length_s / DAY_S;
-        unjudged += told.unjudged;
-        verdicts += told.verdicts;
-        for setting in &labels.checks {
-            report.checks.entry(setting.check).or_default();
+pub fn evaluate(clips: &[Clip], tolerance_s: f64) -> Report {
+    let mut checks = BTreeMap::new();
+    for check in CHECKS.iter().map(|row| row.check) {
+        let mut score = Score::default();
+        for clip in clips.iter().filter(|clip| clip.labels.looks_for(check)) {
+            score.add(&score_of(clip, check, tolerance_s));
         }
-        compare(labels, told, tolerance_s, &mut report.checks);
+        let looks = score.judged + score.unjudged;
+        if score.events > 0 || score.right + score.false_alarms > 0 || looks > 0 {
+            checks.insert(check, score);
+        }
     }
-    for score in report.checks.values_mut() {
-        score.delays_s.sort_by(f64::total_cmp);
-    }
-    report.unjudged_share = (verdicts > 0).then(|| unjudged as f64 / verdicts as f64);
-    report
+    let mut total = Score::default();
+    checks.values().for_each(|score| total.add(score));
+    total.watched_s = clips.iter().map(|clip| clip.length_s).sum();
+    Report { checks, total }
 }
 
-fn compare(labels: &Labels, told: &Told, tolerance_s: f64, checks: &mut BTreeMap<Check, Score>) {
-    let mut free: Vec<(Check, f64)> = told.began.clone();
-    for event in &labels.events {
-        let score = checks.entry(event.check).or_default();
-        let span = event.from_s - tolerance_s..=event.to_s + tolerance_s;
-        let of_event = |(check, at): &(Check, f64)| *check == event.check && span.contains(at);
-        match free.iter().position(of_event) {
-            Some(first) => {
-                score.found += 1;
-                score.delays_s.push((free[first].1 - event.from_s).max(0.0));
-                // Told again of the same event is no false alarm.
-                free.retain(|one| !of_event(one));
+fn score_of(clip: &Clip, check: Check, tolerance_s: f64) -> Score {
+    let of_check = |events: &[Event]| -> Vec<Event> {
+        let mut events: Vec<Event> = events
+            .iter()
+            .copied()
+            .filter(|event| event.check == check)
+            .collect();
+        events.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
+        events
+    };
+    let (events, findings) = (of_check(&clip.labels.events), of_check(&clip.found));
+    let looks = clip.looks.get(&check).copied().unwrap_or_default();
+    let mut score = Score {
+        events: count(events.len()),
+        watched_s: clip.length_s,
+        judged: looks.judged.into(),
+        unjudged: looks.unjudged.into(),
+        ..Score::default()
+    };
+    let mut is_found = vec![false; events.len()];
+    for finding in &findings {
+        let mut is_right = false;
+        let mut is_news = false;
+        for (event, found) in events.iter().zip(&mut is_found) {
+            if !finding.overlaps(event, tolerance_s) {
+                continue;
             }
-            None => score.missed += 1,
+            is_right = true;
+            if !std::mem::replace(found, true) {
+                is_news = true;
+                score.delays_s.push((finding.from_s - event.from_s).max(0.0));
+            }
         }
+        score.right += u32::from(is_right);
+        score.repeats += u32::from(is_right && !is_news);
+        score.false_alarms += u32::from(!is_right);
     }
-    for (check, _) in free {
-        checks.entry(check).or_default().false_alarms += 1;
-    }
+    score.events_found = count(is_found.iter().filter(|found| **found).count());
+    score
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn labels(events: &[(f64, f64)]) -> Labels {
-        let event = |&(from_s, to_s): &(f64, f64)| Event {
-            check: Check::NoMask,
-            from_s,
-            to_s,
-        };
-        Labels {
-            interval_ms: 1_000,
-            checks: vec![CheckSetting::of(Check::NoMask)],
-            zones: Vec::new(),
-            events: events.iter().map(event).collect(),
-        }
-    }
-
-    fn told(at: &[f64]) -> Told {
-        Told {
-            began: at.iter().map(|at| (Check::NoMask, *at)).collect(),
-            length_s: 864.0,
-            unjudged: 1,
-            verdicts: 4,
-        }
-    }
-
-    #[test]
-    fn events_are_found_missed_or_made_up() {
-        let clips = [
-            (labels(&[(10.0, 30.0), (60.0, 70.0)]), told(&[14.0, 25.0, 100.0])),
-            (labels(&[]), told(&[5.0])),
-        ];
-        let report = evaluate(&clips, 2.0);
-        let score = &report.checks[&Check::NoMask];
-        assert_eq!((score.found, score.missed, score.false_alarms), (1, 1, 2));
-        assert_eq!((score.precision(), score.recall()), (Some(1.0 / 3.0), Some(0.5)));
-        assert_eq!(score.median_delay_s(), Some(4.0));
-        assert!((report.camera_days - 0.02).abs() < 1e-9);
-        assert!((report.false_alarms_per_day(Check::NoMask).unwrap() - 100.0).abs() < 1e-6);
-        assert_eq!(report.unjudged_share, Some(0.25));
-    }
-
-    #[test]
-    fn labels_are_closed_and_ordered() {
-        let good = "interval_ms = 500\n[[event]]\ncheck = \"no_mask\"\nfrom_s = 1.0\nto_s = 4.0\n";
-        assert_eq!(Labels::parse(good).unwrap().events.len(), 1);
-        let cases = [
-            (good.replace("no_mask", "mask"), "line 3"),
-            (good.replace("interval_ms = 500", "interval = 500"), "line 1"),
-            (good.replace("4.0", "0.5"), "ends before it begins"),
-            (good.replace("500", "5"), "40 to 60000"),
-        ];
-        for (bad, word) in cases {
-            let why = Labels::parse(&bad).unwrap_err().to_string();
-            assert!(why.contains(word), "{bad}: {why}");
-        }
-    }
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }

@@ -166,7 +166,7 @@ fn upper_part(frame: &Frame, person: &PictureBox) -> PictureBox {
 }
 
 /// Where a person's head is when they stand, sit or are cut off.
-fn head(frame: &Frame, person: &PictureBox) -> PictureBox {
+pub(crate) fn head(frame: &Frame, person: &PictureBox) -> PictureBox {
     let (of_height, of_width) = HEAD_SHARE;
     let by_width = person.width() * aspect(frame) * of_width;
     let height = (person.height() * of_height).max(by_width).min(person.height());

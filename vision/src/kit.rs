@@ -1,6 +1,6 @@
 //! The models that one worker has, and what it can say with them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use camera::Frame;
 use domain::{Check, PictureBox};
@@ -11,6 +11,8 @@ use crate::{
     detector::{Detector, DetectorOptions},
     face::{FaceFinder, grown},
     infer::InferError,
+    judge::JudgeOptions,
+    load::stamp,
     runtime::Runtime,
     seen::{Detection, Unjudged, Verdict},
     sharpness::Sharpness,
@@ -23,6 +25,9 @@ const MASK: &str = "mask";
 /// has 400 to 850; out of focus by a point (standard deviation) 66 to 125, and is still judged rightly; by two points
 /// 13 to 30, where answers begin to be wrong.
 pub const LEAST_SHARPNESS: f32 = 40.0;
+
+/// Somebody who may be a person with this score has a head that is hidden: with less, most are none.
+const LEAST_PRIVATE_SCORE: f32 = 0.25;
 
 /// By how much a face's box is made larger before it is judged, each way: the head was trained on whole heads.
 const FACE_MARGIN: f32 = 0.2;
@@ -47,8 +52,8 @@ pub struct Kit {
     pub mask: Option<MaskHead>,
     /// The operator's own.
     pub extras: Vec<Extra>,
-    /// What a label means, as the cards of the detector and of the extras say: seeing it is a finding of this check.
-    pub findings: Vec<(Arc<str>, Check)>,
+    /// How findings are judged; see [`judging`].
+    pub judging: JudgeOptions,
     sharpness: Sharpness,
 }
 
@@ -67,30 +72,63 @@ impl Kit {
     /// # Errors
     /// [`InferError::NoModel`] when nothing finds people, else the first model's [`InferError`].
     pub fn open(runtime: &Runtime, catalog: &Catalog, options: &DetectorOptions) -> Result<Kit, InferError> {
-        let precision = match runtime.backend().prefers_int8() {
-            true => Precision::Int8,
-            false => Precision::F32,
-        };
-        let card = |role| catalog.find(role, precision);
+        let card = |role| catalog.find(role, precision(runtime));
         let people = card(Role::PersonDetector).ok_or(InferError::NoModel("finding people"))?;
         let embedder = card(Role::Embedder).map(|card| Embedder::open(runtime, catalog, card));
-        let embedder = embedder.transpose()?;
         let faces = card(Role::FaceDetector).map(|card| FaceFinder::open(runtime, catalog, card));
         let mask = card(Role::MaskHead).map(|card| MaskHead::open(runtime, catalog, card));
         let extras = catalog.extras().map(|card| extra(runtime, catalog, card));
-        let cards = std::iter::once(people).chain(catalog.extras());
-        let findings = cards.flat_map(|card| &card.findings);
         Ok(Kit {
             detector: Detector::open(runtime, catalog, people, options)?,
             faces: faces.transpose()?,
-            embedder,
+            embedder: embedder.transpose()?,
             mask: mask.transpose()?,
             extras: extras.collect::<Result<_, _>>()?,
-            findings: findings
-                .map(|(label, check)| (Arc::clone(label), *check))
-                .collect(),
+            judging: judging(runtime, catalog),
             sharpness: Sharpness::default(),
         })
+    }
+
+    /// As [`Kit::open`], with a detector that tells people and what stands for a check, and those also when it is
+    /// unsure: a track is kept by less than it begins with. `side` is as in [`DetectorOptions::side`].
+    ///
+    /// # Errors
+    /// As [`Kit::open`].
+    pub fn for_judging(runtime: &Runtime, catalog: &Catalog, side: Option<u32>) -> Result<Kit, InferError> {
+        let people = catalog.find(Role::PersonDetector, precision(runtime));
+        let known = JudgeOptions::default();
+        let findings = people.into_iter().flat_map(|card| card.findings.keys().cloned());
+        let options = DetectorOptions {
+            side,
+            least_score: Some(known.tracking.low_score),
+            labels: Some(findings.chain([known.person_label]).collect()),
+        };
+        Kit::open(runtime, catalog, &options)
+    }
+
+    /// How sharp a part of the picture is; see [`Sharpness::measure`].
+    ///
+    /// # Errors
+    /// [`InferError::Frame`].
+    pub fn sharpness(&mut self, frame: &Frame, part: &PictureBox) -> Result<f32, InferError> {
+        self.sharpness.measure(frame, part)
+    }
+
+    /// What is to be made unrecognisable before this picture is stored or shown; see [`FaceFinder::faces_in`]. The
+    /// upper half of every person where there is no face finder.
+    ///
+    /// # Errors
+    /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`].
+    pub fn private_parts(&mut self, frame: &Frame) -> Result<Vec<PictureBox>, InferError> {
+        let found = self.detector.detect(frame)?;
+        let persons = found
+            .iter()
+            .filter(|found| found.label == self.judging.person_label && found.score >= LEAST_PRIVATE_SCORE);
+        let persons: Vec<PictureBox> = persons.map(|person| person.area).collect();
+        match &mut self.faces {
+            Some(faces) => faces.faces_in(frame, &persons),
+            None => Ok(persons.iter().map(upper_half).collect()),
+        }
     }
 
     /// What the detector and the operator's models find in the picture. What a classifier says covers all of it.
@@ -176,6 +214,50 @@ impl MaskHead {
     #[must_use]
     pub fn stamp(&self) -> &domain::observation::ModelStamp {
         self.head.stamp()
+    }
+}
+
+/// How findings are judged, as far as the cards of the catalogue say: which labels stand for which check, from which
+/// score on, and which model answers. Of two labels that stand for a check, the lower threshold counts; of two models
+/// that answer it, the first.
+#[must_use]
+pub fn judging(runtime: &Runtime, catalog: &Catalog) -> JudgeOptions {
+    let mut judging = JudgeOptions {
+        labels: BTreeMap::new(),
+        ..JudgeOptions::default()
+    };
+    let people = catalog.find(Role::PersonDetector, precision(runtime));
+    for card in people.into_iter().chain(catalog.extras()) {
+        for (label, check) in &card.findings {
+            judging.labels.insert(Arc::clone(label), *check);
+            let threshold = card.threshold(label);
+            let least = judging.thresholds.entry(*check).or_insert(threshold);
+            *least = least.min(threshold);
+            judging.models.entry(*check).or_insert_with(|| stamp(card));
+        }
+    }
+    if let Some(card) = catalog.find(Role::MaskHead, precision(runtime)) {
+        // A face is bare with what a mask lacks.
+        judging
+            .thresholds
+            .insert(Check::NoMask, 1.0 - card.threshold(MASK));
+        judging.models.insert(Check::NoMask, stamp(card));
+    }
+    judging
+}
+
+fn upper_half(person: &PictureBox) -> PictureBox {
+    PictureBox {
+        bottom: person.centre().y,
+        ..*person
+    }
+}
+
+/// The precision that suits the library.
+fn precision(runtime: &Runtime) -> Precision {
+    match runtime.backend().prefers_int8() {
+        true => Precision::Int8,
+        false => Precision::F32,
     }
 }
 

@@ -1,387 +1,281 @@
-//! One camera's look at one picture, from the detector to observations.
+//! One camera's way from a picture to what is told: motion, detector, tracker, closer looks, judgement.
 //!
-//! Whether a picture is looked at at all is the motion gate's word ([`crate::motion`]); a look runs on a worker, with
-//! that worker's models. The models' answers are the same wherever the picture comes from: a live camera, a folder, a
-//! labelled clip.
+//! A pipeline is one camera's state and belongs to one job at a time (see [`crate::worker`]); the models are the
+//! worker's. When a job hung or panicked, its pipeline is dropped with it and made anew: what was followed is
+//! forgotten, as after a reconnection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use camera::Frame;
-use domain::{
-    Camera, Check, DeviceId, PictureBox, Sighted, UtcMillis,
-    check::CheckKind,
-    observation::{LabelledBox, ModelStamp},
-};
-use models::Catalog;
+use domain::{Camera, Check, DeviceId, PictureBox, observation::ModelStamp};
+use sha2::{Digest, Sha256};
 
 use crate::{
+    face::head,
     infer::InferError,
-    judge::{Ask, CameraJudge, JudgeOptions, Judged, PERSON},
-    kit::{Extra, Kit},
-    motion::Look,
-    seen::{Detection, PersonVerdict, RegionVerdict, Unjudged, Verdict},
+    judge::{Ask, CameraJudge, JudgeOptions, Judged, RegionAsk, Verdicts},
+    kit::{Kit, LEAST_SHARPNESS},
+    motion::{Look, Motion, MotionGate, MotionOptions},
+    seen::{PersonVerdict, RegionVerdict, Unjudged, Verdict},
     teach::TaughtHead,
 };
 
-/// A taught head and the place it was taught for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Taught {
-    /// The zone; `None` for people anywhere.
-    pub zone: Option<DeviceId>,
-    /// The head.
-    pub head: TaughtHead,
-}
+/// A part of a person with a shorter side of fewer points of the camera's picture is not judged by a taught head.
+const LEAST_SIDE_PX: f32 = 40.0;
 
-/// A crop that a taught check looks at.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaughtCrop {
-    /// Where it is.
-    pub area: PictureBox,
-    /// What the embedder says of it.
-    pub embedding: Vec<f32>,
-    /// The embedder.
-    pub embedder_sha256: String,
-}
+/// A part of the picture is hidden when a person covers more of it than this share.
+const MOST_COVERED: f32 = 0.5;
 
-/// What a head says that may not raise anything yet.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
-    /// The check.
-    pub check: Check,
-    /// Where.
-    pub area: PictureBox,
-    /// What the head says.
-    pub verdict: Verdict,
-}
-
-/// What came of one look.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Looked {
-    /// What is to be said.
-    pub judged: Judged,
-    /// What heads say that are not good enough to raise anything.
-    pub shown: Vec<Shown>,
-    /// Verdicts that were asked for.
-    pub verdicts: u64,
-    /// Of these, the ones that could not be given.
-    pub unjudged: u64,
-}
-
-/// When a look is taken, and what is known of the kitchen meanwhile.
+/// What is known beside the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
-    /// When the picture came in.
-    pub at: UtcMillis,
-    /// The minute of the local day, 0 to 1,439.
-    pub minute: u16,
-    /// Why it is looked at.
-    pub look: Look,
-    /// Whether the stove burns, as a sensor says; `None` when none does.
+    /// Minutes after midnight where the camera hangs, 0 to 1,439.
+    pub minute_of_day: u16,
+    /// Whether the stove burns, as a sensor says; `None` when there is none. Without one a taught head may say.
     pub stove: Option<bool>,
 }
 
-/// The checks for which labels of detectors stand, over all models of a catalogue.
-#[must_use]
-pub fn findings_of(catalog: &Catalog) -> BTreeMap<Arc<str>, Check> {
-    let cards = catalog.models().iter();
-    cards
-        .flat_map(|card| {
-            card.findings
-                .iter()
-                .map(|(label, check)| (Arc::clone(label), *check))
-        })
-        .collect()
+/// What a look at one picture gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Looked {
+    /// What the motion gate said.
+    pub motion: Motion,
+    /// What is to be told; `None` when the picture was not worth a look.
+    pub judged: Option<Judged>,
 }
 
-/// The part of the picture that a taught check looks at, of a person: the head for what covers it, else all of them.
-#[must_use]
-pub fn part_of_person(check: Check, person: &PictureBox) -> PictureBox {
-    match check {
-        // The head of somebody who stands is a fifth of them; of somebody behind a worktop, more.
-        Check::NoHeadCover => PictureBox {
-            bottom: person.top + person.height() * 0.35,
-            ..*person
-        },
-        _ => *person,
-    }
-}
-
-/// One camera's way of looking.
+/// One camera's state.
 pub struct Pipeline {
+    gate: MotionGate,
     judge: CameraJudge,
-    camera: Camera,
-    findings: BTreeMap<Arc<str>, Check>,
-    taught: Vec<Taught>,
+    heads: BTreeMap<Check, TaughtHead>,
+    /// The part of the picture in which the stove is, when a head was taught how it looks when it burns.
+    stove: Option<PictureBox>,
 }
 
 impl Pipeline {
-    /// A camera that has seen nothing. `findings` are the labels that stand for checks ([`findings_of`]).
+    /// A pipeline that has seen nothing. `heads` are those that were taught for this camera, and for all; of two of the
+    /// same check the camera's own counts. `judging` is what does not depend on the camera: [`Kit::judging`].
     #[must_use]
-    pub fn new(camera: &Camera, taught: Vec<Taught>, findings: BTreeMap<Arc<str>, Check>) -> Pipeline {
-        let options = JudgeOptions {
-            findings: findings.clone(),
-            ..JudgeOptions::default()
-        };
+    pub fn new(
+        camera: &Camera,
+        heads: &[TaughtHead],
+        judging: &JudgeOptions,
+        motion: MotionOptions,
+    ) -> Pipeline {
+        let mut chosen: BTreeMap<Check, TaughtHead> = BTreeMap::new();
+        for head in heads {
+            let own = head.camera.as_ref() == Some(&camera.key);
+            if own || (head.camera.is_none() && !chosen.contains_key(&head.check)) {
+                chosen.insert(head.check, head.clone());
+            }
+        }
+        let mut judging = judging.clone();
+        for (check, head) in &chosen {
+            judging.models.insert(*check, taught_stamp(head));
+            judging.thresholds.insert(*check, head.threshold);
+            if !head.may_alert() {
+                judging.display_only.insert(*check);
+            }
+        }
+        // Whether the stove is unattended is told by the people who are not there: a head that is shown only must not
+        // say so either.
+        let stove = chosen
+            .get(&Check::StoveUnattended)
+            .filter(|head| head.may_alert());
+        let stove = stove.and_then(|_| zone_of(camera, Check::StoveUnattended));
         Pipeline {
-            judge: CameraJudge::new(camera, options),
-            camera: camera.clone(),
-            findings,
-            taught,
+            gate: MotionGate::new(motion, &camera.masks),
+            judge: CameraJudge::new(camera, &judging),
+            heads: chosen,
+            stove,
         }
     }
 
-    /// Takes other heads from now on: somebody has taught.
-    pub fn teach(&mut self, taught: Vec<Taught>) {
-        self.taught = taught;
-    }
-
-    /// Looks at a picture and judges it.
+    /// Looks at a picture, when it is worth it, and says what is to be told.
     ///
     /// # Errors
-    /// [`InferError`] when a model fails or gives nonsense: nothing was judged then.
+    /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`]. What was followed stays as it was
+    /// before.
     pub fn look(&mut self, kit: &mut Kit, frame: &Frame, moment: Moment) -> Result<Looked, InferError> {
-        let ended = match moment.look {
-            Look::Anew => self.judge.reset(moment.at),
-            Look::Skip | Look::Moved | Look::Due => Vec::new(),
+        let motion = self.gate.wants_look(frame);
+        if !motion.wants_look() {
+            return Ok(Looked { motion, judged: None });
+        }
+        let found = kit.detect(frame)?;
+        if motion.look == Look::NewLight {
+            self.judge.reset();
+        }
+        let (at, minute) = (frame.at, moment.minute_of_day);
+        let asks = self.judge.track(at, minute, &found);
+        let persons = self.ask_persons(kit, frame, &asks)?;
+        let regions = self.ask_regions(kit, frame, minute)?;
+        let stove = match moment.stove {
+            Some(burns) => Some(burns),
+            None => self.taught_stove(kit, frame)?,
         };
-        let found = everything(kit, frame)?;
-        let asks = self.judge.track(moment.at, moment.minute, &found);
-        let mut looked = Looked::default();
-        let people = self.ask_people(kit, frame, (&asks, &found), &mut looked.shown)?;
-        let regions = self.ask_regions(kit, frame, moment.minute, &mut looked.shown)?;
-        let given = people
-            .iter()
-            .map(|v| v.verdict)
-            .chain(regions.iter().map(|v| v.verdict));
-        for verdict in given {
-            looked.verdicts += 1;
-            looked.unjudged += u64::from(matches!(verdict, Verdict::Unjudged(_)));
-        }
-        let stove = moment.stove;
-        let mut judged = self
-            .judge
-            .judge((moment.at, moment.minute), &people, &regions, stove);
-        judged.observations.splice(0..0, ended);
-        for observation in &mut judged.observations {
-            self.vouch(kit, observation);
-        }
-        looked.judged = judged;
-        Ok(looked)
+        let said = Verdicts {
+            persons: &persons,
+            regions: &regions,
+            stove,
+        };
+        let judged = Some(self.judge.judge(at, minute, &said));
+        Ok(Looked { motion, judged })
     }
 
-    /// Everything that must be made unrecognisable in a picture before anybody sees it: faces, and heads where a
-    /// face may be.
-    ///
-    /// # Errors
-    /// As [`Pipeline::look`]. Without a model that finds faces, the heads of all people.
-    pub fn faces(kit: &mut Kit, frame: &Frame, boxes: &[LabelledBox]) -> Result<Vec<PictureBox>, InferError> {
-        let people: Vec<PictureBox> = boxes
-            .iter()
-            .filter(|b| b.track.is_some())
-            .map(|b| b.area)
-            .collect();
-        match &mut kit.faces {
-            Some(faces) => faces.faces_in(frame, &people),
-            None => Ok(people
-                .iter()
-                .map(|p| part_of_person(Check::NoHeadCover, p))
-                .collect()),
-        }
+    /// The judgement's own state: who is followed, what was folded or passed over.
+    #[must_use]
+    pub fn judge(&self) -> &CameraJudge {
+        &self.judge
     }
 
-    /// The crops of this picture that a taught check would look at, with what the embedder says of them.
-    ///
-    /// # Errors
-    /// As [`Pipeline::look`]; [`InferError::NoModel`] without an embedder.
-    pub fn crops(
+    /// The camera was connected anew: what was seen is forgotten.
+    pub fn reset(&mut self) {
+        self.gate.reset();
+        self.judge.reset();
+    }
+
+    fn ask_persons(
         &self,
         kit: &mut Kit,
         frame: &Frame,
-        check: Check,
-        zone: Option<&DeviceId>,
-    ) -> Result<Vec<TaughtCrop>, InferError> {
-        let area = zone
-            .and_then(|zone| self.camera.zone(zone))
-            .map(|zone| &zone.area);
-        let parts: Vec<PictureBox> = match (check.info().kind, area) {
-            (CheckKind::Region, Some(area)) => vec![area.bounds()],
-            (CheckKind::Person, area) => {
-                let people = kit.detector.detect(frame)?;
-                let there = |d: &&Detection| {
-                    &*d.label == PERSON && area.is_none_or(|area| area.contains(d.area.foot()))
-                };
-                people
-                    .iter()
-                    .filter(there)
-                    .map(|d| part_of_person(check, &d.area))
-                    .collect()
-            }
-            _ => Vec::new(),
-        };
-        let embedder = kit
-            .embedder
-            .as_mut()
-            .ok_or(InferError::NoModel("describing crops"))?;
-        let embedder_sha256 = embedder.stamp().sha256.clone();
-        let crop = |area: PictureBox| {
-            Ok(TaughtCrop {
-                area,
-                embedding: embedder.embed(frame, &area)?,
-                embedder_sha256: embedder_sha256.clone(),
-            })
-        };
-        parts.into_iter().map(crop).collect()
-    }
-
-    fn ask_people(
-        &self,
-        kit: &mut Kit,
-        frame: &Frame,
-        (asks, found): (&[Ask], &[Detection]),
-        shown: &mut Vec<Shown>,
+        asks: &[Ask],
     ) -> Result<Vec<PersonVerdict>, InferError> {
-        let mut verdicts = Vec::new();
+        let around: Vec<PictureBox> = self.seen_areas().collect();
+        // Several checks look at the same part of a person: it is embedded once.
+        let mut crops = Crops::default();
+        let mut verdicts = Vec::with_capacity(asks.len());
         for ask in asks {
-            let others: Vec<PictureBox> = found
-                .iter()
-                .filter(|d| &*d.label == PERSON && d.area != ask.area)
-                .map(|d| d.area)
-                .collect();
-            for &check in &ask.checks {
-                let verdict = match self.own_label(check, ask, found) {
-                    Some(score) => Verdict::Positive(score),
-                    None => match self.taught(check, None) {
-                        Some(head) => {
-                            self.by_head(kit, frame, (head, part_of_person(check, &ask.area)), shown)?
-                        }
-                        None if check == Check::NoMask => kit.without_mask(frame, &ask.area, &others)?,
-                        None => Verdict::Unjudged(Unjudged::NoModel),
-                    },
-                };
-                verdicts.push(PersonVerdict {
-                    track: ask.track,
-                    check,
-                    verdict: self.sure_enough(check, verdict),
-                });
-            }
-        }
-        Ok(verdicts)
-    }
-
-    fn ask_regions(
-        &self,
-        kit: &mut Kit,
-        frame: &Frame,
-        minute: u16,
-        shown: &mut Vec<Shown>,
-    ) -> Result<Vec<RegionVerdict>, InferError> {
-        let mut verdicts = Vec::new();
-        for (check, zone, area) in self.judge.regions(minute) {
-            let verdict = match self.taught(check, Some(zone)) {
-                Some(head) => self.by_head(kit, frame, (head, area.bounds()), shown)?,
+            let verdict = match self.heads.get(&ask.check) {
+                Some(head) => crops.judge(kit, frame, (head, taught_part(ask.check, frame, &ask.area)))?,
+                None if ask.check == Check::NoMask => kit.without_mask(frame, &ask.area, &around)?,
                 None => Verdict::Unjudged(Unjudged::NoModel),
             };
-            verdicts.push(RegionVerdict {
-                zone: zone.clone(),
-                check,
-                verdict: self.sure_enough(check, verdict),
+            verdicts.push(PersonVerdict {
+                track: ask.track,
+                check: ask.check,
+                verdict,
             });
         }
         Ok(verdicts)
     }
 
-    /// A head's word. That of one which is not good enough is shown and weighs nothing.
-    fn by_head(
-        &self,
+    fn ask_regions(
+        &mut self,
         kit: &mut Kit,
         frame: &Frame,
-        (head, area): (&TaughtHead, PictureBox),
-        shown: &mut Vec<Shown>,
-    ) -> Result<Verdict, InferError> {
-        let nothing = Verdict::Unjudged(Unjudged::NoModel);
-        let Some(embedder) = &mut kit.embedder else {
-            return Ok(nothing);
+        minute_of_day: u16,
+    ) -> Result<Vec<RegionVerdict>, InferError> {
+        let asks = self.judge.regions(frame.at, minute_of_day);
+        let mut crops = Crops::default();
+        let mut verdicts = Vec::with_capacity(asks.len());
+        for RegionAsk { zone, check, area } in asks {
+            let verdict = match self.heads.get(&check) {
+                None => Verdict::Unjudged(Unjudged::NoModel),
+                Some(_) if self.is_covered(&area) => Verdict::Unjudged(Unjudged::Occluded),
+                Some(head) => crops.embed(kit, frame, (head, area))?,
+            };
+            verdicts.push(RegionVerdict { zone, check, verdict });
+        }
+        Ok(verdicts)
+    }
+
+    /// Whether the stove burns, as a taught head says; `None` when it cannot say.
+    fn taught_stove(&self, kit: &mut Kit, frame: &Frame) -> Result<Option<bool>, InferError> {
+        let Some((head, area)) = self.heads.get(&Check::StoveUnattended).zip(self.stove) else {
+            return Ok(None);
         };
-        // A head means nothing to another embedder than its own.
-        if embedder.stamp().sha256 != head.embedder_sha256 {
-            return Ok(nothing);
+        if self.is_covered(&area) {
+            return Ok(None);
         }
-        let verdict = head.verdict(&embedder.embed(frame, &area)?);
-        if head.may_alert() {
-            return Ok(verdict);
-        }
-        shown.push(Shown {
-            check: head.check,
-            area,
-            verdict,
-        });
-        Ok(nothing)
+        Ok(match Crops::default().embed(kit, frame, (head, area))? {
+            Verdict::Positive(_) => Some(true),
+            Verdict::Negative(_) => Some(false),
+            Verdict::Unjudged(_) => None,
+        })
     }
 
-    /// How sure an operator's detector is that this person breaks the check, if it says so.
-    fn own_label(&self, check: Check, ask: &Ask, found: &[Detection]) -> Option<f32> {
-        let says = |d: &&Detection| {
-            self.findings.get(&d.label) == Some(&check) && ask.area.contains(d.area.centre())
-        };
-        found.iter().filter(says).map(|d| d.score).max_by(f32::total_cmp)
+    fn seen_areas(&self) -> impl Iterator<Item = PictureBox> + '_ {
+        let seen = self.judge.tracks().iter().filter(|track| track.is_seen());
+        seen.map(|track| track.area)
     }
 
-    fn taught(&self, check: Check, zone: Option<&DeviceId>) -> Option<&TaughtHead> {
-        let of_check = |t: &&Taught| t.head.check == check && (zone.is_none() || t.zone.as_ref() == zone);
-        self.taught.iter().find(of_check).map(|taught| &taught.head)
-    }
-
-    /// A positive verdict that is less sure than the camera asks for is none.
-    fn sure_enough(&self, check: Check, verdict: Verdict) -> Verdict {
-        let settings = self.camera.checks.iter().filter(|s| s.check == check);
-        let least = settings.filter_map(|s| s.sensitivity).min_by(f32::total_cmp);
-        match (verdict, least) {
-            (Verdict::Positive(score), Some(least)) if score < least => Verdict::Negative(score),
-            (verdict, _) => verdict,
-        }
-    }
-
-    /// Says which model an observation rests on.
-    fn vouch(&self, kit: &Kit, observation: &mut Sighted) {
-        let taught = self.taught(observation.check, observation.zone.as_ref());
-        observation.model = Some(match (taught, observation.check, &kit.mask) {
-            (Some(head), ..) => ModelStamp {
-                name: format!(
-                    "taught {} ({} crops)",
-                    head.check.code(),
-                    head.positives + head.negatives
-                ),
-                sha256: head.embedder_sha256.clone(),
-            },
-            (None, Check::NoMask, Some(mask)) => mask.stamp().clone(),
-            _ => kit.detector.stamp().clone(),
-        });
-        if let (Some(head), None) = (taught, observation.threshold) {
-            observation.threshold = Some(head.threshold);
-        }
+    fn is_covered(&self, area: &PictureBox) -> bool {
+        let most = area.area() * MOST_COVERED;
+        self.seen_areas().any(|person| person.overlap(area) > most)
     }
 }
 
-/// What the detector and the operator's own models find.
-fn everything(kit: &mut Kit, frame: &Frame) -> Result<Vec<Detection>, InferError> {
-    let mut found = kit.detector.detect(frame)?;
-    for extra in &mut kit.extras {
-        match extra {
-            Extra::Detector(detector) => found.extend(detector.detect(frame)?),
-            Extra::Classifier(classifier) => {
-                let labels = classifier.labels().to_vec();
-                let scores = classifier.judge(frame, &PictureBox::WHOLE)?;
-                let told = labels
-                    .into_iter()
-                    .zip(scores)
-                    .filter(|(label, score)| *score >= 0.5 && !label.is_empty());
-                found.extend(told.map(|(label, score)| Detection {
-                    label,
-                    score,
-                    area: PictureBox::WHOLE,
-                }));
-            }
-        }
+/// The part of a person at which a taught check looks: the head for what is worn on it, else all of them. Pictures that
+/// are marked to teach the check show the same part.
+#[must_use]
+pub fn taught_part(check: Check, frame: &Frame, person: &PictureBox) -> PictureBox {
+    match check {
+        Check::NoHeadCover | Check::NoMask => head(frame, person),
+        _ => *person,
     }
-    Ok(found)
+}
+
+/// What was embedded of one picture.
+#[derive(Default)]
+struct Crops(Vec<(PictureBox, Vec<f32>)>);
+
+impl Crops {
+    /// What a head says of a part of a person, when it is large and sharp enough.
+    fn judge(
+        &mut self,
+        kit: &mut Kit,
+        frame: &Frame,
+        (head, part): (&TaughtHead, PictureBox),
+    ) -> Result<Verdict, InferError> {
+        let (width, height) = (frame.width as f32, frame.height as f32);
+        if (part.width() * width).min(part.height() * height) < LEAST_SIDE_PX {
+            return Ok(Verdict::Unjudged(Unjudged::TooSmall));
+        }
+        if kit.sharpness(frame, &part)? < LEAST_SHARPNESS {
+            return Ok(Verdict::Unjudged(Unjudged::Blurred));
+        }
+        self.embed(kit, frame, (head, part))
+    }
+
+    /// What a head says of a part of the picture.
+    fn embed(
+        &mut self,
+        kit: &mut Kit,
+        frame: &Frame,
+        (head, part): (&TaughtHead, PictureBox),
+    ) -> Result<Verdict, InferError> {
+        let embedder = kit.embedder.as_mut();
+        let Some(embedder) = embedder.filter(|embedder| embedder.stamp().sha256 == head.embedder_sha256)
+        else {
+            return Ok(Verdict::Unjudged(Unjudged::NoModel));
+        };
+        if let Some((_, embedding)) = self.0.iter().find(|(known, _)| *known == part) {
+            return Ok(head.verdict(embedding));
+        }
+        let embedding = embedder.embed(frame, &part)?;
+        let verdict = head.verdict(&embedding);
+        self.0.push((part, embedding));
+        Ok(verdict)
+    }
+}
+
+/// The rectangle around the zone of this check's setting.
+fn zone_of(camera: &Camera, check: Check) -> Option<PictureBox> {
+    let setting = camera.checks.iter().find(|setting| setting.check == check)?;
+    let zone: &DeviceId = setting.zone.as_ref()?;
+    Some(camera.zone(zone)?.area.bounds())
+}
+
+/// The name and hash under which a taught head's findings go out.
+fn taught_stamp(head: &TaughtHead) -> ModelStamp {
+    let mut hash = Sha256::new();
+    hash.update(head.embedder_sha256.as_bytes());
+    for number in head.weights.iter().chain([&head.bias, &head.threshold]) {
+        hash.update(number.to_le_bytes());
+    }
+    ModelStamp {
+        name: format!("taught-{}", head.check.code()),
+        sha256: hex::encode(hash.finalize()),
+    }
 }

@@ -1,363 +1,282 @@
-//! Taught checks: a person marks crops of their own camera as yes or no, and a line is drawn between the two.
+//! Teachable checks (可教学检查): what a kitchen's own bin, hat or apron looks like, learnt from a dozen pictures.
 //!
-//! The line is a ridge regression on the embedding, solved over the crops instead of over the embedding's 1,280
-//! numbers: with so few crops it takes milliseconds, it is exact, and leaving one crop out at a time costs nothing
-//! more (the closed form of Allen's PRESS). How well the line does on crops it was not drawn with decides whether it
-//! may raise anything.
+//! People mark pictures of one thing as yes or no. Each picture is an embedding; a linear head on it is fitted by
+//! logistic regression with a ridge, and says of itself how good it is by leaving out each picture in turn. Below
+//! [`AUC_FLOOR`] its verdicts are shown, and nothing is told.
+//!
+//! There are far fewer pictures than numbers in an embedding, so the fit is made between pictures and not between
+//! numbers: it solves systems of as many rows as there are pictures, and leaving one out costs nothing more. The same
+//! pictures in the same order give the same head.
 
-use domain::Check;
+mod solve;
+
+use domain::{CameraKey, Check};
 use serde::{Deserialize, Serialize};
 
 use crate::seen::{Unjudged, Verdict};
+use solve::{Fit, Square};
 
-/// The fewest crops of each kind from which a line is drawn.
-pub const LEAST_OF_EACH: usize = 5;
+/// The fewest pictures of either kind.
+pub const MIN_PER_CLASS: usize = 5;
 
-/// The most crops. The store keeps no more of one check.
-pub const MOST: usize = 400;
+/// The most pictures of one lesson. More would take longer than a person waits.
+pub const MAX_SAMPLES: usize = 400;
 
-/// The least area under the curve, leaving one out, with which a check may raise a finding: below it, one of seven
-/// pairs of yes and no would be ranked wrongly.
+/// The most numbers of one embedding.
+pub const MAX_LENGTH: usize = 8_192;
+
+/// Below this area under the curve of leave-one-out scores, nothing is told.
 pub const AUC_FLOOR: f32 = 0.85;
 
-/// How strongly the line is kept simple; of embeddings of length one.
-const RIDGE: f64 = 0.1;
+/// With fewer pictures than this, nothing is told.
+pub const MIN_SAMPLES_TO_ALERT: u32 = 10;
 
-/// How steeply the distance to the line becomes a probability.
-const STEEPNESS: f32 = 4.0;
-
-/// Half the width of the band around the threshold in which nothing is said.
-const UNSURE: f32 = 0.05;
-
-/// Why no line can be drawn.
+/// Why no head can be fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TeachError {
-    /// Too few crops of one kind.
-    #[error("{yes} crops are marked yes and {no} no; mark at least {LEAST_OF_EACH} of each")]
+    /// Too few pictures of one kind.
+    #[error(
+        "there are {positives} pictures marked yes and {negatives} marked no; mark at least {MIN_PER_CLASS} of each"
+    )]
     TooFew {
         /// Marked yes.
-        yes: usize,
+        positives: usize,
         /// Marked no.
-        no: usize,
+        negatives: usize,
     },
-    /// More than are taken.
-    #[error("{0} crops are marked; at most {MOST} are taken")]
+    /// Too many pictures.
+    #[error("there are {0} pictures; take away all but {MAX_SAMPLES}")]
     TooMany(usize),
-    /// The embeddings do not belong together.
-    #[error("the crops were embedded by different models; take new crops")]
-    Mixed,
-    /// An embedding is not a finite vector other than zero.
-    #[error("the embedding of a crop makes no sense; take new crops")]
-    Senseless,
+    /// An embedding that is no direction: not finite, all zero, empty, or too long.
+    #[error("picture {0} has no usable embedding; take it away")]
+    BadEmbedding(usize),
+    /// Embeddings of different lengths: of different models.
+    #[error("picture {0} was embedded by another model; embed all pictures again")]
+    OtherLength(usize),
 }
 
-/// A line between yes and no.
+/// What is being taught.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lesson {
+    /// The check.
+    pub check: Check,
+    /// The camera that the pictures are of; `None` when the head is meant for all.
+    pub camera: Option<CameraKey>,
+    /// The SHA-256 of the model that made the embeddings, in hexadecimal.
+    pub embedder_sha256: String,
+}
+
+/// A head that was taught.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaughtHead {
-    /// What it tells.
+    /// The check.
     pub check: Check,
-    /// The SHA-256 of the embedder that its crops were embedded with, in hexadecimal: it means nothing to another.
+    /// The camera that it was taught on; `None` when it is meant for all.
+    #[serde(default)]
+    pub camera: Option<CameraKey>,
+    /// The SHA-256 of the embedder, in hexadecimal: on another one's embeddings the head means nothing.
     pub embedder_sha256: String,
-    /// One weight for each number of an embedding of length one.
+    /// A weight for each number of an embedding of length 1.
     pub weights: Vec<f32>,
-    /// Where the line lies.
+    /// What is added.
     pub bias: f32,
-    /// The probability from which on it is a yes, 0 to 1.
+    /// From this probability on it is a yes, 0 to 1: where yes and no were told apart best when each picture was left
+    /// out.
     pub threshold: f32,
-    /// Crops marked yes.
-    pub positives: usize,
-    /// Crops marked no.
-    pub negatives: usize,
-    /// Area under the curve on crops that it was not drawn with, 0 to 1.
+    /// How many pictures were marked yes.
+    pub positives: u32,
+    /// How many were marked no.
+    pub negatives: u32,
+    /// How often a picture marked yes scores higher than one marked no, each scored by a head that never saw it: 0.5 is
+    /// chance, 1 is always.
     pub auc: f32,
 }
 
 impl TaughtHead {
-    /// Draws the line. `samples` are embeddings, with true where the check's state is there.
-    ///
-    /// # Errors
-    /// [`TeachError`] says what is missing.
-    pub fn fit(
-        check: Check,
-        samples: &[(Vec<f32>, bool)],
-        embedder_sha256: &str,
-    ) -> Result<Self, TeachError> {
-        let yes = samples.iter().filter(|(_, label)| *label).count();
-        let no = samples.len() - yes;
-        if yes.min(no) < LEAST_OF_EACH {
-            return Err(TeachError::TooFew { yes, no });
-        }
-        if samples.len() > MOST {
-            return Err(TeachError::TooMany(samples.len()));
-        }
-        let length = samples[0].0.len();
-        if samples.iter().any(|(embedding, _)| embedding.len() != length) {
-            return Err(TeachError::Mixed);
-        }
-        let vectors: Option<Vec<Vec<f32>>> = samples.iter().map(|(e, _)| of_length_one(e)).collect();
-        let vectors = vectors.ok_or(TeachError::Senseless)?;
-        let labels: Vec<bool> = samples.iter().map(|(_, label)| *label).collect();
-        let solved = solve(&vectors, &labels).ok_or(TeachError::Senseless)?;
-        let left_out: Vec<f32> = solved.left_out.iter().map(|f| probability(*f as f32)).collect();
-        let mut weights = vec![0.0; length];
-        for (vector, alpha) in vectors.iter().zip(&solved.alphas) {
-            for (weight, number) in weights.iter_mut().zip(vector) {
-                *weight += *alpha as f32 * number;
-            }
-        }
-        Ok(TaughtHead {
-            check,
-            embedder_sha256: embedder_sha256.to_owned(),
-            weights,
-            bias: solved.bias as f32,
-            threshold: best_threshold(&left_out, &labels),
-            positives: yes,
-            negatives: no,
-            auc: auc(&left_out, &labels),
-        })
-    }
-
-    /// Whether it is good enough to raise a finding. One that is not shows its results all the same.
+    /// Whether its findings may be told. Otherwise they are only shown.
     #[must_use]
     pub fn may_alert(&self) -> bool {
-        self.auc >= AUC_FLOOR
+        self.auc >= AUC_FLOOR && self.positives.saturating_add(self.negatives) >= MIN_SAMPLES_TO_ALERT
     }
 
-    /// The probability that the state is there, 0 to 1; `None` for an embedding of another model.
-    #[must_use]
-    pub fn probability(&self, embedding: &[f32]) -> Option<f32> {
-        if embedding.len() != self.weights.len() {
-            return None;
-        }
-        let vector = of_length_one(embedding)?;
-        let far: f32 = vector.iter().zip(&self.weights).map(|(a, b)| a * b).sum();
-        Some(probability(far + self.bias))
-    }
-
-    /// What it says of a crop. Near the line it says nothing.
+    /// What it says of a picture. [`Unjudged::NoModel`] for an embedding of another length or one that is no
+    /// direction, and when the head itself is damaged.
     #[must_use]
     pub fn verdict(&self, embedding: &[f32]) -> Verdict {
-        match self.probability(embedding) {
+        let probability = self.probability(embedding);
+        match probability.filter(|_| self.threshold.is_finite()) {
             None => Verdict::Unjudged(Unjudged::NoModel),
-            Some(p) if (p - self.threshold).abs() < UNSURE => Verdict::Unjudged(Unjudged::Blurred),
-            Some(p) if p > self.threshold => Verdict::Positive(p),
+            Some(p) if p >= self.threshold => Verdict::Positive(p),
             Some(p) => Verdict::Negative(p),
         }
     }
-}
 
-fn probability(far: f32) -> f32 {
-    1.0 / (1.0 + (-STEEPNESS * far).exp())
-}
-
-fn of_length_one(embedding: &[f32]) -> Option<Vec<f32>> {
-    let length = embedding.iter().map(|x| x * x).sum::<f32>().sqrt();
-    let sound = length.is_finite() && length > f32::EPSILON;
-    sound.then(|| embedding.iter().map(|x| x / length).collect())
-}
-
-/// What the regression gives.
-struct Solved {
-    alphas: Vec<f64>,
-    bias: f64,
-    /// Each sample's distance to the line that is drawn without it.
-    left_out: Vec<f64>,
-}
-
-/// Ridge regression to +1 and −1 with the two kinds weighing the same, over the samples' inner products. `None` when
-/// the numbers make no sense.
-fn solve(vectors: &[Vec<f32>], labels: &[bool]) -> Option<Solved> {
-    let n = vectors.len();
-    let yes = labels.iter().filter(|l| **l).count() as f64;
-    let no = n as f64 - yes;
-    // A bias is a number more, always one, in every vector; it is kept out of the simplicity nearly wholly.
-    const BIAS_WEIGHT: f64 = 10.0;
-    let mut matrix = vec![vec![0.0; n]; n];
-    for i in 0..n {
-        for j in 0..=i {
-            let inner: f32 = vectors[i].iter().zip(&vectors[j]).map(|(a, b)| a * b).sum();
-            matrix[i][j] = f64::from(inner) + BIAS_WEIGHT;
-            matrix[j][i] = matrix[i][j];
+    /// The probability of a yes, 0 to 1, as far as the pictures that it was taught with are like those it sees.
+    fn probability(&self, embedding: &[f32]) -> Option<f32> {
+        if embedding.len() != self.weights.len() {
+            return None;
         }
-        let of_kind = if labels[i] { yes } else { no };
-        // The rarer kind is bent towards more.
-        matrix[i][i] += RIDGE * of_kind * 2.0 / n as f64;
+        let length = length(embedding)?;
+        let products = embedding.iter().zip(&self.weights);
+        let sum: f64 = products.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+        let p = solve::logistic(sum / length + f64::from(self.bias)) as f32;
+        p.is_finite().then_some(p)
     }
-    let inverse = inverse(matrix)?;
-    let goal: Vec<f64> = labels.iter().map(|l| if *l { 1.0 } else { -1.0 }).collect();
-    let alphas: Vec<f64> = inverse
-        .iter()
-        .map(|row| row.iter().zip(&goal).map(|(a, b)| a * b).sum())
-        .collect();
-    let left_out: Vec<f64> = (0..n).map(|i| goal[i] - alphas[i] / inverse[i][i]).collect();
-    let bias = BIAS_WEIGHT * alphas.iter().sum::<f64>();
-    let sound = left_out.iter().chain([&bias]).all(|x| x.is_finite());
-    sound.then_some(Solved {
-        alphas,
-        bias,
-        left_out,
+}
+
+/// Fits a head to pictures and their marks: `true` for a picture that shows what the check looks for.
+///
+/// # Errors
+/// [`TeachError`] says which picture is wrong, or how many are missing.
+pub fn fit(lesson: &Lesson, samples: &[(Vec<f32>, bool)]) -> Result<TaughtHead, TeachError> {
+    let positives = samples.iter().filter(|(_, yes)| *yes).count();
+    let negatives = samples.len() - positives;
+    if positives.min(negatives) < MIN_PER_CLASS {
+        return Err(TeachError::TooFew { positives, negatives });
+    }
+    if samples.len() > MAX_SAMPLES {
+        return Err(TeachError::TooMany(samples.len()));
+    }
+    let rows = directions(samples)?;
+    let marks: Vec<bool> = samples.iter().map(|(_, yes)| *yes).collect();
+    let likeness = Square::from_fn(rows.len(), |i, j| {
+        rows[i]
+            .iter()
+            .zip(&rows[j])
+            .map(|(a, b)| a * b)
+            .sum::<f32>()
+            .into()
+    });
+    let fit = Fit::of(&likeness, &marks);
+    let weights = (0..rows[0].len()).map(|n| {
+        let sum: f64 = fit
+            .shares
+            .iter()
+            .zip(&rows)
+            .map(|(a, row)| a * f64::from(row[n]))
+            .sum();
+        sum as f32
+    });
+    let left_out: Vec<(f64, bool)> = fit.left_out.iter().copied().zip(marks).collect();
+    Ok(TaughtHead {
+        check: lesson.check,
+        camera: lesson.camera.clone(),
+        embedder_sha256: lesson.embedder_sha256.clone(),
+        weights: weights.collect(),
+        bias: fit.bias as f32,
+        threshold: solve::logistic(best_cut(&left_out)) as f32,
+        positives: count(positives),
+        negatives: count(negatives),
+        auc: auc(&left_out) as f32,
     })
 }
 
-/// The inverse of a symmetric positive matrix, by Gauss and Jordan; `None` when it has none.
-fn inverse(mut matrix: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
-    let n = matrix.len();
-    for pivot in 0..n {
-        let head = matrix[pivot][pivot];
-        if head.abs() < 1e-12 {
-            return None;
-        }
-        matrix[pivot][pivot] = 1.0;
-        for number in &mut matrix[pivot] {
-            *number /= head;
-        }
-        let row = matrix[pivot].clone();
-        for (i, other) in matrix.iter_mut().enumerate() {
-            if i == pivot {
-                continue;
+/// The embeddings as directions, each of length 1.
+fn directions(samples: &[(Vec<f32>, bool)]) -> Result<Vec<Vec<f32>>, TeachError> {
+    let numbers = samples.first().map_or(0, |(first, _)| first.len());
+    samples
+        .iter()
+        .enumerate()
+        .map(|(n, (embedding, _))| {
+            if embedding.len() != numbers {
+                return Err(TeachError::OtherLength(n));
             }
-            let factor = std::mem::take(&mut other[pivot]);
-            for (number, of_pivot) in other.iter_mut().zip(&row) {
-                *number -= factor * of_pivot;
-            }
-        }
-    }
-    Some(matrix)
+            let length = length(embedding)
+                .filter(|_| embedding.len() <= MAX_LENGTH)
+                .ok_or(TeachError::BadEmbedding(n))?;
+            Ok(embedding
+                .iter()
+                .map(|x| (f64::from(*x) / length) as f32)
+                .collect())
+        })
+        .collect()
 }
 
-/// The probability that a yes scores above a no.
-fn auc(scores: &[f32], labels: &[bool]) -> f32 {
-    let of = |kind: bool| {
+/// The length of an embedding; `None` when it is no direction.
+fn length(embedding: &[f32]) -> Option<f64> {
+    let length = embedding
+        .iter()
+        .map(|x| f64::from(*x).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    (length.is_finite() && length > 1e-12).then_some(length)
+}
+
+/// How often a positive score lies above a negative one; ties count half.
+fn auc(scores: &[(f64, bool)]) -> f64 {
+    let of = |mark: bool| {
         scores
             .iter()
-            .zip(labels)
-            .filter(move |(_, l)| **l == kind)
-            .map(|(s, _)| *s)
+            .filter(move |(_, yes)| *yes == mark)
+            .map(|(score, _)| *score)
     };
-    let mut won = 0.0;
+    let (mut above, mut pairs) = (0.0, 0.0);
     for yes in of(true) {
-        won += of(false)
-            .map(|no| match yes.total_cmp(&no) {
+        for no in of(false) {
+            pairs += 1.0;
+            above += match yes.total_cmp(&no) {
                 std::cmp::Ordering::Greater => 1.0,
                 std::cmp::Ordering::Equal => 0.5,
                 std::cmp::Ordering::Less => 0.0,
-            })
-            .sum::<f32>();
+            };
+        }
     }
-    won / (of(true).count() * of(false).count()) as f32
+    above / pairs
 }
 
-/// The threshold that gets most of both kinds right: halfway between the two scores it separates.
-fn best_threshold(scores: &[f32], labels: &[bool]) -> f32 {
-    let mut sorted: Vec<f32> = scores.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let yes = labels.iter().filter(|l| **l).count() as f32;
-    let no = labels.len() as f32 - yes;
-    let right = |threshold: f32| {
-        let hits = |kind: bool| {
-            let of_kind = scores.iter().zip(labels).filter(|(_, l)| **l == kind);
-            of_kind.filter(|(s, _)| (**s > threshold) == kind).count() as f32
-        };
-        hits(true) / yes + hits(false) / no
-    };
-    let between = sorted.windows(2).map(|pair| f32::midpoint(pair[0], pair[1]));
-    between
-        .max_by(|a, b| {
-            right(*a)
-                .total_cmp(&right(*b))
-                .then((b - 0.5).abs().total_cmp(&(a - 0.5).abs()))
-        })
-        .unwrap_or(0.5)
+/// The score that tells yes from no best, counting both kinds alike however many there are of each (Youden). Of
+/// several as good, the one with the widest gap around it.
+fn best_cut(scores: &[(f64, bool)]) -> f64 {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total = |mark: bool| sorted.iter().filter(|(_, yes)| *yes == mark).count() as f64;
+    let (yes, no) = (total(true), total(false));
+    let (mut yes_below, mut no_below) = (0.0, 0.0);
+    let mut best = (f64::NEG_INFINITY, 0.0, 0.0);
+    for pair in sorted.windows(2) {
+        let (low, high) = (pair[0].0, pair[1].0);
+        if pair[0].1 {
+            yes_below += 1.0;
+        } else {
+            no_below += 1.0;
+        }
+        let gap = high - low;
+        let told_apart = no_below / no - yes_below / yes;
+        let better = told_apart > best.0 + 1e-12 || (told_apart > best.0 - 1e-12 && gap > best.1);
+        if gap > 0.0 && better {
+            best = (told_apart, gap, f64::midpoint(low, high));
+        }
+    }
+    best.2
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-
     use super::*;
 
-    /// `n` crops of each kind: noise, and a direction in which the kinds differ by `apart`.
-    fn crops(n: usize, apart: f32, seed: u64) -> Vec<(Vec<f32>, bool)> {
-        let mut random = StdRng::seed_from_u64(seed);
-        (0..2 * n)
-            .map(|i| {
-                let label = i % 2 == 0;
-                let mut vector: Vec<f32> = (0..256).map(|_| random.random_range(-1.0..1.0)).collect();
-                vector[3] += if label { apart } else { -apart };
-                (vector, label)
-            })
-            .collect()
-    }
-
     #[test]
-    fn what_differs_is_told_apart_and_what_does_not_may_not_alert() {
-        let head = TaughtHead::fit(Check::BinOpen, &crops(15, 12.0, 1), "sha").unwrap();
-        assert!(head.auc > 0.95 && head.may_alert(), "{}", head.auc);
-        let unseen = crops(20, 12.0, 2);
-        let right = unseen.iter().filter(|(e, label)| match head.verdict(e) {
-            Verdict::Positive(_) => *label,
-            Verdict::Negative(_) => !*label,
-            Verdict::Unjudged(_) => false,
-        });
-        assert!(right.count() >= 36);
-        let noise = TaughtHead::fit(Check::BinOpen, &crops(15, 0.0, 3), "sha").unwrap();
-        assert!(!noise.may_alert(), "{}", noise.auc);
-    }
-
-    /// The closed form against drawing the line again without each crop.
-    #[test]
-    fn leaving_one_out_in_closed_form_is_leaving_one_out() {
-        let samples = crops(6, 4.0, 4);
-        let vectors: Vec<Vec<f32>> = samples.iter().map(|(e, _)| of_length_one(e).unwrap()).collect();
-        let labels: Vec<bool> = samples.iter().map(|(_, l)| *l).collect();
-        let n = vectors.len();
-        let mut matrix = vec![vec![0.0; n]; n];
-        for (i, row) in matrix.iter_mut().enumerate() {
-            for (j, cell) in row.iter_mut().enumerate() {
-                let inner: f32 = vectors[i].iter().zip(&vectors[j]).map(|(a, b)| a * b).sum();
-                *cell = f64::from(inner) + 10.0 + if i == j { RIDGE } else { 0.0 };
+    fn the_curve_and_the_cut_are_those_of_small_examples() {
+        let scores = |yes: &[f64], no: &[f64]| -> Vec<(f64, bool)> {
+            let marked = |scores: &[f64], mark| scores.iter().map(move |s| (*s, mark)).collect::<Vec<_>>();
+            [marked(yes, true), marked(no, false)].concat()
+        };
+        for (yes, no, area, cut) in [
+            (&[3.0, 4.0][..], &[1.0, 2.0][..], 1.0, 2.5),
+            (&[1.0, 2.0], &[3.0, 4.0], 0.0, 0.0),
+            (&[1.0, 4.0], &[0.0, 2.0], 0.75, 3.0),
+            (&[5.0, 9.0], &[1.0, 2.0], 1.0, 3.5),
+            (&[1.0], &[1.0], 0.5, 0.0),
+        ] {
+            let scores = scores(yes, no);
+            assert_eq!(auc(&scores), area, "{scores:?}");
+            if area > 0.5 {
+                assert_eq!(best_cut(&scores), cut, "{scores:?}");
             }
         }
-        let closed = solve(&vectors, &labels).unwrap().left_out;
-        for out in 0..n {
-            let keep: Vec<usize> = (0..n).filter(|i| *i != out).collect();
-            let rest = keep
-                .iter()
-                .map(|i| keep.iter().map(|j| matrix[*i][*j]).collect())
-                .collect();
-            let inverse = inverse(rest).unwrap();
-            let goal = |i: usize| if labels[keep[i]] { 1.0 } else { -1.0 };
-            let alphas: Vec<f64> = inverse
-                .iter()
-                .map(|row| row.iter().enumerate().map(|(i, a)| a * goal(i)).sum())
-                .collect();
-            let told: f64 = keep.iter().zip(&alphas).map(|(i, a)| a * matrix[out][*i]).sum();
-            assert!((told - closed[out]).abs() < 1e-3, "{out}: {told} {}", closed[out]);
-        }
-    }
-
-    #[test]
-    fn too_little_and_nonsense_are_refused() {
-        let few = TaughtHead::fit(Check::BinOpen, &crops(4, 1.0, 5), "sha");
-        assert_eq!(few, Err(TeachError::TooFew { yes: 4, no: 4 }));
-        let mut mixed = crops(6, 1.0, 6);
-        mixed[0].0.push(1.0);
-        assert_eq!(
-            TaughtHead::fit(Check::BinOpen, &mixed, "sha"),
-            Err(TeachError::Mixed)
-        );
-        let mut senseless = crops(6, 1.0, 7);
-        senseless[0].0[0] = f32::NAN;
-        assert_eq!(
-            TaughtHead::fit(Check::BinOpen, &senseless, "sha"),
-            Err(TeachError::Senseless)
-        );
-        assert_eq!(
-            TaughtHead::fit(Check::BinOpen, &crops(201, 1.0, 8), "sha"),
-            Err(TeachError::TooMany(402))
-        );
-        let head = TaughtHead::fit(Check::BinOpen, &crops(6, 9.0, 9), "sha").unwrap();
-        assert_eq!(head.verdict(&[0.0; 3]), Verdict::Unjudged(Unjudged::NoModel));
     }
 }

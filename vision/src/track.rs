@@ -1,337 +1,368 @@
-//! Tracking: which person of this picture is which person of the last one.
+//! Tracking: which of the things in this picture is which of the last one's.
 //!
-//! ByteTrack's idea: sure detections are matched with tracks first, unsure ones then keep alive the tracks that are
-//! left over, so that somebody half behind a pan does not become somebody else. Written here and not taken from a
-//! crate because cameras of ours give half a picture to fifteen a second, at uneven moments: motion is predicted over
-//! the time that passed, not over "one frame", and what is lost is forgotten after milliseconds, not after frames.
-//! Pairs are taken greedily, best first: in a kitchen the best assignment and the greedy one differ only where two
-//! people overlap nearly wholly, and there neither knows who is who.
+//! [`Tracker`] is ByteTrack: each thing is predicted by a Kalman filter of constant velocity; sure detections are
+//! matched first, unsure ones then only keep alive what is already followed, and what is lost is remembered for a
+//! while. Everything is counted in milliseconds, because cameras deliver half a frame a second or fifteen.
+//!
+//! # Why not a crate
+//!
+//! The crates there are count in frames: `trackforge` 0.5.1 and `similari` 0.26.2 take no time at all, `norfair-rs`
+//! 0.5.2 takes a whole number of frames. All three lose people who walk a body's width between two pictures, as
+//! everybody does at one frame a second. They bring 25, 107 and 30 crates; this module brings none.
+//!
+//! # Why greedy
+//!
+//! The pairs are taken best first and not by the largest sum: with gates as strict as these few pairs compete, and
+//! where they do, a sure match is never given up to gain a doubtful one elsewhere. It is also the same on every run,
+//! and costs a sort.
 
-use domain::{PictureBox, Spot, UtcMillis};
+mod kalman;
 
-use crate::seen::Detection;
+use domain::{PictureBox, UtcMillis};
 
-/// The most tracks of one camera. Further people are not tracked until somebody leaves.
+use kalman::Motion;
+
+/// The most things followed at once. More are not followed, and counted.
 pub const MAX_TRACKS: usize = 64;
 
-/// A detection this sure begins a track; a less sure one only goes on with one.
-const SURE: f32 = 0.45;
+/// The most detections of one frame that are looked at: the surest.
+pub const MAX_SIGHTS: usize = 128;
 
-/// A detection less sure than this is not looked at.
-const LEAST: f32 = 0.2;
+/// A step back of the clock by more than this, in milliseconds, makes the tracker forget: nothing can be said of
+/// how long ago anything was.
+pub const CLOCK_STEP_MS: i64 = 1_000;
 
-/// The least overlap of a track's predicted box with a detection.
-const LEAST_IOU: f32 = 0.15;
+/// For so long, in milliseconds, the gate around somebody who is not seen widens.
+const WIDEN_MS: i64 = 3_000;
 
-/// How long a track outlives its last detection, in milliseconds, or twice the time between pictures if that is
-/// longer.
-const KEPT_MS: i64 = 3_000;
+/// How far the middle of a walking person may get beside the prediction: a share of the body's width or height at
+/// once, and so much more in each second. A body is about 0.5 m wide and 1.7 m high; people walk 1 to 1.5 m/s.
+const REACH: (f32, f32) = (0.5, 0.25);
+const REACH_PER_S: (f32, f32) = (2.5, 0.6);
 
-/// Detections that make a track somebody.
-const CONFIRMED_BY: u32 = 2;
+/// Something to be followed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sight {
+    /// How sure the detector is, 0 to 1.
+    pub score: f32,
+    /// Where.
+    pub area: PictureBox,
+}
 
-/// How far a walking person gets in a second, in heights of their own.
-const REACH_PER_S: f32 = 1.2;
+/// When tracks begin, go on and end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrackOptions {
+    /// From this score on a detection may begin a track and is matched first, 0 to 1. Default 0.4.
+    pub high_score: f32,
+    /// Below this score a detection is not looked at, 0 to 1. Default 0.15.
+    pub low_score: f32,
+    /// How much the prediction and a sure detection must overlap, 0 to 1. Default 0.2.
+    pub min_iou: f32,
+    /// How much the prediction and an unsure detection must overlap, 0 to 1. Default 0.4.
+    pub min_iou_low: f32,
+    /// How long something is remembered that is not seen, in milliseconds. Default 5,000.
+    pub lost_ms: i64,
+}
 
-/// One person followed from picture to picture.
+impl Default for TrackOptions {
+    fn default() -> TrackOptions {
+        TrackOptions {
+            high_score: 0.4,
+            low_score: 0.15,
+            min_iou: 0.2,
+            min_iou_low: 0.4,
+            lost_ms: 5_000,
+        }
+    }
+}
+
+/// Where identifiers of tracks come from. One per camera, so that no two of its tracks, of people or of animals,
+/// are ever called the same.
+#[derive(Debug, Default)]
+pub struct TrackIds(u64);
+
+impl TrackIds {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// How sure it is that a track is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Seen once. It ends when it is not seen again at once.
+    Tentative,
+    /// Seen at least twice, and in the latest frame.
+    Confirmed,
+    /// Seen at least twice, but not in the latest frame.
+    Lost,
+}
+
+/// One thing that is followed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Track {
-    /// Its number; never used again by this camera.
+    /// Its identifier, given once.
     pub id: u64,
-    /// Where it was last seen.
+    /// Where it was when it was last seen.
     pub area: PictureBox,
-    /// How sure the last detection was, 0 to 1.
+    /// How sure the detector then was, 0 to 1.
     pub score: f32,
     /// When it was first seen.
     pub since: UtcMillis,
     /// When it was last seen.
     pub seen: UtcMillis,
-    hits: u32,
-    x: Coordinate,
-    y: Coordinate,
+    /// How sure it is.
+    pub standing: Standing,
+    motion: Motion,
+    /// Where it should be in the frame that is being read.
+    predicted: PictureBox,
 }
 
 impl Track {
-    /// Whether it was seen often enough to be somebody.
+    /// Whether it is one for sure and in the latest frame.
     #[must_use]
-    pub fn is_confirmed(&self) -> bool {
-        self.hits >= CONFIRMED_BY
-    }
-
-    fn begin(id: u64, detection: &Detection, at: UtcMillis) -> Track {
-        let centre = detection.area.centre();
-        Track {
-            id,
-            area: detection.area,
-            score: detection.score,
-            since: at,
-            seen: at,
-            hits: 1,
-            x: Coordinate::at(centre.x),
-            y: Coordinate::at(centre.y),
-        }
-    }
-
-    /// Where it should be by now.
-    fn predicted(&self, at: UtcMillis) -> PictureBox {
-        let passed_s = at.ms_since(self.seen).max(0) as f32 / 1_000.0;
-        let (dx, dy) = (self.x.speed * passed_s, self.y.speed * passed_s);
-        PictureBox {
-            left: self.area.left + dx,
-            top: self.area.top + dy,
-            right: self.area.right + dx,
-            bottom: self.area.bottom + dy,
-        }
-    }
-
-    fn go_on(&mut self, detection: &Detection, at: UtcMillis) {
-        let passed_s = at.ms_since(self.seen).max(0) as f32 / 1_000.0;
-        let centre = detection.area.centre();
-        self.x.observe(centre.x, passed_s);
-        self.y.observe(centre.y, passed_s);
-        self.area = detection.area;
-        self.score = detection.score;
-        self.seen = at;
-        self.hits = self.hits.saturating_add(1);
+    pub fn is_seen(&self) -> bool {
+        self.standing == Standing::Confirmed
     }
 }
 
-/// Place and speed along one axis: a Kalman filter of constant speed whose steps have any length.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Coordinate {
-    place: f32,
-    speed: f32,
-    /// Variances of place and speed, and their covariance.
-    place_var: f32,
-    speed_var: f32,
-    covariance: f32,
-}
-
-impl Coordinate {
-    /// How exactly a detector places a box: a fiftieth of the picture.
-    const MEASURED_VAR: f32 = 0.02 * 0.02;
-    /// How much a person's speed changes in a second, squared.
-    const DRIFT_VAR: f32 = 0.1 * 0.1;
-
-    fn at(place: f32) -> Coordinate {
-        Coordinate {
-            place,
-            speed: 0.0,
-            place_var: Self::MEASURED_VAR,
-            speed_var: 0.2 * 0.2,
-            covariance: 0.0,
-        }
-    }
-
-    fn observe(&mut self, measured: f32, passed_s: f32) {
-        // Predict over the time that passed.
-        self.place += self.speed * passed_s;
-        self.place_var += passed_s * (2.0 * self.covariance + passed_s * self.speed_var);
-        self.covariance += passed_s * self.speed_var;
-        self.speed_var += Self::DRIFT_VAR * passed_s;
-        // Correct by what was measured.
-        let surprise = measured - self.place;
-        let total = self.place_var + Self::MEASURED_VAR;
-        let (place_gain, speed_gain) = (self.place_var / total, self.covariance / total);
-        self.place += place_gain * surprise;
-        self.speed += speed_gain * surprise;
-        self.speed_var -= speed_gain * self.covariance;
-        self.covariance *= 1.0 - place_gain;
-        self.place_var *= 1.0 - place_gain;
-    }
-}
-
-/// One camera's tracker.
-#[derive(Debug, Clone, Default)]
+/// Follows things of one kind in the pictures of one camera. At most [`MAX_TRACKS`] at once.
+///
+/// ```
+/// # use sunshine_vision::track::{Sight, TrackIds, TrackOptions, Tracker};
+/// # use domain::{PictureBox, UtcMillis};
+/// let mut ids = TrackIds::default();
+/// let mut people = Tracker::new(TrackOptions::default());
+/// for second in 0..3 {
+///     // Somebody walks to the right by half a body's width a second.
+///     let left = 0.1 + 0.05 * second as f32;
+///     let area = PictureBox::new(left, 0.2, left + 0.1, 0.7).unwrap();
+///     people.update(UtcMillis(second * 1_000), &[Sight { score: 0.8, area }], &mut ids);
+/// }
+/// assert_eq!(people.tracks().len(), 1);
+/// assert!(people.tracks()[0].is_seen());
+/// ```
+#[derive(Debug)]
 pub struct Tracker {
+    options: TrackOptions,
     tracks: Vec<Track>,
-    next: u64,
-    last: Option<UtcMillis>,
+    at: Option<UtcMillis>,
+    turned_away: u64,
+    /// Kept from frame to frame for their memory only.
+    order: Vec<usize>,
+    assigned: Vec<Option<u64>>,
+    pairs: Vec<Pair>,
 }
 
-/// A possible pair: how well it fits, the track's index, the detection's.
-type Pair = (f32, usize, usize);
+/// A track and a detection that may be the same thing.
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    closeness: f32,
+    track: usize,
+    sight: usize,
+}
+
+/// One round of matching: who takes part, and how close is close enough.
+#[derive(Debug, Clone, Copy)]
+struct Round {
+    /// Whether detections of at least the high score take part, or those between the low one and it.
+    sure: bool,
+    /// Tracks of which standings take part.
+    standings: &'static [Standing],
+}
+
+/// Sure detections for what is known, unsure ones for what was there a moment ago, and what is left of the sure
+/// ones for what was seen once.
+const ROUNDS: [Round; 3] = [
+    Round {
+        sure: true,
+        standings: &[Standing::Confirmed, Standing::Lost],
+    },
+    Round {
+        sure: false,
+        standings: &[Standing::Confirmed],
+    },
+    Round {
+        sure: true,
+        standings: &[Standing::Tentative],
+    },
+];
 
 impl Tracker {
-    /// Forgets everybody; numbers go on.
-    pub fn reset(&mut self) {
-        self.tracks.clear();
-        self.last = None;
+    /// One that follows nothing yet.
+    #[must_use]
+    pub fn new(options: TrackOptions) -> Tracker {
+        Tracker {
+            options,
+            tracks: Vec::with_capacity(MAX_TRACKS),
+            at: None,
+            turned_away: 0,
+            order: Vec::new(),
+            assigned: Vec::new(),
+            pairs: Vec::new(),
+        }
     }
 
-    /// Takes in the people of one picture and answers with everybody who is there or was a moment ago. A picture
-    /// older than the last one changes nothing.
-    pub fn update(&mut self, at: UtcMillis, people: &[Detection]) -> &[Track] {
-        if self.last.is_some_and(|last| at < last) {
-            return &self.tracks;
+    /// Takes in what a frame shows. Returns, for each of `sights`, the track that it belongs to; `None` for one that
+    /// is too unsure, or for which there is no room.
+    ///
+    /// A frame older than the last one counts as of the same moment, unless the clock stepped back by more than
+    /// [`CLOCK_STEP_MS`]: then everything is forgotten first.
+    pub fn update(&mut self, at: UtcMillis, sights: &[Sight], ids: &mut TrackIds) -> &[Option<u64>] {
+        let before = self.at.unwrap_or(at);
+        if at.ms_since(before) < -CLOCK_STEP_MS {
+            self.tracks.clear();
         }
-        let passed_ms = self.last.replace(at).map_or(0, |last| at.ms_since(last));
-        let mut free: Vec<usize> = (0..people.len()).filter(|i| people[*i].score >= LEAST).collect();
-        let mut idle: Vec<usize> = (0..self.tracks.len()).collect();
-        self.pair(at, people, (&mut idle, &mut free), |d| d.score >= SURE);
-        self.pair(at, people, (&mut idle, &mut free), |_| true);
-        let kept_ms = KEPT_MS.max(passed_ms.saturating_mul(2));
-        self.tracks.retain(|track| at.ms_since(track.seen) <= kept_ms);
-        for detection in free.into_iter().map(|i| &people[i]).filter(|d| d.score >= SURE) {
-            if self.tracks.len() < MAX_TRACKS {
-                self.tracks.push(Track::begin(self.next, detection, at));
-                self.next += 1;
-            }
+        let at = if self.tracks.is_empty() {
+            at
+        } else {
+            at.max(before)
+        };
+        self.at = Some(at);
+        self.tracks
+            .retain(|track| at.ms_since(track.seen) <= self.options.lost_ms);
+        for track in &mut self.tracks {
+            track.predicted = track.motion.predict(at, &track.area);
         }
-        &self.tracks
+        self.sort(sights);
+        self.assigned.clear();
+        self.assigned.resize(sights.len(), None);
+        for round in ROUNDS {
+            self.match_round(round, at, sights);
+        }
+        let assigned = &self.assigned;
+        let is_seen = |track: &Track| assigned.contains(&Some(track.id));
+        self.tracks
+            .retain(|track| track.standing != Standing::Tentative || is_seen(track));
+        for track in self.tracks.iter_mut().filter(|track| !is_seen(track)) {
+            track.standing = Standing::Lost;
+        }
+        self.begin(at, sights, ids);
+        &self.assigned
     }
 
-    /// Everybody who is there or was a moment ago.
+    /// What is followed, the oldest first.
     #[must_use]
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
     }
 
-    /// Gives idle tracks the free detections that fit them, best pairs first.
-    fn pair(
-        &mut self,
-        at: UtcMillis,
-        people: &[Detection],
-        (idle, free): (&mut Vec<usize>, &mut Vec<usize>),
-        wanted: impl Fn(&Detection) -> bool,
-    ) {
-        let mut pairs: Vec<Pair> = Vec::new();
-        for &t in idle.iter() {
-            let expected = self.tracks[t].predicted(at);
-            for &d in free.iter().filter(|d| wanted(&people[**d])) {
-                let fit = fit(&self.tracks[t], &expected, &people[d].area, at);
-                pairs.extend(fit.map(|fit| (fit, t, d)));
+    /// How many detections began no track because [`MAX_TRACKS`] were followed, since it was made.
+    #[must_use]
+    pub fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
+    /// Forgets everything it follows.
+    pub fn reset(&mut self) {
+        self.tracks.clear();
+        self.at = None;
+    }
+
+    /// Puts the detections that count in order, the surest first. What is no number counts as nothing.
+    fn sort(&mut self, sights: &[Sight]) {
+        self.order.clear();
+        let counts = |n: &usize| sights[*n].score >= self.options.low_score;
+        self.order.extend((0..sights.len()).filter(counts));
+        self.order
+            .sort_by(|a, b| sights[*b].score.total_cmp(&sights[*a].score).then(a.cmp(b)));
+        self.order.truncate(MAX_SIGHTS);
+    }
+
+    fn match_round(&mut self, round: Round, at: UtcMillis, sights: &[Sight]) {
+        self.pairs.clear();
+        for (n, track) in self.tracks.iter().enumerate() {
+            if self.assigned.contains(&Some(track.id)) || !round.standings.contains(&track.standing) {
+                continue;
+            }
+            for &sight in &self.order {
+                let sure = sights[sight].score >= self.options.high_score;
+                if sure != round.sure || self.assigned[sight].is_some() {
+                    continue;
+                }
+                if let Some(closeness) = self.closeness(track, &sights[sight].area, (round.sure, at)) {
+                    self.pairs.push(Pair {
+                        closeness,
+                        track: n,
+                        sight,
+                    });
+                }
             }
         }
-        pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-        for (_, t, d) in pairs {
-            if idle.contains(&t) && free.contains(&d) {
-                idle.retain(|i| *i != t);
-                free.retain(|i| *i != d);
-                self.tracks[t].go_on(&people[d], at);
+        self.pairs.sort_by(|a, b| {
+            let nearer = b.closeness.total_cmp(&a.closeness);
+            nearer.then(a.track.cmp(&b.track)).then(a.sight.cmp(&b.sight))
+        });
+        for pair in &self.pairs {
+            let track = &mut self.tracks[pair.track];
+            let taken = self.assigned[pair.sight].is_some() || self.assigned.contains(&Some(track.id));
+            if taken {
+                continue;
             }
-        }
-    }
-}
-
-/// How well a detection fits a track: the overlap with where it should be (1 to 2), or, where pictures are so far
-/// apart that a walking person no longer overlaps, their nearness within a walk's reach (0 to 1). `None` when it
-/// cannot be the same person.
-fn fit(track: &Track, expected: &PictureBox, found: &PictureBox, at: UtcMillis) -> Option<f32> {
-    let iou = expected.iou(found).max(track.area.iou(found));
-    if iou >= LEAST_IOU {
-        return Some(1.0 + iou);
-    }
-    let heights = (track.area.height(), found.height());
-    // Nobody grows by half from one picture to the next.
-    if heights.0 > heights.1 * 1.5 || heights.1 > heights.0 * 1.5 {
-        return None;
-    }
-    let passed_s = at.ms_since(track.seen).max(0) as f32 / 1_000.0;
-    let reach = REACH_PER_S * passed_s.min(3.0) * heights.0;
-    let far = distance(track.area.centre(), found.centre()).min(distance(expected.centre(), found.centre()));
-    (far < reach).then(|| 1.0 - far / reach)
-}
-
-fn distance(a: Spot, b: Spot) -> f32 {
-    (a.x - b.x).hypot(a.y - b.y)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
-
-    use proptest::prelude::{Strategy, prop, prop_assert, proptest};
-
-    use super::*;
-
-    fn person(x: f32, score: f32) -> Detection {
-        Detection {
-            label: Arc::from("person"),
-            score,
-            area: PictureBox::new(x, 0.3, x + 0.1, 0.8).unwrap(),
+            let sight = sights[pair.sight];
+            track.motion.correct(&sight.area);
+            track.area = sight.area;
+            track.score = sight.score;
+            track.seen = at;
+            track.standing = Standing::Confirmed;
+            self.assigned[pair.sight] = Some(track.id);
         }
     }
 
-    fn ids(tracks: &[Track]) -> Vec<u64> {
-        tracks.iter().map(|track| track.id).collect()
-    }
-
-    #[test]
-    fn who_walks_keeps_their_number_at_one_picture_a_second() {
-        let mut tracker = Tracker::default();
-        for second in 0..8 {
-            let x = 0.05 + 0.1 * second as f32;
-            let tracks = tracker.update(UtcMillis(second * 1_000), &[person(x, 0.8)]);
-            assert_eq!(ids(tracks), [0], "at {second} s");
+    /// How close a detection is to where a track should be: 1 to 2 where they overlap enough, 0 to 1 where they do
+    /// not but somebody could have walked so far; `None` when it is somebody else.
+    fn closeness(&self, track: &Track, area: &PictureBox, (sure, at): (bool, UtcMillis)) -> Option<f32> {
+        let iou = track.predicted.iou(area);
+        let enough = if sure {
+            self.options.min_iou
+        } else {
+            self.options.min_iou_low
+        };
+        if iou >= enough {
+            return Some(1.0 + iou);
         }
-        assert!(tracker.tracks()[0].is_confirmed());
-    }
-
-    #[test]
-    fn an_unsure_detection_keeps_a_track_and_begins_none() {
-        let mut tracker = Tracker::default();
-        assert_eq!(ids(tracker.update(UtcMillis(0), &[person(0.1, 0.3)])), [0u64; 0]);
-        tracker.update(UtcMillis(1_000), &[person(0.1, 0.8)]);
-        let tracks = tracker.update(UtcMillis(2_000), &[person(0.1, 0.3)]);
-        assert_eq!((ids(tracks), tracks[0].seen), (vec![0], UtcMillis(2_000)));
-    }
-
-    #[test]
-    fn two_who_stand_beside_each_other_stay_two() {
-        let mut tracker = Tracker::default();
-        for second in 0..5 {
-            let people = [person(0.5, 0.6), person(0.4, 0.9)];
-            tracker.update(UtcMillis(second * 500), &people);
+        // An unsure detection that does not even overlap is no sign of anybody.
+        if !sure {
+            return None;
         }
-        assert_eq!(ids(tracker.tracks()).len(), 2);
-        assert_eq!(tracker.tracks()[0].area.left, 0.5);
+        let seconds = at.ms_since(track.seen).clamp(0, WIDEN_MS) as f32 / 1_000.0;
+        let heights = track.area.height() / area.height();
+        if !(0.5..=2.0).contains(&heights) {
+            return None;
+        }
+        let (was, is) = (track.predicted.centre(), area.centre());
+        let width = f32::midpoint(track.area.width(), area.width());
+        let height = f32::midpoint(track.area.height(), area.height());
+        let across = (is.x - was.x) / (width * (REACH.0 + REACH_PER_S.0 * seconds));
+        let along = (is.y - was.y) / (height * (REACH.1 + REACH_PER_S.1 * seconds));
+        let distance = across.hypot(along);
+        (distance < 1.0).then_some(1.0 - distance)
     }
 
-    #[test]
-    fn who_leaves_is_forgotten_and_the_number_is_not_used_again() {
-        let mut tracker = Tracker::default();
-        tracker.update(UtcMillis(0), &[person(0.1, 0.9)]);
-        let here: Vec<usize> = (1..5)
-            .map(|s| tracker.update(UtcMillis(s * 1_000), &[]).len())
-            .collect();
-        assert_eq!(here, [1, 1, 1, 0]);
-        assert_eq!(ids(tracker.update(UtcMillis(5_000), &[person(0.1, 0.9)])), [1]);
-        tracker.reset();
-        assert_eq!(ids(tracker.update(UtcMillis(6_000), &[person(0.1, 0.9)])), [2]);
-    }
-
-    #[test]
-    fn a_picture_from_the_past_changes_nothing() {
-        let mut tracker = Tracker::default();
-        tracker.update(UtcMillis(5_000), &[person(0.1, 0.9)]);
-        let before = tracker.tracks().to_vec();
-        assert_eq!(tracker.update(UtcMillis(1_000), &[person(0.9, 0.9)]), before);
-    }
-
-    fn pictures() -> impl Strategy<Value = Vec<(i64, Vec<(f32, f32)>)>> {
-        let people = prop::collection::vec((0.0f32..0.9, 0.0f32..1.0), 0..80);
-        prop::collection::vec((0i64..5_000, people), 1..30)
-    }
-
-    proptest! {
-        #[test]
-        fn numbers_are_given_once_and_tracks_are_bounded(pictures in pictures()) {
-            let mut tracker = Tracker::default();
-            let (mut at, mut gone, mut here) = (0, BTreeSet::new(), BTreeSet::new());
-            for (passed, people) in pictures {
-                at += passed;
-                let people: Vec<_> = people.iter().map(|(x, score)| person(*x, *score)).collect();
-                let tracks = tracker.update(UtcMillis(at), &people);
-                prop_assert!(tracks.len() <= MAX_TRACKS);
-                let now: BTreeSet<u64> = ids(tracks).into_iter().collect();
-                prop_assert!(now.len() == tracks.len(), "a number stands twice");
-                prop_assert!(now.is_disjoint(&gone), "a number came back");
-                gone.extend(here.difference(&now).copied());
-                here = now;
-                let seen_now = tracks.iter().filter(|t| t.seen == UtcMillis(at)).count();
-                prop_assert!(seen_now <= people.len(), "one detection went on with two tracks");
+    /// Begins a track for each sure detection that is left.
+    fn begin(&mut self, at: UtcMillis, sights: &[Sight], ids: &mut TrackIds) {
+        for &n in &self.order {
+            let sight = sights[n];
+            if self.assigned[n].is_some() || sight.score < self.options.high_score {
+                continue;
             }
+            if self.tracks.len() >= MAX_TRACKS {
+                self.turned_away += 1;
+                continue;
+            }
+            let id = ids.next();
+            self.assigned[n] = Some(id);
+            self.tracks.push(Track {
+                id,
+                area: sight.area,
+                score: sight.score,
+                since: at,
+                seen: at,
+                standing: Standing::Tentative,
+                motion: Motion::new(at, &sight.area),
+                predicted: sight.area,
+            });
         }
     }
 }

@@ -78,6 +78,33 @@ fn what_is_odd_but_sound_is_loaded() {
 }
 
 #[test]
+fn a_card_may_fix_a_size_that_the_file_leaves_free_but_not_free_one_that_it_fixes() {
+    let dir = tempfile::tempdir().unwrap();
+    let changed = |place: &str, file: &str, from: &str, to: &str| {
+        let manifest = fs::read_to_string(folder(place).join("manifest.toml")).unwrap();
+        fs::write(dir.path().join("manifest.toml"), manifest.replace(from, to)).unwrap();
+        fs::copy(folder(place).join(file), dir.path().join(file)).unwrap();
+        let catalog = Catalog::open(dir.path()).unwrap();
+        let card = catalog.models().iter().find(|card| card.file == file).unwrap();
+        catalog.load(card).map(|model| model.sha256)
+    };
+    let free = changed(
+        "tests/graphs",
+        "yolov8.onnx",
+        "pad = 114",
+        "pad = 114\nmultiple_of = 32",
+    );
+    let reason = free.unwrap_err().to_string();
+    assert!(reason.contains("input is [1, 3, 64, 96] in the file"), "{reason}");
+    assert!(
+        reason.contains("it has to be [1 or N, 3, free, free]"),
+        "{reason}"
+    );
+    let fixed = changed("", "person_nanodet_g_i8.onnx", "multiple_of = 32\n", "");
+    assert!(fixed.is_ok(), "{fixed:?}");
+}
+
+#[test]
 fn a_file_that_is_missing_too_large_or_no_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let from = folder("tests/graphs");

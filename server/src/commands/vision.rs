@@ -1,20 +1,23 @@
 //! Pictures judged apart from the running server.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use camera::{decode::PictureLimits, source::read_picture};
 use domain::{
-    Camera, CameraKey, CameraSource, DeviceId, FacilityId, Room, Schedule, UtcMillis,
+    Camera, CameraKey, CameraSource, Check, CheckSetting, DeviceId, FacilityId, Room, Schedule, UtcMillis,
     camera::{Decoding, Retention},
-    observation::ObservedState,
+    check::{CHECKS, Hours},
+    observation::{ObservedState, Tally},
 };
 use vision::{
-    detector::DetectorOptions,
-    evaluate::{Labels, Report, Told, evaluate as compare},
+    evaluate::{Clip, Event, Labels, Report, Score, evaluate as compare},
     kit::Kit,
-    motion::{Look, MotionGate},
-    pipeline::{Moment, Pipeline, findings_of},
+    motion::MotionOptions,
+    pipeline::{Moment, Pipeline},
 };
 
 use crate::{
@@ -38,23 +41,21 @@ const NOON_MIN: u16 = 720;
 pub(crate) fn evaluate(args: &VisionEvaluateArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
     let (runtime, catalog) = open_models(&config.vision)?;
-    let mut kit =
-        Kit::open(&runtime, &catalog, &DetectorOptions::default()).context("cannot start the models")?;
-    let findings = findings_of(&catalog);
+    let mut kit = Kit::for_judging(&runtime, &catalog, None).context("cannot start the models")?;
     let mut clips = Vec::new();
     for dir in clips_of(&args.dir)? {
         let text = std::fs::read_to_string(dir.join("labels.toml"))?;
         let labels =
             Labels::parse(&text).with_context(|| format!("cannot read the labels of {}", dir.display()))?;
-        let mut pipeline = Pipeline::new(&camera_of(&labels)?, Vec::new(), findings.clone());
-        let told = judge(&mut kit, &mut pipeline, &dir, &labels)?;
+        let mut pipeline = Pipeline::new(&camera_of(&labels)?, &[], &kit.judging, MotionOptions::default());
+        let clip = judge(&mut kit, &mut pipeline, (&dir, labels), args.interval_ms)?;
         say(&format!(
             "{}: {} events told in {:.0} s",
             dir.display(),
-            told.began.len(),
-            told.length_s
+            clip.found.len(),
+            clip.length_s
         ))?;
-        clips.push((labels, told));
+        clips.push(clip);
     }
     say(&format!("judged by {}", runtime.backend()))?;
     tell(&compare(&clips, TOLERANCE_S))
@@ -78,7 +79,19 @@ fn clips_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(clips)
 }
 
+/// A camera that looks for what the labels name, everywhere and at any hour; for everything that needs no zone where
+/// they name nothing.
 fn camera_of(labels: &Labels) -> anyhow::Result<Camera> {
+    let all = || CHECKS.iter().map(|info| info.check).collect();
+    let wanted: Vec<Check> = if labels.checks.is_empty() {
+        all()
+    } else {
+        labels.checks.clone()
+    };
+    let setting = |check| CheckSetting {
+        hours: Hours::Always,
+        ..CheckSetting::of(check)
+    };
     Ok(Camera {
         key: CameraKey {
             facility: FacilityId::new("evaluation")?,
@@ -90,10 +103,10 @@ fn camera_of(labels: &Labels) -> anyhow::Result<Camera> {
         source: CameraSource::Pushed,
         decoding: Decoding::default(),
         masks: Vec::new(),
-        zones: labels.zones.clone(),
+        zones: Vec::new(),
         line: None,
         capacity: None,
-        checks: labels.checks.clone(),
+        checks: wanted.into_iter().map(setting).collect(),
         schedule: Schedule::default(),
         gb_id: None,
         live: false,
@@ -102,36 +115,61 @@ fn camera_of(labels: &Labels) -> anyhow::Result<Camera> {
     })
 }
 
-fn judge(kit: &mut Kit, pipeline: &mut Pipeline, dir: &Path, labels: &Labels) -> anyhow::Result<Told> {
-    let mut told = Told::default();
-    let mut gate = MotionGate::new(3_000);
-    let step_ms = i64::from(labels.interval_ms);
+fn judge(
+    kit: &mut Kit,
+    pipeline: &mut Pipeline,
+    (dir, labels): (&Path, Labels),
+    interval_ms: u32,
+) -> anyhow::Result<Clip> {
+    let mut clip = Clip {
+        length_s: 0.0,
+        labels,
+        found: Vec::new(),
+        looks: BTreeMap::new(),
+    };
+    let mut running: BTreeMap<Check, f64> = BTreeMap::new();
+    let moment = Moment {
+        minute_of_day: NOON_MIN,
+        stove: None,
+    };
     for (file, n) in pictures_of(dir)?.iter().zip(0i64..) {
-        let at = UtcMillis(n * step_ms);
+        let at = UtcMillis(n * i64::from(interval_ms));
         let frame = read_picture(file, at, &PictureLimits::default(), WIDTH)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        told.length_s = (n + 1) as f64 * step_ms as f64 / 1_000.0;
-        let look = gate.observe(&frame).look;
-        if look == Look::Skip {
+        clip.length_s = (n + 1) as f64 * f64::from(interval_ms) / 1_000.0;
+        let Some(judged) = pipeline.look(kit, &frame, moment)?.judged else {
             continue;
-        }
-        let moment = Moment {
-            at,
-            minute: NOON_MIN,
-            look,
-            stove: None,
         };
-        let looked = pipeline.look(kit, &frame, moment)?;
-        told.verdicts += looked.verdicts;
-        told.unjudged += looked.unjudged;
-        let began = looked
-            .judged
-            .observations
-            .iter()
-            .filter(|o| o.state == ObservedState::Began);
-        told.began.extend(began.map(|o| (o.check, at.0 as f64 / 1_000.0)));
+        for said in judged.observations {
+            let seconds = said.at.0 as f64 / 1_000.0;
+            match said.state {
+                ObservedState::Began => drop(running.insert(said.check, seconds)),
+                ObservedState::Ended => {
+                    add(&mut clip.looks, said.check, said.tally);
+                    let from_s = running.remove(&said.check).unwrap_or(0.0);
+                    clip.found.push(event(said.check, from_s, seconds));
+                }
+            }
+        }
     }
-    Ok(told)
+    let end_s = clip.length_s;
+    clip.found.extend(
+        running
+            .into_iter()
+            .map(|(check, from_s)| event(check, from_s, end_s)),
+    );
+    Ok(clip)
+}
+
+fn event(check: Check, from_s: f64, to_s: f64) -> Event {
+    Event { check, from_s, to_s }
+}
+
+fn add(looks: &mut BTreeMap<Check, Tally>, check: Check, tally: Tally) {
+    let sum = looks.entry(check).or_default();
+    sum.judged += tally.judged;
+    sum.positive += tally.positive;
+    sum.unjudged += tally.unjudged;
 }
 
 fn pictures_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -153,29 +191,31 @@ fn pictures_of(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn tell(report: &Report) -> anyhow::Result<()> {
+    say(
+        "check\tevents\tfound\tfalse alarms\tprecision\trecall\tfalse alarms a camera-day\tmedian delay\tunjudged",
+    )?;
+    for (check, score) in &report.checks {
+        row(check.code(), score)?;
+    }
+    row("all", &report.total)
+}
+
+fn row(name: &str, score: &Score) -> anyhow::Result<()> {
     let percent =
         |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{:.1} %", s * 100.0));
-    say("check\tfound\tmissed\tfalse\tprecision\trecall\tfalse alarms a camera-day\tmedian delay")?;
-    for (check, score) in &report.checks {
-        let per_day = report
-            .false_alarms_per_day(*check)
-            .map_or_else(|| "–".to_owned(), |n| format!("{n:.1}"));
-        let delay = score
-            .median_delay_s()
-            .map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
-        say(&format!(
-            "{}\t{}\t{}\t{}\t{}\t{}\t{per_day}\t{delay}",
-            check.code(),
-            score.found,
-            score.missed,
-            score.false_alarms,
-            percent(score.precision()),
-            percent(score.recall()),
-        ))?;
-    }
+    let per_day = score
+        .false_alarms_per_camera_day()
+        .map_or_else(|| "–".to_owned(), |n| format!("{n:.1}"));
+    let delay = score
+        .delay_median_s()
+        .map_or_else(|| "–".to_owned(), |s| format!("{s:.1} s"));
     say(&format!(
-        "{:.4} camera-days; {} of verdicts could not be given",
-        report.camera_days,
-        percent(report.unjudged_share)
+        "{name}\t{}\t{}\t{}\t{}\t{}\t{per_day}\t{delay}\t{}",
+        score.events,
+        score.events_found,
+        score.false_alarms,
+        percent(score.precision()),
+        percent(score.recall()),
+        percent(score.unjudged_share()),
     ))
 }

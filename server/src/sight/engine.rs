@@ -1,7 +1,6 @@
 //! The models at work: which library runs them, on how many threads.
 
 use std::{
-    collections::BTreeMap,
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
@@ -12,14 +11,12 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::Check;
 use models::Catalog;
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 use vision::{
-    detector::DetectorOptions,
-    kit::Kit,
-    pipeline::findings_of,
+    judge::JudgeOptions,
+    kit::{Kit, judging},
     runtime::{Runtime, RuntimeOptions},
     worker::{WorkerEvent, WorkerOptions, Workers},
 };
@@ -33,7 +30,6 @@ const LIBRARY_FOLDER: &str = "onnxruntime/lib";
 /// and nobody waits for them: a server without cameras starts as fast as ever.
 pub(super) struct Models {
     pub(super) catalog: Arc<Catalog>,
-    pub(super) findings: BTreeMap<Arc<str>, Check>,
     vision: Vision,
     asked: AtomicBool,
     engine: OnceLock<Engine>,
@@ -44,6 +40,8 @@ pub(super) struct Models {
 /// Models on their threads.
 pub(super) struct Engine {
     pub(super) workers: Workers<Kit>,
+    /// How findings are judged, as far as the models' cards say.
+    pub(super) judging: JudgeOptions,
     /// What runs the models, for people.
     pub(super) name: String,
     pub(super) slow: bool,
@@ -55,7 +53,6 @@ impl Models {
     pub(super) fn open(vision: &Vision) -> anyhow::Result<Models> {
         let catalog = open_catalog(vision)?;
         Ok(Models {
-            findings: findings_of(&catalog),
             catalog: Arc::new(catalog),
             vision: vision.clone(),
             asked: AtomicBool::new(false),
@@ -172,7 +169,8 @@ fn start_engine(vision: &Vision, catalog: &Arc<Catalog>) -> anyhow::Result<Engin
     options.hang_limit = Duration::from_secs(vision.hang_limit_s);
     let slow = backend.slow_down();
     let (workers, of_worker) = (options.workers, Arc::clone(catalog));
-    let load = move || Kit::open(&runtime, &of_worker, &DetectorOptions::default());
+    let judging = judging(&runtime, catalog);
+    let load = move || Kit::for_judging(&runtime, &of_worker, None);
     let (crew, events) = Workers::start(options, load).context("cannot start the models")?;
     info!(engine = %backend, workers, "Pictures are judged by models.");
     if let Some(slow) = slow {
@@ -180,6 +178,7 @@ fn start_engine(vision: &Vision, catalog: &Arc<Catalog>) -> anyhow::Result<Engin
     }
     Ok(Engine {
         workers: crew,
+        judging,
         name: backend.to_string(),
         slow: slow.is_some(),
         events: Mutex::new(Some(events)),

@@ -1,18 +1,15 @@
 //! What is known of one attached camera while it is watched: shared by its watcher, the workers and the pages.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicI64, Ordering},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use camera::attach::CameraHandle;
 use dashboard::Still;
-use domain::{Camera, Check, Credentials, UtcMillis};
-use vision::pipeline::{Pipeline, Taught};
+use domain::{Camera, Credentials, UtcMillis};
+use vision::{judge::JudgeOptions, motion::MotionOptions, pipeline::Pipeline, teach::TaughtHead};
 
 /// Stills are made while somebody has asked for one within so long, in milliseconds.
 const STILL_ASKED_MS: i64 = 30_000;
@@ -22,11 +19,11 @@ pub(super) struct Eye {
     pub(super) camera: Arc<Camera>,
     pub(super) credentials: Option<Credentials>,
     pub(super) handle: CameraHandle,
-    /// Taken by the worker that looks. A look that hangs keeps it: another one is put in its place.
-    pub(super) pipeline: ArcSwap<Mutex<Pipeline>>,
+    /// Taken by the worker that looks. A look that hangs keeps it: another one is put in its place. `None` until the
+    /// first look, and after somebody has taught.
+    pipeline: ArcSwapOption<Mutex<Pipeline>>,
     pub(super) still: ArcSwapOption<Still>,
-    findings: BTreeMap<Arc<str>, Check>,
-    taught: Mutex<Vec<Taught>>,
+    taught: Mutex<Vec<TaughtHead>>,
     still_asked: AtomicI64,
 }
 
@@ -35,47 +32,46 @@ impl Eye {
         camera: Camera,
         credentials: Option<Credentials>,
         handle: CameraHandle,
-        findings: BTreeMap<Arc<str>, Check>,
-        taught: Vec<Taught>,
+        taught: Vec<TaughtHead>,
     ) -> Eye {
-        let pipeline = Pipeline::new(&camera, taught.clone(), findings.clone());
         Eye {
             camera: Arc::new(camera),
             credentials,
             handle,
-            pipeline: ArcSwap::from_pointee(Mutex::new(pipeline)),
+            pipeline: ArcSwapOption::empty(),
             still: ArcSwapOption::empty(),
-            findings,
             taught: Mutex::new(taught),
             still_asked: AtomicI64::new(i64::MIN),
         }
     }
 
-    /// Takes other heads from now on, if they are others.
-    pub(super) fn teach(&self, taught: Vec<Taught>) {
-        let mut known = self
-            .taught
-            .lock()
-            .expect("no code panics while it holds the heads");
-        if *known == taught {
-            return;
+    /// Takes other heads from now on, if they are others. What was followed is begun anew.
+    pub(super) fn teach(&self, taught: Vec<TaughtHead>) {
+        let mut known = self.heads();
+        if *known != taught {
+            *known = taught;
+            self.pipeline.store(None);
         }
-        known.clone_from(&taught);
-        drop(known);
-        if let Ok(mut pipeline) = self.pipeline.load().lock() {
-            pipeline.teach(taught);
+    }
+
+    /// This camera's way of looking.
+    pub(super) fn pipeline(&self, judging: &JudgeOptions, motion: MotionOptions) -> Arc<Mutex<Pipeline>> {
+        if let Some(pipeline) = self.pipeline.load_full() {
+            return pipeline;
         }
+        let pipeline = Pipeline::new(&self.camera, &self.heads(), judging, motion);
+        let pipeline = Arc::new(Mutex::new(pipeline));
+        self.pipeline.store(Some(Arc::clone(&pipeline)));
+        pipeline
     }
 
     /// Begins anew: the look that held the pipeline hangs or panicked.
     pub(super) fn begin_anew(&self) {
-        let taught = self
-            .taught
-            .lock()
-            .expect("no code panics while it holds the heads")
-            .clone();
-        let pipeline = Pipeline::new(&self.camera, taught, self.findings.clone());
-        self.pipeline.store(Arc::new(Mutex::new(pipeline)));
+        self.pipeline.store(None);
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Vec<TaughtHead>> {
+        self.taught.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody wants to see a still.

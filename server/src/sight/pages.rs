@@ -13,13 +13,15 @@ use dashboard::{
     self as page, Discovered, FitResult, ModelAtWork, NotKept, ProbeFailure, ProbeRequest, TaughtCheck,
     TeachRefused, VideoFeed, VideoItem, VisionBackend,
 };
-use domain::{CameraKey, CameraUrl, Credentials, Scope, sight::StreamProfile};
+use domain::{CameraKey, CameraUrl, Credentials, PictureBox, Scope, check::CheckKind, sight::StreamProfile};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use store::records::{HeadKey, NewCrop};
 use vision::{
     infer::InferError,
     kit::Kit,
-    teach::{LEAST_OF_EACH, TaughtHead, TeachError},
+    pipeline::taught_part,
+    seen::Detection,
+    teach::{Lesson, MIN_PER_CLASS, TeachError, fit as draw},
 };
 
 use super::{Inner, Sight, eye::Eye};
@@ -32,6 +34,9 @@ const DISCOVERY: Duration = Duration::from_secs(4);
 
 /// How long a capture of crops may take.
 const CAPTURE_WITHIN: Duration = Duration::from_secs(20);
+
+/// What the detector calls people.
+const PERSON: &str = "person";
 
 /// The widest crop that is kept, in pixels: the embedder looks at 224.
 const CROP_WIDTH: u32 = 256;
@@ -171,11 +176,15 @@ impl Inner {
             .labelled(&everything, &key, &embedder)
             .await
             .map_err(failed)?;
-        let check = key.check;
-        let fitted = tokio::task::spawn_blocking(move || TaughtHead::fit(check, &samples, &embedder)).await;
+        let lesson = Lesson {
+            check: key.check,
+            camera: Some(key.camera.clone()),
+            embedder_sha256: embedder,
+        };
+        let fitted = tokio::task::spawn_blocking(move || draw(&lesson, &samples)).await;
         let head = match fitted {
             Ok(Ok(head)) => head,
-            Ok(Err(TeachError::TooFew { .. })) => return Err(TeachRefused::TooFew { least: LEAST_OF_EACH }),
+            Ok(Err(TeachError::TooFew { .. })) => return Err(TeachRefused::TooFew { least: MIN_PER_CLASS }),
             Ok(Err(_)) | Err(_) => return Err(TeachRefused::Failed),
         };
         let json = serde_json::to_string(&head).map_err(|_unwritable| TeachRefused::Failed)?;
@@ -186,8 +195,8 @@ impl Inner {
         self.changed.notify_one();
         Ok(FitResult {
             auc: head.auc,
-            positives: head.positives,
-            negatives: head.negatives,
+            positives: head.positives as usize,
+            negatives: head.negatives as usize,
             may_alert: head.may_alert(),
             threshold: head.threshold,
         })
@@ -268,25 +277,48 @@ fn head_key(taught: TaughtCheck) -> HeadKey {
     }
 }
 
-/// The crops of a picture that a taught check would look at; faces of people in them are seen by nobody but whoever
+/// The crops of a picture that a taught check looks at; faces of people in them are seen by nobody but whoever
 /// teaches this camera's own check.
 fn crops(kit: &mut Kit, eye: &Eye, frame: &camera::Frame, of: &HeadKey) -> Result<Vec<NewCrop>, InferError> {
-    let pipeline = eye.pipeline.load_full();
-    let Ok(pipeline) = pipeline.lock() else {
-        return Ok(Vec::new());
+    let zone = of
+        .zone
+        .as_ref()
+        .and_then(|zone| eye.camera.zone(zone))
+        .map(|zone| &zone.area);
+    let parts: Vec<PictureBox> = match (of.check.info().kind, zone) {
+        (CheckKind::Person, zone) => {
+            let people = kit.detect(frame)?;
+            let there =
+                |d: &&Detection| &*d.label == PERSON && zone.is_none_or(|area| area.contains(d.area.foot()));
+            people
+                .iter()
+                .filter(there)
+                .map(|d| taught_part(of.check, frame, &d.area))
+                .collect()
+        }
+        (_, Some(area)) => vec![area.bounds()],
+        (_, None) => Vec::new(),
     };
-    let crops = pipeline.crops(kit, frame, of.check, of.zone.as_ref())?;
-    let kept = |crop: vision::pipeline::TaughtCrop| {
-        let part = jpeg::scaled(&frame.cropped(&crop.area)?, CROP_WIDTH);
-        Some(NewCrop {
+    let embedder = kit
+        .embedder
+        .as_mut()
+        .ok_or(InferError::NoModel("describing crops"))?;
+    let embedder_sha256 = embedder.stamp().sha256.clone();
+    let mut crops = Vec::new();
+    for part in parts {
+        let Some(picture) = frame.cropped(&part) else {
+            continue;
+        };
+        let picture = jpeg::scaled(&picture, CROP_WIDTH);
+        crops.push(NewCrop {
             of: of.clone(),
             at: frame.at,
-            jpeg: jpeg::encode(&part, jpeg::JpegQuality::default()).to_vec(),
-            embedding: crop.embedding,
-            embedder_sha256: crop.embedder_sha256,
-        })
-    };
-    Ok(crops.into_iter().filter_map(kept).collect())
+            jpeg: jpeg::encode(&picture, jpeg::JpegQuality::default()).to_vec(),
+            embedding: embedder.embed(frame, &part)?,
+            embedder_sha256: embedder_sha256.clone(),
+        });
+    }
+    Ok(crops)
 }
 
 fn told(failure: CameraFailure) -> ProbeFailure {

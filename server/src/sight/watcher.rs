@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 use vision::{
     infer::InferError,
+    judge::Judged,
     kit::Kit,
-    motion::{Look, MotionGate},
-    pipeline::{Looked, Moment, Pipeline, Taught},
+    motion::MotionOptions,
+    pipeline::{Moment, Pipeline},
     teach::TaughtHead,
     worker::{RestartCause, WorkerEvent},
 };
@@ -43,7 +44,7 @@ const PATIENCE_MS: i64 = 5_000;
 /// What came of one look, with pictures where they are wanted.
 struct Seen {
     frame: Arc<Frame>,
-    looked: Looked,
+    judged: Judged,
     /// The picture with faces made unrecognisable, where somebody wants it.
     blurred: Option<Bytes>,
     /// The same of the picture before, where a finding begins.
@@ -61,7 +62,6 @@ struct Followed {
 struct Watcher {
     inner: Arc<Inner>,
     eye: Arc<Eye>,
-    gate: MotionGate,
     done: mpsc::Sender<Seen>,
     earlier: Vec<Arc<Frame>>,
     followed: Vec<Followed>,
@@ -78,7 +78,6 @@ pub(super) async fn watch(inner: Arc<Inner>, eye: Arc<Eye>, stop: CancellationTo
     let mut health = tokio::time::interval(HEALTH_EVERY);
     health.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watcher = Watcher {
-        gate: MotionGate::new(inner.options.forced_look_ms),
         inner,
         eye,
         done,
@@ -118,31 +117,24 @@ impl Watcher {
     /// A picture came in: is it worth a look?
     fn frame(&mut self, frame: &Arc<Frame>) {
         let now = self.inner.clock.now();
-        let motion = self.gate.observe(frame);
         let due = self.followed.iter().any(|f| frame.at >= f.due);
         let wanted = due || self.eye.still_is_asked(now);
-        if motion.look == Look::Skip && !wanted {
-            return;
-        }
         let inner = Arc::clone(&self.inner);
         let Some(engine) = inner.models.engine() else {
             return self.unjudged(frame, wanted);
         };
-        let moment = Moment {
-            at: frame.at,
-            minute: self.inner.minute_of(frame.at),
-            look: if motion.look == Look::Skip {
-                Look::Due
-            } else {
-                motion.look
-            },
-            stove: self.inner.stove_of(&self.eye, frame.at),
+        let motion = MotionOptions {
+            forced_ms: inner.options.forced_look_ms,
+            ..MotionOptions::default()
         };
         let job = Job {
             frame: Arc::clone(frame),
             before: self.earlier.first().cloned(),
-            pipeline: self.eye.pipeline.load_full(),
-            moment,
+            pipeline: self.eye.pipeline(&engine.judging, motion),
+            moment: Moment {
+                minute_of_day: inner.minute_of(frame.at),
+                stove: inner.stove_of(&self.eye, frame.at),
+            },
             wanted,
             done: self.done.clone(),
         };
@@ -183,12 +175,12 @@ impl Watcher {
     /// A look was taken: keeps what begins, says it, and says the series.
     async fn say(&mut self, seen: Seen) {
         if let Some(jpeg) = &seen.blurred {
-            self.show(seen.frame.at, jpeg.clone(), seen.looked.judged.boxes.clone());
+            self.show(seen.frame.at, jpeg.clone(), seen.judged.boxes.clone());
         }
-        for observation in &seen.looked.judged.observations {
+        for observation in &seen.judged.observations {
             self.observe(observation.clone(), Some(&seen)).await;
         }
-        let mut series = seen.looked.judged.series.clone();
+        let mut series = seen.judged.series.clone();
         if std::mem::take(&mut self.faulty) || !series.is_empty() {
             series.push((metric("vision_fault"), 0.0));
         }
@@ -360,21 +352,23 @@ impl Job {
         };
         let looked = pipeline.look(kit, &self.frame, self.moment)?;
         drop(pipeline);
-        let begins = looked
-            .judged
+        if looked.judged.is_none() && !self.wanted {
+            return Ok(());
+        }
+        let judged = looked.judged.unwrap_or_default();
+        let begins = judged
             .observations
             .iter()
             .any(|o| o.state == ObservedState::Began);
-        let boxes = &looked.judged.boxes;
-        let blurred = (self.wanted || begins)
-            .then(|| blurred(kit, &self.frame, boxes))
+        let at = (self.wanted || begins)
+            .then(|| blurred(kit, &self.frame))
             .transpose()?;
         let before = self.before.filter(|_| begins);
-        let before = before.map(|frame| blurred_alone(kit, &frame)).transpose()?;
+        let before = before.map(|frame| blurred(kit, &frame)).transpose()?;
         let seen = Seen {
             frame: self.frame,
-            looked,
-            blurred,
+            judged,
+            blurred: at,
             before,
         };
         // The watcher is gone when the camera was let go meanwhile.
@@ -383,26 +377,11 @@ impl Job {
     }
 }
 
-fn blurred(
-    kit: &mut Kit,
-    frame: &Frame,
-    boxes: &[domain::observation::LabelledBox],
-) -> Result<Bytes, InferError> {
-    let faces = Pipeline::faces(kit, frame, boxes)?;
+/// The picture with everything made unrecognisable by which somebody could be known.
+fn blurred(kit: &mut Kit, frame: &Frame) -> Result<Bytes, InferError> {
+    let parts = kit.private_parts(frame)?;
     let mut picture = frame.clone();
-    mask::blur_faces(&mut picture, &faces);
-    Ok(jpeg::encode(&picture, jpeg::JpegQuality::default()))
-}
-
-/// A picture that nobody has looked at: its people must be found first.
-fn blurred_alone(kit: &mut Kit, frame: &Frame) -> Result<Bytes, InferError> {
-    let people: Vec<domain::PictureBox> = kit.detector.detect(frame)?.into_iter().map(|d| d.area).collect();
-    let faces = match &mut kit.faces {
-        Some(faces) => faces.faces_in(frame, &people)?,
-        None => people,
-    };
-    let mut picture = frame.clone();
-    mask::blur_faces(&mut picture, &faces);
+    mask::blur_faces(&mut picture, &parts);
     Ok(jpeg::encode(&picture, jpeg::JpegQuality::default()))
 }
 
@@ -507,15 +486,12 @@ impl Inner {
     }
 
     /// The heads that were taught for a camera. One that cannot be read is passed over.
-    pub(super) async fn taught(&self, camera: &domain::CameraKey) -> anyhow::Result<Vec<Taught>> {
+    pub(super) async fn taught(&self, camera: &domain::CameraKey) -> anyhow::Result<Vec<TaughtHead>> {
         let heads = self.records.heads(&Scope::everything(), camera).await?;
         let read = |stored: store::records::StoredHead| {
             let head: Result<TaughtHead, _> = serde_json::from_str(&stored.json);
             match head {
-                Ok(head) => Some(Taught {
-                    zone: stored.of.zone,
-                    head,
-                }),
+                Ok(head) => Some(head),
                 Err(why) => {
                     warn!(camera = %camera, "A taught check cannot be read; teach it again: {why}");
                     None

@@ -10,7 +10,7 @@ use crate::{
 /// Libraries that are the business of one crate, or of a few.
 const KEPT_BY: [(&[&str], &[&str]); 5] = [
     (&["broker"], &["rumqttd", "mqtt_protocol_core"]),
-    (&["vision"], &["ort", "ort_tract"]),
+    (&["vision"], &["ort", "tract_onnx"]),
     (
         &["camera"],
         &["retina", "oxvif", "rusty_h265", "zune_jpeg", "openh264"],

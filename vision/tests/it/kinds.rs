@@ -260,7 +260,9 @@ fn an_operators_models_are_looked_with_beside_those_of_the_program() {
         assert_eq!(said.len(), 1, "{found:?}");
         assert_eq!(said[0].0, &classifier.labels[1]);
         assert_eq!(found.len(), 5, "{found:?}");
-        let cat = ("cat".into(), Check::AnimalInKitchen);
-        assert!(kit.findings.contains(&cat), "{:?}", kit.findings);
+        let judging = &kit.judging;
+        assert_eq!(judging.labels.get("cat"), Some(&Check::AnimalInKitchen));
+        assert!(judging.models.contains_key(&Check::AnimalInKitchen));
+        assert!((judging.thresholds[&Check::NoMask] - 0.8).abs() < 1e-6);
     }
 }

@@ -3,6 +3,7 @@
 
 mod kinds;
 mod libraries;
+mod pipeline;
 mod scenes;
 mod seeing;
 mod workers;

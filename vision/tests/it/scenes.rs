@@ -44,3 +44,17 @@ pub(crate) fn faceless() -> Frame {
     }
     frame(&portrait)
 }
+
+/// A room of one grey, 1,280 × 720, with pictures at these places (left, upper edge).
+pub(crate) fn furnished(pictures: &[(&RgbImage, i64, i64)]) -> RgbImage {
+    let mut room = RgbImage::from_pixel(1280, 720, Rgb([120, 125, 118]));
+    for (picture, left, top) in pictures {
+        overlay(&mut room, *picture, *left, *top);
+    }
+    room
+}
+
+/// A picture of `fixtures` at another size.
+pub(crate) fn scaled(name: &str, width: u32, height: u32) -> RgbImage {
+    resize(&picture(name), width, height, FilterType::Triangle)
+}
