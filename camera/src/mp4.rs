@@ -76,7 +76,7 @@ pub struct FragmentPlace {
 /// # Errors
 /// [`Mp4Error::TooLarge`].
 pub fn fragment(place: FragmentPlace, key: bool, data: &[u8]) -> Result<Bytes, Mp4Error> {
-    let size = u32::try_from(data.len()).map_err(|_| Mp4Error::TooLarge)?;
+    let size = u32::try_from(data.len()).ok().ok_or(Mp4Error::TooLarge)?;
     let mut out = Boxes::with_capacity(data.len().saturating_add(128));
     let mut offset_at = 0;
     out.plain(b"moof", |out| {
@@ -111,7 +111,7 @@ pub fn movie(info: &StreamInfo, frames: &[EncodedFrame]) -> Result<Bytes, Mp4Err
     if !frames.first().ok_or(Mp4Error::Empty)?.key {
         return Err(Mp4Error::NoKeyFrame);
     }
-    let count = u32::try_from(frames.len()).map_err(|_| Mp4Error::TooLarge)?;
+    let count = u32::try_from(frames.len()).ok().ok_or(Mp4Error::TooLarge)?;
     let bytes: u64 = frames.iter().map(|frame| frame.data.len() as u64).sum();
     if bytes > u64::from(u32::MAX) - 16 * frames.len() as u64 - 4_096 {
         return Err(Mp4Error::TooLarge);
@@ -222,7 +222,7 @@ impl<'a> Track<'a> {
         if told != Some(entry.len()) || entry.len() < 8 {
             return Err(Mp4Error::Description);
         }
-        let side = |pixels: u32| u16::try_from(pixels).map_err(|_| Mp4Error::Description);
+        let side = |pixels: u32| u16::try_from(pixels).ok().ok_or(Mp4Error::Description);
         Ok(Track {
             sample_entry: entry,
             width: side(info.width)?,
