@@ -197,7 +197,7 @@ impl Measured {
                 "pictures come, but no key frame for several seconds",
             )
         } else {
-            CameraFailure::new(CameraFault::Timeout, "it plays, but no picture comes")
+            CameraFailure::new(CameraFault::Timeout, "no picture came in time")
         })
     }
 
