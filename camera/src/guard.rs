@@ -44,6 +44,10 @@ const NEVER: [&str; 8] = [
 /// How long a name server may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long an HTTP connection may take to come about: shorter than a camera may take to answer, so that one that
+/// is not there is told from one that is slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// How long an idle HTTP connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -83,6 +87,7 @@ impl Guard {
             .no_proxy()
             .referer(false)
             .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
             .user_agent("sunshine-camera")
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE_TIMEOUT)

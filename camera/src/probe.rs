@@ -197,7 +197,7 @@ impl Measured {
                 "pictures come, but no key frame for several seconds",
             )
         } else {
-            CameraFailure::new(CameraFault::Timeout, "it plays, but no picture comes")
+            CameraFailure::new(CameraFault::Timeout, "no picture came in time")
         })
     }
 
@@ -265,15 +265,13 @@ async fn picture(info: &Arc<StreamInfo>, key: &EncodedFrame, end: Instant) -> Re
             }
         }
     };
-    let late = || {
-        CameraFailure::new(
-            CameraFault::BadPicture,
-            "the picture could not be decoded in time",
-        )
-    };
-    let frame = timeout_at(end, waiting).await.map_err(|_| late())??;
+    let late = CameraFailure::new(
+        CameraFault::BadPicture,
+        "the picture could not be decoded in time",
+    );
+    let frame = timeout_at(end, waiting).await.or(Err(late.clone()))??;
     let encoding = move || jpeg::encode(&frame, JpegQuality::default()).to_vec();
-    tokio::task::spawn_blocking(encoding).await.map_err(|_| late())
+    tokio::task::spawn_blocking(encoding).await.or(Err(late))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl PictureWatch {
     }
 
     /// Looks at a decoded picture; what the camera's picture is like by now. To be called with every decoded
-    /// frame, at least one every few seconds. Costs about half a millisecond at 640 by 360 pixels.
+    /// frame, at least one every few seconds. Costs about a millisecond at 640 by 360 pixels.
     pub fn observe(&mut self, frame: &Frame) -> PictureState {
         self.luma.take(frame);
         let looks = self.looks_like();

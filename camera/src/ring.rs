@@ -147,7 +147,7 @@ impl Ring {
         let before = self.groups.iter().rposition(|group| group.begins() <= from);
         let mut clips: Vec<Clip> = Vec::new();
         for group in self.groups.iter().skip(before.unwrap_or(0)) {
-            if group.begins() > until || (group.ends() < from && !self.is_last(group)) {
+            if group.begins() > until {
                 continue;
             }
             let frames = group.frames.iter().filter(|frame| frame.at <= until);
@@ -157,10 +157,6 @@ impl Ring {
             }
         }
         clips
-    }
-
-    fn is_last(&self, group: &Group) -> bool {
-        self.groups.back().is_some_and(|last| std::ptr::eq(last, group))
     }
 }
 
@@ -282,6 +278,7 @@ mod tests {
         for (from, until, expected) in [
             (3_000, 4_000, vec![(3_000, 4_000)]),
             (3_450, 4_050, vec![(3_000, 4_000)]),
+            (2_950, 3_100, vec![(2_000, 3_100)]),
             (-500, 550, vec![(0, 500)]),
             (9_850, 99_000, vec![(9_000, 9_900)]),
             (10_500, 12_000, vec![(9_000, 9_900)]),

@@ -17,7 +17,7 @@ async fn ask_mock(
     server: &MockServer,
     credentials: Option<&Credentials>,
 ) -> Result<OnvifCamera, CameraFailure> {
-    let address = CameraUrl::new(&server.device_url()).unwrap();
+    let address = CameraUrl::new(server.device_url()).unwrap();
     profiles(&address, credentials, &guard(), &Clock::system()).await
 }
 
@@ -66,7 +66,7 @@ async fn an_error_of_the_camera_is_passed_on() {
 #[tokio::test]
 async fn the_guard_stands_before_onvif_too() {
     let server = MockServer::start().await.unwrap();
-    let address = CameraUrl::new(&server.device_url()).unwrap();
+    let address = CameraUrl::new(server.device_url()).unwrap();
     let private = Guard::new(Guard::private_networks()).unwrap();
     let refused = profiles(&address, None, &private, &Clock::system())
         .await
@@ -117,7 +117,8 @@ fn offered(lens: &str, codec: &str, width: u32) -> Offered {
 
 #[test]
 fn the_largest_stream_is_evidence_and_a_small_one_in_h264_is_judged() {
-    let cases: [(&[(&str, &str, u32)], usize, Option<usize>); 6] = [
+    type Streams = &'static [(&'static str, &'static str, u32)];
+    let cases: [(Streams, usize, Option<usize>); 6] = [
         (&[("a", "H265", 1920), ("a", "H264", 640)], 0, Some(1)),
         (
             &[

@@ -61,7 +61,8 @@ impl GuardedTransport {
         let shared = &*self.0;
         *lock(&shared.failure) = None;
         let mut target = shared.device.clone();
-        let told = Url::parse(url).map_err(|_| protocol("it names a service at an address that is none"))?;
+        let told =
+            Url::parse(url).map_err(|e| protocol(&format!("it names a service at no address: {e}")))?;
         target.set_path(told.path());
         target.set_query(told.query());
         let content = Content {

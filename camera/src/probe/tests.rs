@@ -62,75 +62,79 @@ fn sdp(media: &str) -> String {
     format!("v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n{media}")
 }
 
+/// What a camera answers to a request.
+type Script = fn(&str) -> Answer;
+
+const DIGEST: &str = "WWW-Authenticate: Digest realm=\"cam\", nonce=\"n1\"\r\n";
+
+const RTSP_FAILURES: [(&str, Script, CameraFault); 14] = [
+    ("closes at once", |_| Answer::Last(vec![]), CameraFault::Protocol),
+    (
+        "speaks HTTP",
+        |_| Answer::Last(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+        CameraFault::Protocol,
+    ),
+    ("is silent", |_| Answer::Silence, CameraFault::Timeout),
+    (
+        "refuses the password",
+        |head| rtsp(head, "401 Unauthorized", DIGEST, ""),
+        CameraFault::Auth,
+    ),
+    (
+        "refuses without asking",
+        |head| rtsp(head, "401 Unauthorized", "", ""),
+        CameraFault::Auth,
+    ),
+    (
+        "forbids",
+        |head| rtsp(head, "403 Forbidden", "", ""),
+        CameraFault::Auth,
+    ),
+    (
+        "has no such stream",
+        |head| rtsp(head, "404 Not Found", "", ""),
+        CameraFault::NoVideo,
+    ),
+    (
+        "is busy",
+        |head| rtsp(head, "453 Not Enough Bandwidth", "", ""),
+        CameraFault::Timeout,
+    ),
+    (
+        "is broken",
+        |head| rtsp(head, "500 Internal Server Error", "", ""),
+        CameraFault::Protocol,
+    ),
+    (
+        "redirects",
+        |head| rtsp(head, "302 Found", "Location: rtsp://127.0.0.1:1/\r\n", ""),
+        CameraFault::Protocol,
+    ),
+    (
+        "describes a web page",
+        |head| rtsp(head, "200 OK", "Content-Type: text/html\r\n", "<p>"),
+        CameraFault::Protocol,
+    ),
+    (
+        "describes sound only",
+        |head| described(head, "m=audio 0 RTP/AVP 0\r\n"),
+        CameraFault::NoVideo,
+    ),
+    (
+        "describes nothing",
+        |head| described(head, ""),
+        CameraFault::NoVideo,
+    ),
+    (
+        "sends VP8",
+        |head| described(head, "m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"),
+        CameraFault::Codec,
+    ),
+];
+
 #[tokio::test]
 async fn each_failure_of_an_rtsp_camera_is_one_fault() {
-    const DIGEST: &str = "WWW-Authenticate: Digest realm=\"cam\", nonce=\"n1\"\r\n";
-    type Script = fn(&str) -> Answer;
-    let cases: [(&str, Script, CameraFault); 14] = [
-        ("closes at once", |_| Answer::Last(vec![]), CameraFault::Protocol),
-        (
-            "speaks HTTP",
-            |_| Answer::Last(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
-            CameraFault::Protocol,
-        ),
-        ("is silent", |_| Answer::Silence, CameraFault::Timeout),
-        (
-            "refuses the password",
-            |head| rtsp(head, "401 Unauthorized", DIGEST, ""),
-            CameraFault::Auth,
-        ),
-        (
-            "refuses without asking",
-            |head| rtsp(head, "401 Unauthorized", "", ""),
-            CameraFault::Auth,
-        ),
-        (
-            "forbids",
-            |head| rtsp(head, "403 Forbidden", "", ""),
-            CameraFault::Auth,
-        ),
-        (
-            "has no such stream",
-            |head| rtsp(head, "404 Not Found", "", ""),
-            CameraFault::NoVideo,
-        ),
-        (
-            "is busy",
-            |head| rtsp(head, "453 Not Enough Bandwidth", "", ""),
-            CameraFault::Timeout,
-        ),
-        (
-            "is broken",
-            |head| rtsp(head, "500 Internal Server Error", "", ""),
-            CameraFault::Protocol,
-        ),
-        (
-            "redirects",
-            |head| rtsp(head, "302 Found", "Location: rtsp://127.0.0.1:1/\r\n", ""),
-            CameraFault::Protocol,
-        ),
-        (
-            "describes a web page",
-            |head| rtsp(head, "200 OK", "Content-Type: text/html\r\n", "<p>"),
-            CameraFault::Protocol,
-        ),
-        (
-            "describes sound only",
-            |head| described(head, "m=audio 0 RTP/AVP 0\r\n"),
-            CameraFault::NoVideo,
-        ),
-        (
-            "describes nothing",
-            |head| described(head, ""),
-            CameraFault::NoVideo,
-        ),
-        (
-            "sends VP8",
-            |head| described(head, "m=video 0 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"),
-            CameraFault::Codec,
-        ),
-    ];
-    for (what, script, fault) in cases {
+    for (what, script, fault) in RTSP_FAILURES {
         let server = Scripted::start(script).await;
         check_fault(what, rtsp_camera(url(&server, "rtsp")), fault).await;
     }
@@ -164,7 +168,6 @@ async fn a_camera_that_plays_and_sends_nothing_is_named() {
 #[tokio::test]
 async fn each_failure_of_an_http_camera_is_one_fault() {
     const BASIC: &str = "WWW-Authenticate: Basic realm=\"cam\"\r\n";
-    type Script = fn(&str) -> Answer;
     let cases: [(&str, Script, CameraFault); 11] = [
         ("closes at once", |_| Answer::Last(vec![]), CameraFault::Protocol),
         (

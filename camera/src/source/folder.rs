@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use domain::{UtcMillis, sight::CameraFault};
-use image::{ImageReader, Limits, codecs::jpeg::JpegEncoder};
+use image::{ImageError, ImageReader, Limits, codecs::jpeg::JpegEncoder};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{Frame, decode::PictureLimits, jpeg};
@@ -53,11 +53,11 @@ async fn aside<T: Send + 'static>(
 
 /// The picture files of a folder, or the one file, in the order of their names.
 fn pictures(path: &Path) -> Result<Vec<PathBuf>, CameraFailure> {
-    let kind = std::fs::metadata(path).map_err(|_| no_file("it cannot be opened"))?;
+    let kind = std::fs::metadata(path).map_err(|e| unreadable("it cannot be opened", &e))?;
     if kind.is_file() {
         return Ok(vec![path.to_owned()]);
     }
-    let entries = std::fs::read_dir(path).map_err(|_| no_file("the folder cannot be read"))?;
+    let entries = std::fs::read_dir(path).map_err(|e| unreadable("the folder cannot be read", &e))?;
     let mut files: Vec<PathBuf> = entries
         .take(MAX_FILES)
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -82,13 +82,13 @@ fn is_picture(file: &Path) -> bool {
 
 /// The file as a JPEG.
 fn load(file: &Path) -> Result<Bytes, CameraFailure> {
-    let opened = std::fs::File::open(file).map_err(|_| no_file("a picture cannot be opened"))?;
+    let opened = std::fs::File::open(file).map_err(|e| unreadable("a picture cannot be opened", &e))?;
     let mut data = Vec::new();
     let bound = MAX_PICTURE_BYTES as u64 + 1;
     opened
         .take(bound)
         .read_to_end(&mut data)
-        .map_err(|_| no_file("a picture cannot be read"))?;
+        .map_err(|e| unreadable("a picture cannot be read", &e))?;
     if data.len() > MAX_PICTURE_BYTES {
         return Err(too_large(format!(
             "a file has more than {MAX_PICTURE_BYTES} bytes"
@@ -102,7 +102,12 @@ fn load(file: &Path) -> Result<Bytes, CameraFailure> {
 }
 
 fn from_png(data: &[u8]) -> Result<Bytes, CameraFailure> {
-    let broken = |_| CameraFailure::new(CameraFault::BadPicture, "a PNG file cannot be decoded");
+    let broken = |e: ImageError| {
+        CameraFailure::new(
+            CameraFault::BadPicture,
+            format!("a PNG file cannot be decoded: {e}"),
+        )
+    };
     let mut reader = ImageReader::with_format(std::io::Cursor::new(data), image::ImageFormat::Png);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -128,6 +133,10 @@ pub fn read_picture(
 ) -> Result<Frame, CameraFailure> {
     let jpeg = load(file)?;
     jpeg::decode(&jpeg, at, limits, max_width).map_err(|why| CameraFailure::new(why.fault(), why.to_string()))
+}
+
+fn unreadable(what: &str, error: &std::io::Error) -> CameraFailure {
+    no_file(&format!("{what}: {}", error.kind()))
 }
 
 fn no_file(what: &str) -> CameraFailure {

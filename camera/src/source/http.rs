@@ -137,12 +137,11 @@ fn challenge_of(response: &Response) -> Result<PasswordClient, CameraFailure> {
         .fold(PasswordClient::builder(), |builder, value| {
             builder.challenges(value)
         });
-    builder.build().map_err(|_| {
-        CameraFailure::new(
-            CameraFault::Auth,
-            "it asks to sign in by another way than Digest or Basic",
-        )
-    })
+    // What the library says repeats the camera's words.
+    builder.build().or(Err(CameraFailure::new(
+        CameraFault::Auth,
+        "it asks to sign in by another way than Digest or Basic",
+    )))
 }
 
 fn sign(
@@ -161,7 +160,10 @@ fn sign(
         method: method.as_str(),
         body: Some(body),
     });
-    answer.map_err(|_| CameraFailure::new(CameraFault::Auth, "its way to sign in cannot be followed"))
+    answer.or(Err(CameraFailure::new(
+        CameraFault::Auth,
+        "its way to sign in cannot be followed",
+    )))
 }
 
 /// The whole body of an answer, of at most `most_bytes`.

@@ -98,7 +98,8 @@ mod tests {
             Bytes::from(file)
         };
         camera.offer(picture(8)).unwrap();
-        camera.clone().offer(picture(16)).unwrap();
+        let same = camera.clone();
+        same.offer(picture(16)).unwrap();
         assert_eq!(camera.newest().take(), Some(picture(16)));
         assert_eq!(camera.replaced(), 1);
         let bad = camera.offer(Bytes::from_static(b"hello")).unwrap_err();

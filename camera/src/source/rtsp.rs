@@ -352,26 +352,4 @@ fn failed(fault: CameraFault, error: &retina::Error) -> CameraFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sender_report_tells_the_camera_clock() {
-        let report = |seconds: u32| {
-            let mut packet = vec![0x80, 200, 0, 6, 0, 0, 0, 1];
-            packet.extend(seconds.to_be_bytes());
-            packet.extend(0x8000_0000_u32.to_be_bytes());
-            packet.extend([0; 12]);
-            ReceivedCompoundPacket::dummy(None, &packet)
-        };
-        let now = UtcMillis(1_700_000_000_000);
-        let same = u32::try_from(1_700_000_000 + NTP_TO_UNIX_S).unwrap();
-        assert_eq!(clock_offset(&report(same), now), Some(500));
-        assert_eq!(clock_offset(&report(same - 60), now), Some(-59_500));
-        assert_eq!(
-            clock_offset(&report(3_600), now),
-            None,
-            "it counts from its start"
-        );
-    }
-}
+mod tests;
