@@ -16,9 +16,9 @@ pub const ROWS: usize = 90;
 
 const POINTS: usize = COLUMNS * ROWS;
 
-/// At most so many columns and rows of pixels are read for a point, so that a large picture costs no more than one of
-/// 640 × 360.
-const SAMPLES: usize = 4;
+/// So many columns and rows of pixels are read for a point, spread evenly, so that a large picture costs no more than a
+/// small one.
+const SAMPLES: usize = 2;
 
 /// The least difference that counts, in levels of 256.
 const LEAST_DIFFERENCE: f32 = 12.0;
@@ -238,9 +238,9 @@ impl MotionGate {
         const WIDEST: usize = 255;
         let mut histogram = [0_u32; 2 * WIDEST + 1];
         for ((now, background), open) in self.now.iter().zip(&self.background).zip(&self.open) {
-            // Both are 0 to 255, so the sum lies within the histogram.
-            let bin = (now - background).round() as isize + WIDEST as isize;
-            histogram[bin.clamp(0, 2 * WIDEST as isize) as usize] += u32::from(*open);
+            // Both are 0 to 255, so the sum lies within the histogram. Half a level more, cut off, is rounding.
+            let bin = (now - background + WIDEST as f32 + 0.5) as usize;
+            histogram[bin.min(2 * WIDEST)] += u32::from(*open);
         }
         let mut before = 0;
         let half = self.open_points as u32 / 2;

@@ -30,7 +30,11 @@ fn samples(n: usize, difference: f32, seed: u64) -> Vec<(Vec<f32>, bool)> {
         .map(|i| {
             let yes = i % 2 == 0;
             let number = |at: usize, noise: f32| {
-                let shift = if yes && at % 40 == 0 { difference } else { 0.0 };
+                let shift = if yes && at.is_multiple_of(40) {
+                    difference
+                } else {
+                    0.0
+                };
                 0.3 + (at % 7) as f32 * 0.1 + noise + shift
             };
             ((0..LENGTH).map(|at| number(at, noise())).collect(), yes)

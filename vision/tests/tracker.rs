@@ -1,4 +1,5 @@
 //! Following people: what must hold at any frame rate, and for any detections.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use std::collections::BTreeSet;
 

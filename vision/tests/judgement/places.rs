@@ -135,6 +135,24 @@ fn a_stove_without_anybody_is_a_finding_once_nobody_came_for_its_time() {
 }
 
 #[test]
+fn a_short_visit_to_the_stove_is_one_however_seldom_the_camera_looks() {
+    let mut setting = CheckSetting::of(StoveUnattended);
+    setting.min_duration_s = 120;
+    let mut stage = Stage::new(vec![setting]);
+    stage.stove = Some(true);
+    let nobody: &[Detection] = &[];
+    let visitor = [person(0.3)];
+    // A look every three seconds: one and a half minutes of nobody, two looks at somebody, then nobody again.
+    for n in 0..110 {
+        stage.now = stage.now + 2_500;
+        let seen = if matches!(n, 30 | 31) { &visitor } else { nobody };
+        stage.frame(seen, |_| NEGATIVE);
+    }
+    assert_eq!(stage.told.len(), 1);
+    assert!(stage.told[0].0 >= 96.0 + 120.0, "{:?}", stage.told);
+}
+
+#[test]
 fn who_crosses_the_line_is_counted_once_each_way() {
     let mut stage = Stage::new(vec![]);
     let (mut inwards, mut outwards) = (0.0, 0.0);
