@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::Context;
-use domain::{Camera, Credentials, Identity, IdentityName, SeriesKey, UtcMillis};
+use domain::{Camera, CameraSource, Credentials, Identity, IdentityName, SeriesKey, UtcMillis};
 use simulator::District;
 use store::{Records, SeriesStore, Vault};
 
@@ -38,6 +38,13 @@ pub(crate) async fn register(
         secrets.insert(identity.name.clone(), secret);
         identities.push(identity);
     }
+    for camera in district.cameras.iter().filter(|camera| is_pushed(&camera.camera)) {
+        let key = &camera.camera.key;
+        let (secret, hash) = new_secret()?;
+        let identity = Identity::of_device(&key.facility, &key.camera, "standard", hash)?;
+        secrets.insert(identity.name.clone(), secret);
+        identities.push(identity);
+    }
     records
         .put_identities(&identities)
         .await
@@ -45,12 +52,24 @@ pub(crate) async fn register(
     Ok(secrets)
 }
 
-/// Attaches the simulated cameras, with the passwords that they ask for.
+/// Whether a camera publishes its pictures itself.
+fn is_pushed(camera: &Camera) -> bool {
+    camera.source == CameraSource::Pushed
+}
+
+/// Attaches the simulated cameras: those that are served, with the passwords that they ask for, and those that publish
+/// their pictures themselves.
 pub(crate) async fn attach(
     records: &Records,
     data_dir: &Path,
-    cameras: &[(Camera, Credentials)],
+    (district, cameras): (&District, &[(Camera, Credentials)]),
 ) -> anyhow::Result<()> {
+    for camera in district.cameras.iter().filter(|camera| is_pushed(&camera.camera)) {
+        records
+            .put_camera(&camera.camera, ACTOR)
+            .await
+            .context("cannot attach a camera of the demo")?;
+    }
     let vault = Vault::open(data_dir).context("cannot open the vault of camera passwords")?;
     for (camera, credentials) in cameras {
         let attached = async {

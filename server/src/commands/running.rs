@@ -67,7 +67,7 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         let folder = DataFolder::open(&config, &clock).await?;
         let secrets = crate::demo::register(&folder.records, &district).await?;
         let farm = CameraFarm::start(LOOPBACK, district.cameras.clone(), clock.clone()).await?;
-        crate::demo::attach(&folder.records, &args.data_dir, &farm.cameras()).await?;
+        crate::demo::attach(&folder.records, &args.data_dir, (&district, &farm.cameras())).await?;
         let app = App::on(folder, config, clock.clone()).await?.as_demo();
 
         let now = clock.now();
