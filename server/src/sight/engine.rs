@@ -23,8 +23,8 @@ use vision::{
 
 use crate::config::Vision;
 
-/// Where `scripts/get-onnxruntime.sh` puts the library, relative to the working directory.
-const LIBRARY_FOLDER: &str = "onnxruntime/lib";
+/// Below it, in `onnxruntime/lib`, lies what `scripts/get-onnxruntime.sh` fetched.
+const LIBRARY_FOLDER: &str = ".";
 
 /// The models there are, and the threads that run them once there is a camera to judge. Until then they cost nothing,
 /// and nobody waits for them: a server without cameras starts as fast as ever.

@@ -13,9 +13,9 @@ use store::{
 /// How far back sensor readings are taken along, before the finding began.
 const READINGS_BEFORE_MS: i64 = 300_000;
 
-/// The most readings that one package holds, and of one series: enough for ten minutes of a kitchen.
-const MAX_READINGS: usize = 400;
-const MAX_PER_SERIES: usize = 20;
+/// The most readings that one package holds, and of one series: the archive takes 256.
+const MAX_READINGS: usize = 240;
+const MAX_PER_SERIES: usize = 12;
 
 /// Puts findings into the archive. Cheap to clone.
 #[derive(Clone)]
