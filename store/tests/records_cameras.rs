@@ -124,11 +124,19 @@ fn a_camera_is_judged_by_its_own_points() {
         ("no_mask", Unit::Bool),
         ("person_count", Unit::Count),
         ("unjudged_share", Unit::Percent),
+        ("vision_fault", Unit::Bool),
     ];
     assert_eq!(told, want, "a check in two zones is one point");
     assert!(points.iter().all(|p| p.metric.info().is_some()), "all are known");
     assert_eq!(points[0].place_zh, "热菜间灶台");
     assert_eq!(points[0].report_interval_s, 15);
+    // Nothing says that another maker's box is still there: only what it finds is judged.
+    watched.source = domain::CameraSource::External;
+    let external: Vec<_> = camera_points(&watched)
+        .into_iter()
+        .map(|p| (p.metric.to_string(), p.report_interval_s))
+        .collect();
+    assert_eq!(external, [("no_mask".to_owned(), 86_400)]);
     watched.enabled = false;
     assert_eq!(camera_points(&watched), []);
 }
@@ -153,7 +161,7 @@ async fn a_camera_brings_its_points_and_takes_them_away() {
     let mut one = camera("a", "cam-1");
     assert_eq!(records.put_camera(&one, "王芳").await.unwrap(), 1);
     assert!(records.directory_version().await.unwrap() > version);
-    assert_eq!(metrics(&records).await.len(), 6);
+    assert_eq!(metrics(&records).await.len(), 7);
 
     one.checks = vec![CheckSetting::of(Check::PhoneUse)];
     assert_eq!(records.put_camera(&one, "王芳").await.unwrap(), 2);

@@ -5,6 +5,8 @@
 //! Must not know: how any part works inside. It starts the product as `server` does and talks to it as a
 //! device, a browser or a tool would.
 
+pub mod cameras;
+
 use std::{
     collections::HashMap,
     future::Future,

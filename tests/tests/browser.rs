@@ -8,7 +8,30 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use chromium::{Chromium, Look};
-use sunshine_integration_tests::{TestApp, until};
+use simulator::CameraScript;
+use sunshine_integration_tests::{
+    TestApp,
+    cameras::{ALLOW_LOOPBACK, Farm},
+    until,
+};
+
+/// The looks in which every page is seen.
+const LOOKS: [Look; 5] = [
+    look("zh-CN", (1440, 900), false),
+    look("en", (1440, 900), true),
+    look("zh-CN", (390, 844), true),
+    look("en", (390, 844), false),
+    look("zh-CN", (3840, 2160), false),
+];
+
+const fn look(language: &'static str, (width, height): (i64, i64), dark: bool) -> Look {
+    Look {
+        language,
+        width,
+        height,
+        dark,
+    }
+}
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
 const PAGES: [&str; 9] = [
@@ -56,49 +79,15 @@ async fn paths(app: &TestApp) -> anyhow::Result<Vec<(String, String)>> {
     Ok(PAGES.iter().map(|page| (name(page), fill(page))).collect())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_page_is_alive_accessible_and_free_of_errors() -> anyhow::Result<()> {
-    let Some(browser) = Chromium::launch().await? else {
-        return Ok(());
-    };
-    let app = TestApp::start_district(4).await?;
-    let paths = paths(&app).await?;
-    std::fs::create_dir_all(pictures())?;
-    let looks = [
-        Look {
-            language: "zh-CN",
-            width: 1440,
-            height: 900,
-            dark: false,
-        },
-        Look {
-            language: "en",
-            width: 1440,
-            height: 900,
-            dark: true,
-        },
-        Look {
-            language: "zh-CN",
-            width: 390,
-            height: 844,
-            dark: true,
-        },
-        Look {
-            language: "en",
-            width: 390,
-            height: 844,
-            dark: false,
-        },
-        Look {
-            language: "zh-CN",
-            width: 3840,
-            height: 2160,
-            dark: false,
-        },
-    ];
+/// What is wrong with these pages in any look. Leaves a picture of each.
+async fn faults(
+    browser: &Chromium,
+    app: &TestApp,
+    paths: &[(String, String)],
+) -> anyhow::Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for look in looks {
-        for (name, path) in &paths {
+    for look in LOOKS {
+        for (name, path) in paths {
             let page = browser.open(&app.url(path), look).await?;
             let what = format!("{name}-{}-{}", look.language, look.width);
             page.until_live().await.with_context(|| what.clone())?;
@@ -114,6 +103,18 @@ async fn every_page_is_alive_accessible_and_free_of_errors() -> anyhow::Result<(
             }
         }
     }
+    Ok(wrong)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_alive_accessible_and_free_of_errors() -> anyhow::Result<()> {
+    let Some(browser) = Chromium::launch().await? else {
+        return Ok(());
+    };
+    let app = TestApp::start_district(4).await?;
+    let paths = paths(&app).await?;
+    std::fs::create_dir_all(pictures())?;
+    let wrong = faults(&browser, &app, &paths).await?;
     browser.close().await?;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     app.finish().await
@@ -184,5 +185,69 @@ async fn a_page_reads_well_without_javascript() -> anyhow::Result<()> {
         page.contains("Binhe Care Home"),
         "the facility stands in the first answer"
     );
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_is_watched_live_by_whoever_says_who_and_why() -> anyhow::Result<()> {
+    let Some(browser) = Chromium::launch().await? else {
+        return Ok(());
+    };
+    let farm = Farm::start(&[CameraScript::HotKitchen]).await?;
+    let app = TestApp::start_with(ALLOW_LOOPBACK).await?;
+    farm.attach(&app).await?;
+    let key = farm.cameras[0].0.key.clone();
+    let path = format!("/cameras/{}/{}", key.facility, key.camera);
+    until("the camera is online", || async {
+        let answer = app.json(&format!("/api/v1{path}")).await?;
+        Ok(answer["health"]["link"] == "online")
+    })
+    .await?;
+    let pages = [
+        ("cameras", "/cameras".to_owned()),
+        ("camera", path.clone()),
+        ("camera-new", "/cameras/new".to_owned()),
+        ("camera-edit", format!("{path}/edit")),
+        ("findings", "/findings".to_owned()),
+    ];
+    std::fs::create_dir_all(pictures())?;
+    let pages = pages.map(|(name, path)| (name.to_owned(), path));
+    let wrong = faults(&browser, &app, &pages).await?;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    let page = browser
+        .open(&app.url(&path), look("en", (1280, 900), false))
+        .await?;
+    page.until_live().await?;
+    let fill = "const f = document.querySelector('form[action=\"/watcher\"]'); f.by.value = 'Wang Fang'; \
+                f.purpose.value = 'hygiene check'; f.requestSubmit(); true";
+    assert!(page.evaluates(fill).await?, "the form asks who watches and why");
+    until("the player offers to play", || async {
+        page.evaluates("const b = document.getElementById('play'); !!b && !b.hidden && document.readyState === 'complete'").await
+    })
+    .await?;
+    assert!(
+        page.evaluates("document.getElementById('play').click(); true")
+            .await?
+    );
+    until("pictures move", || async {
+        page.evaluates("Number(document.getElementById('player').dataset.frames ?? 0) >= 10")
+            .await
+    })
+    .await?;
+    let live = "const d = document.getElementById('player').dataset; \
+                d.state === 'live' && Number(d.firstFrameMs) < 5000 && d.mime.startsWith('video/mp4')";
+    assert!(
+        page.evaluates(live).await?,
+        "video, not pictures, and its first frame in time"
+    );
+    page.picture(&pictures().join("camera-live.png")).await?;
+    let trail = app.records.audit_trail(50).await?;
+    let noted = trail
+        .iter()
+        .any(|line| line.action == "camera.live" && line.actor == "Wang Fang");
+    assert!(noted, "the view is in the audit trail");
+    browser.close().await?;
+    farm.finish().await?;
     app.finish().await
 }

@@ -278,22 +278,8 @@ pub(crate) async fn mark(
             &format!("a name of 1 to {MAX_NAME} characters"),
         ));
     }
-    // What is marked as it was before writes nothing.
     let TaughtCheck { camera, check, .. } = &lesson.taught;
-    let known = app
-        .stores
-        .records
-        .crops(&visitor.scope, camera, *check, CropFilter::All)
-        .await?;
-    for (id, label) in marks(&fields)? {
-        let changed = known.iter().any(|c| c.id == id && c.label != label);
-        if changed {
-            app.stores
-                .records
-                .label_crop(&visitor.scope, id, label, by)
-                .await?;
-        }
-    }
+    label(&app, &visitor, &lesson.taught, (marks(&fields)?, by)).await?;
     let sight = &app.stores.sight;
     match todo {
         "fit" => {
@@ -326,6 +312,25 @@ pub(crate) async fn mark(
         }
         _ => Ok((StatusCode::SEE_OTHER, [(header::LOCATION, lesson.href())]).into_response()),
     }
+}
+
+/// Writes marks down. What is marked as it was before writes nothing.
+async fn label(
+    app: &App,
+    visitor: &Visitor,
+    taught: &TaughtCheck,
+    (marks, by): (Vec<(CropId, Option<bool>)>, &str),
+) -> Result<(), Failure> {
+    let records = &app.stores.records;
+    let known = records
+        .crops(&visitor.scope, &taught.camera, taught.check, CropFilter::All)
+        .await?;
+    for (id, label) in marks {
+        if known.iter().any(|c| c.id == id && c.label != label) {
+            records.label_crop(&visitor.scope, id, label, by).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) struct Keeper {
     series: SeriesStore,
     records: Records,
     clock: Clock,
-    rules: Arc<Vec<domain::Rule>>,
+    rules: Arc<[domain::Rule]>,
 }
 
 impl Keeper {
@@ -35,7 +35,7 @@ impl Keeper {
             series,
             records,
             clock,
-            rules: Arc::new(rules),
+            rules: rules.into(),
         }
     }
 

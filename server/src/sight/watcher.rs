@@ -238,16 +238,16 @@ impl Watcher {
         let has_picture = after.is_some();
         self.finish_due(
             |due| at >= due && (has_picture || at.ms_since(due) > PATIENCE_MS),
-            after,
+            after.as_ref(),
         );
     }
 
-    fn finish_due(&mut self, is_due: impl Fn(UtcMillis) -> bool, after: Option<NewItem>) {
+    fn finish_due(&mut self, is_due: impl Fn(UtcMillis) -> bool, after: Option<&NewItem>) {
         let (due, rest): (Vec<_>, Vec<_>) = self.followed.drain(..).partition(|f| is_due(f.due));
         self.followed = rest;
         for followed in due {
             let (inner, eye) = (Arc::clone(&self.inner), Arc::clone(&self.eye));
-            let after = after.as_ref().map(copied);
+            let after = after.map(copied);
             self.later.spawn(async move {
                 if let Err(why) = add_clip(&inner, &eye, &followed, after).await {
                     error!(camera = %eye.camera.key, "A finding has no clip: {why:#}");
