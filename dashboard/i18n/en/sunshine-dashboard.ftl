@@ -534,6 +534,7 @@ field-sub = Sub stream (judging and live; optional)
 field-transport = Transport
 field-url = Address
 field-interval = Interval in milliseconds
+hint-external = The box publishes to the topic vision, or is Frigate; its camera is called <device>.<camera>. See Connect.
 hint-pushed = The device publishes JPEGs to its own topic image; see Connect.
 test-do = Test
 test-sub-stream = the sub stream

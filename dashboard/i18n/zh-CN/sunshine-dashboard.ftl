@@ -534,6 +534,7 @@ field-sub = 子码流地址（分析与实时观看，可不填）
 field-transport = 传输方式
 field-url = 地址
 field-interval = 抓图间隔（毫秒）
+hint-external = 识别盒发布到 vision 主题，或为 Frigate；其下摄像头编号为 <设备>.<摄像头>，见“接入帮助”。
 hint-pushed = 设备以自己的 MQTT 身份把 JPEG 发布到 image 主题，见“接入帮助”。
 test-do = 测试画面
 test-sub-stream = 测试子码流

@@ -305,6 +305,7 @@ impl<'a> Reading<'a> {
                 })
             }
             "pushed" => Some(CameraSource::Pushed),
+            "external" => Some(CameraSource::External),
             "folder" => match before.map(|c| &c.source) {
                 Some(folder @ CameraSource::Folder { .. }) => Some(folder.clone()),
                 _ => self.wrong("kind", Problem::Folder),

@@ -62,6 +62,7 @@ impl Choices {
                 choice("kind", "mjpeg", fl!(l, "source-mjpeg")),
                 choice("kind", "snapshot", fl!(l, "source-snapshot")),
                 choice("kind", "pushed", fl!(l, "source-pushed")),
+                choice("kind", "external", fl!(l, "source-external")),
             ],
             decodings: vec![
                 choice("decoding", "key_frames", fl!(l, "decode-key")),
