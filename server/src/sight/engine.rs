@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use vision::{
     judge::JudgeOptions,
     kit::{Kit, judging},
-    runtime::{Runtime, RuntimeOptions},
+    runtime::{Backend, Runtime, RuntimeOptions},
     worker::{WorkerEvent, WorkerOptions, Workers},
 };
 
@@ -179,7 +179,11 @@ fn start_engine(vision: &Vision, catalog: &Arc<Catalog>) -> anyhow::Result<Engin
     Ok(Engine {
         workers: crew,
         judging,
-        name: backend.to_string(),
+        // Where the library lies is for the log, not for visitors.
+        name: match &backend {
+            Backend::OnnxRuntime { version, .. } => format!("ONNX Runtime {version}"),
+            Backend::Tract => "tract".to_owned(),
+        },
         slow: slow.is_some(),
         events: Mutex::new(Some(events)),
     })

@@ -1,10 +1,12 @@
 //! From what was seen to evidence that holds up: pictures and figures are on disk before the observation that points
 //! to them is in the log, and the clip follows when what came after has been seen too.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::Context;
-use domain::{Camera, Clock, EvidenceId, RuleId, Scope, SeriesKey, Sighted, TimeRange, UtcMillis, pack};
+use domain::{
+    Camera, Clock, DeviceId, EvidenceId, RuleId, Scope, SeriesKey, Sighted, TimeRange, UtcMillis, pack,
+};
 use store::{
     Archive, Records, SeriesStore,
     evidence::{About, NewItem, RuleStamp, SensorReading},
@@ -120,16 +122,23 @@ impl Keeper {
         }
     }
 
-    /// What the kitchen's sensors said around the finding: the newest readings of every series but the camera's own.
+    /// What the kitchen's sensors said around the finding: the newest readings of every series that is no camera's.
     fn readings(&self, camera: &Camera, since: UtcMillis, at: UtcMillis) -> Vec<SensorReading> {
         let everything = Scope::everything();
         let window = TimeRange {
             from: since - READINGS_BEFORE_MS,
             to: at + 1,
         };
+        let all = self.series.series_of(&everything, &camera.key.facility);
+        // What cameras say of themselves is no sensor's reading.
+        let cameras: BTreeSet<DeviceId> = all
+            .iter()
+            .filter(|(key, _)| key.metric.as_str() == "camera_offline")
+            .map(|(key, _)| key.device.clone())
+            .collect();
         let mut readings = Vec::new();
-        for (point, series) in self.series.series_of(&everything, &camera.key.facility) {
-            if point.device == camera.key.camera {
+        for (point, series) in all {
+            if cameras.contains(&point.device) || point.device == camera.key.camera {
                 continue;
             }
             let scanned = self.series.scan(&everything, series, window, MAX_PER_SERIES * 10);
