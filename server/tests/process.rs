@@ -178,3 +178,43 @@ fn a_data_folder_belongs_to_one_process() {
     assert!(said.contains("another sunshine process"), "{said}");
     running.kill();
 }
+
+#[test]
+fn a_camera_is_looked_at_from_the_command_line_only_where_cameras_may_be() {
+    let looked = |arguments: &[&str]| {
+        let output = command()
+            .args(["camera", "probe"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let (status, said) = looked(&["http://127.0.0.1:9/picture.jpg"]);
+    assert_eq!(status, Some(1), "{said}");
+    for part in ["address_not_allowed", "allowed_networks", "网段"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "[cameras]\nallowed_networks = [\"127.0.0.0/8\"]");
+    // Nothing listens on the discard port of this machine.
+    let (status, said) = looked(&["rtsp://127.0.0.1:9/x", "--config", config.to_str().unwrap()]);
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("unreachable"), "{said}");
+    let (status, said) = looked(&["rtsp://admin:secret@127.0.0.1/x"]);
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("user name or password"), "{said}");
+}
+
+#[test]
+fn what_is_no_evidence_is_not_called_sound() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = command()
+        .args(["evidence", "verify"])
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_ne!(output.status.code(), Some(0), "{said}");
+    assert!(!said.contains("Nothing was changed"), "{said}");
+}
