@@ -28,6 +28,7 @@ mod query;
 mod readiness;
 mod security;
 mod sight;
+mod signed;
 mod spark;
 mod video;
 mod view;

@@ -257,7 +257,7 @@ impl Crew {
         for key in gone {
             self.let_go(&key).await;
         }
-        if !wanted.is_empty() {
+        if !wanted.is_empty() && inner.models.are_wanted() {
             let of_models = Arc::clone(&inner);
             self.starting.spawn_blocking(move || of_models.models.start());
         }

@@ -21,7 +21,7 @@ use crate::{
     pages::cameras::find,
     query::{self, Parameters},
     sight::{ProbeFailure, ProbeRequest},
-    view::case::MAX_NAME,
+    signed,
     visitor::Visitor,
 };
 
@@ -133,7 +133,7 @@ pub(super) async fn put(
 ) -> Result<Response, Failure> {
     let (facility, camera) = query::device(&facility, &camera)?;
     let sent = read(body)?;
-    let by = name(&sent.by)?;
+    let by = signed::name(&sent.by)?;
     if sent.camera.key != (CameraKey { facility, camera }) {
         return Err(Failure::bad_parameter(
             "camera.key",
@@ -272,16 +272,4 @@ pub(super) fn read<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, Failure
             ))
         }
     }
-}
-
-/// A person's name.
-pub(super) fn name(text: &str) -> Result<&str, Failure> {
-    let name = text.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
-        return Err(Failure::bad_parameter(
-            "by",
-            &format!("a name of 1 to {MAX_NAME} characters"),
-        ));
-    }
-    Ok(name)
 }

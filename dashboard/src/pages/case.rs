@@ -17,6 +17,7 @@ use crate::{
     directory::Directory,
     failure::{Failure, Kind},
     format::Locale,
+    signed,
     view::{
         case::{CaseTeller, CaseWords, MAX_COMMENT, MAX_NAME},
         chart::{Chart, ChartLine, ChartRequest, Mark},
@@ -249,20 +250,7 @@ pub(crate) struct CaseForm {
 impl CaseForm {
     /// Checks the form and takes it as a note.
     fn note(&self, app: &App) -> Result<Note, Failure> {
-        let by = self.by.trim();
-        if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
-            return Err(Failure::bad_parameter(
-                "by",
-                &format!("a name of 1 to {MAX_NAME} characters"),
-            ));
-        }
-        let comment = self.comment.trim().replace("\r\n", "\n");
-        if comment.chars().count() > MAX_COMMENT {
-            return Err(Failure::bad_parameter(
-                "comment",
-                &format!("at most {MAX_COMMENT} characters"),
-            ));
-        }
+        let (by, comment) = (signed::name(&self.by)?, signed::comment(&self.comment)?);
         Ok(Note {
             by: by.to_owned(),
             at: app.stores.clock.now(),

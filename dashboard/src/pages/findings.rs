@@ -19,6 +19,7 @@ use crate::{
     failure::{Failure, Kind},
     format::Locale,
     query::{self, Parameters},
+    signed,
     view::{
         case::{MAX_COMMENT, MAX_NAME},
         finding::{FindingTeller, FindingWords, PrecisionRow},
@@ -272,20 +273,7 @@ impl ReviewForm {
             "rejected" => Verdict::Rejected,
             _ => return Err(Failure::bad_parameter("verdict", "confirmed or rejected")),
         };
-        let by = self.by.trim();
-        if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
-            return Err(Failure::bad_parameter(
-                "by",
-                &format!("a name of 1 to {MAX_NAME} characters"),
-            ));
-        }
-        let comment = self.comment.trim().replace("\r\n", "\n");
-        if comment.chars().count() > MAX_COMMENT {
-            return Err(Failure::bad_parameter(
-                "comment",
-                &format!("at most {MAX_COMMENT} characters"),
-            ));
-        }
+        let (by, comment) = (signed::name(&self.by)?, signed::comment(&self.comment)?);
         Ok(Review {
             verdict,
             by: by.to_owned(),

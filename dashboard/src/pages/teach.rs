@@ -21,6 +21,7 @@ use crate::{
     format::Locale,
     query::{self, Parameters},
     sight::{FitResult, TaughtCheck, TeachRefused},
+    signed,
     view::{
         camera::{is_teachable, page_of},
         case::MAX_NAME,
@@ -271,13 +272,7 @@ pub(crate) async fn mark(
             .find(|(n, _)| n == name)
             .map_or("", |(_, v)| v.trim())
     };
-    let (by, todo) = (field("by"), field("do"));
-    if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
-        return Err(Failure::bad_parameter(
-            "by",
-            &format!("a name of 1 to {MAX_NAME} characters"),
-        ));
-    }
+    let (by, todo) = (signed::name(field("by"))?, field("do"));
     let TaughtCheck { camera, check, .. } = &lesson.taught;
     label(&app, &visitor, &lesson.taught, (marks(&fields)?, by)).await?;
     let sight = &app.stores.sight;

@@ -66,6 +66,11 @@ impl Models {
         self.engine.get()
     }
 
+    /// Whether pictures are to be judged and nobody has asked for the threads yet.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.vision.enabled && !self.asked.load(Ordering::Acquire)
+    }
+
     /// Starts the threads, unless that was asked for before. Blocks while models are verified and warmed.
     pub(super) fn start(&self) {
         if !self.vision.enabled || self.asked.swap(true, Ordering::AcqRel) {

@@ -10,7 +10,7 @@ use domain::{
     observation::{ObservedState, Origin, Tally},
     sight::{LinkState, PictureState},
 };
-use store::{evidence::ItemRole, evidence::NewItem};
+use store::evidence::{ItemRole, NewItem};
 use tokio::{sync::mpsc, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -68,7 +68,6 @@ struct Watcher {
     later: JoinSet<()>,
     picture: PictureState,
     failing: bool,
-    faulty: bool,
 }
 
 /// Watches a camera until told to stop.
@@ -86,7 +85,6 @@ pub(super) async fn watch(inner: Arc<Inner>, eye: Arc<Eye>, stop: CancellationTo
         later: JoinSet::new(),
         picture: PictureState::Good,
         failing: false,
-        faulty: false,
     };
     loop {
         tokio::select! {
@@ -181,7 +179,7 @@ impl Watcher {
             self.observe(observation.clone(), Some(&seen)).await;
         }
         let mut series = seen.judged.series.clone();
-        if std::mem::take(&mut self.faulty) || !series.is_empty() {
+        if !series.is_empty() {
             series.push((metric("vision_fault"), 0.0));
         }
         let said = self
@@ -247,7 +245,7 @@ impl Watcher {
         self.followed = rest;
         for followed in due {
             let (inner, eye) = (Arc::clone(&self.inner), Arc::clone(&self.eye));
-            let after = after.map(copied);
+            let after = after.cloned();
             self.later.spawn(async move {
                 if let Err(why) = add_clip(&inner, &eye, &followed, after).await {
                     error!(camera = %eye.camera.key, "A finding has no clip: {why:#}");
@@ -404,15 +402,6 @@ fn still(role: ItemRole, jpeg: &Bytes) -> NewItem {
         media_type: "image/jpeg".to_owned(),
         blurred: true,
         bytes: jpeg.to_vec(),
-    }
-}
-
-fn copied(item: &NewItem) -> NewItem {
-    NewItem {
-        role: item.role,
-        media_type: item.media_type.clone(),
-        blurred: item.blurred,
-        bytes: item.bytes.clone(),
     }
 }
 
