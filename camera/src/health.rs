@@ -154,6 +154,9 @@ impl LinkWatch {
             reconnects: self.reconnects,
             skipped,
             viewers,
+            // Whoever judges the frames fills these in.
+            judged: 0,
+            looked: 0,
         }
     }
 }

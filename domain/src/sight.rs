@@ -202,6 +202,11 @@ pub struct CameraHealth {
     pub reconnects: u32,
     /// Frames that nobody had time to decode or judge, since start.
     pub skipped: u64,
+    /// Frames that were judged, since the camera was attached: with a look of the detector, or because nothing moved
+    /// and none was due.
+    pub judged: u64,
+    /// Those of them at which the detector looked.
+    pub looked: u64,
     /// Live viewers now.
     pub viewers: u32,
 }

@@ -24,8 +24,8 @@ const STRIDES: [u32; 3] = [8, 16, 32];
 /// What is asked of a detector.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DetectorOptions {
-    /// The side of the square that it looks at, in points: a smaller one is faster and misses small things. `None`:
-    /// the card's.
+    /// The side of the square that it looks at, in points: a smaller one is faster and misses small things. Of a model
+    /// whose input may have any shape only as much of the square is used as the picture fills. `None`: the card's.
     pub side: Option<u32>,
     /// The least score of what it tells, 0 to 1, for whoever sifts by himself. `None`: the card's threshold of each
     /// label.
@@ -83,7 +83,7 @@ impl Detector {
         &self.stamp
     }
 
-    /// The size that it looks at, in points: width and height.
+    /// The size that it looked at last, in points: width and height; the whole square before the first picture.
     #[must_use]
     pub fn size(&self) -> (u32, u32) {
         (self.model.form().width, self.model.form().height)
@@ -95,6 +95,7 @@ impl Detector {
     /// [`InferError::Frame`], [`InferError::Run`] or [`InferError::BadOutput`].
     pub fn detect(&mut self, frame: &Frame) -> Result<Vec<Detection>, InferError> {
         let Detector { model, reading, .. } = self;
+        model.fit(frame);
         let size = (model.form().width, model.form().height);
         let (found, placement) = model.run(frame, &PictureBox::WHOLE, |outputs, names| {
             reading.read(outputs, names, size)

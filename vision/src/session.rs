@@ -59,6 +59,12 @@ impl ModelSession {
         })
     }
 
+    /// Whether the shape may differ from run to run, where the model itself leaves it open. The built-in engine plans
+    /// for one shape when it loads.
+    pub(crate) fn takes_any_shape(&self) -> bool {
+        matches!(self.engine, Engine::OnnxRuntime(_))
+    }
+
     /// The card's name.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -261,6 +261,15 @@ fn facts(locale: &Locale, health: &CameraHealth) -> Vec<(String, String)> {
     facts.push((fl!(l, "health-loss"), format!("{:.1} %", health.loss_percent)));
     facts.push((fl!(l, "health-reconnects"), health.reconnects.to_string()));
     facts.push((fl!(l, "health-skipped"), health.skipped.to_string()));
+    facts.push((
+        fl!(l, "health-judged"),
+        fl!(
+            l,
+            "health-judged-of",
+            judged = health.judged.to_string(),
+            looked = health.looked.to_string()
+        ),
+    ));
     facts.push((fl!(l, "health-viewers"), health.viewers.to_string()));
     facts
 }

@@ -216,6 +216,8 @@ pub(crate) fn well(at: UtcMillis) -> CameraHealth {
         loss_percent: 0.0,
         reconnects: 1,
         skipped: 128,
+        judged: 5_210,
+        looked: 1_874,
         viewers: 0,
     }
 }

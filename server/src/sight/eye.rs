@@ -2,13 +2,13 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
 use camera::attach::CameraHandle;
 use dashboard::Still;
-use domain::{Camera, Credentials, UtcMillis};
+use domain::{Camera, CameraHealth, Credentials, UtcMillis};
 use vision::{judge::JudgeOptions, motion::MotionOptions, pipeline::Pipeline, teach::TaughtHead};
 
 /// Stills are made while somebody has asked for one within so long, in milliseconds.
@@ -25,6 +25,8 @@ pub(super) struct Eye {
     pub(super) still: ArcSwapOption<Still>,
     taught: Mutex<Vec<TaughtHead>>,
     still_asked: AtomicI64,
+    judged: AtomicU64,
+    looked: AtomicU64,
 }
 
 impl Eye {
@@ -42,6 +44,23 @@ impl Eye {
             still: ArcSwapOption::empty(),
             taught: Mutex::new(taught),
             still_asked: AtomicI64::new(i64::MIN),
+            judged: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+        }
+    }
+
+    /// A frame was judged; `looked`: by the detector.
+    pub(super) fn count(&self, looked: bool) {
+        self.judged.fetch_add(1, Ordering::Relaxed);
+        self.looked.fetch_add(u64::from(looked), Ordering::Relaxed);
+    }
+
+    /// How the camera and its judgement fare.
+    pub(super) fn health(&self) -> CameraHealth {
+        CameraHealth {
+            judged: self.judged.load(Ordering::Relaxed),
+            looked: self.looked.load(Ordering::Relaxed),
+            ..self.handle.health()
         }
     }
 

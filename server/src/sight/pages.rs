@@ -49,7 +49,7 @@ impl Sight {
         let (probing, finding, listing) = (inner(), inner(), inner());
         let (keeping, fitting, capturing) = (inner(), inner(), inner());
         page::Sight {
-            health: Arc::new(move |key| health.eye(key).map(|eye| eye.handle.health())),
+            health: Arc::new(move |key| health.eye(key).map(|eye| eye.health())),
             still: Arc::new(move |key| still.still(key)),
             live: Arc::new(move |key| live.live(key)),
             probe: Arc::new(move |request| {

@@ -134,6 +134,7 @@ impl Watcher {
                 stove: inner.stove_of(&self.eye, frame.at),
             },
             wanted,
+            eye: Arc::clone(&self.eye),
             done: self.done.clone(),
         };
         self.remember(frame);
@@ -257,7 +258,7 @@ impl Watcher {
     /// Says how the camera fares, and what is wrong with its picture.
     async fn health(&mut self) {
         let now = self.inner.clock.now();
-        let health = self.eye.handle.health();
+        let health = self.eye.health();
         let offline = health.link == LinkState::Offline;
         self.tampered(now, health.picture).await;
         let flag = |yes: bool| f64::from(u8::from(yes));
@@ -339,6 +340,7 @@ struct Job {
     pipeline: Arc<std::sync::Mutex<Pipeline>>,
     moment: Moment,
     wanted: bool,
+    eye: Arc<Eye>,
     done: mpsc::Sender<Seen>,
 }
 
@@ -350,6 +352,7 @@ impl Job {
         };
         let looked = pipeline.look(kit, &self.frame, self.moment)?;
         drop(pipeline);
+        self.eye.count(looked.judged.is_some());
         if looked.judged.is_none() && !self.wanted {
             return Ok(());
         }
