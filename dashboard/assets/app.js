@@ -164,11 +164,17 @@
     if (document.querySelector(".grid,.points")) outdated();
   });
 
-  // The name is asked once and remembered on this machine.
+  // The name is asked once and remembered on this machine; of whoever has signed in it is known.
+  const { me } = document.body.dataset;
   const prefill = (within) => {
-    let by = "";
+    let by = me ?? "";
+    if (me)
+      for (const field of within.querySelectorAll("input[name=by]")) {
+        field.value = me;
+        field.closest("label").hidden = true;
+      }
     try {
-      by = localStorage.getItem("by") ?? "";
+      by ||= localStorage.getItem("by") ?? "";
     } catch {
       /* not remembered */
     }
@@ -182,7 +188,7 @@
   document.addEventListener("submit", (event) => {
     const by = event.target.querySelector?.("input[name=by]")?.value?.trim();
     try {
-      if (by) localStorage.setItem("by", by);
+      if (by && !me) localStorage.setItem("by", by);
     } catch {
       /* not remembered */
     }

@@ -16,6 +16,9 @@ use store::Bucket;
 /// cannot take every blocking thread.
 const READERS: usize = 8;
 
+/// Passwords looked at together; each takes 19 MiB and tens of milliseconds. More wait for their turn.
+const SIGN_INS: usize = 2;
+
 pub(crate) struct App {
     pub(crate) stores: DashboardState,
     pub(crate) zone: TimeZone,
@@ -25,6 +28,8 @@ pub(crate) struct App {
     pub(crate) cameras: CameraCache,
     pub(crate) drafts: Drafts,
     pub(crate) video: VideoShared,
+    /// Passwords that are looked at together.
+    pub(crate) sign_ins: Semaphore,
     readers: Semaphore,
 }
 
@@ -41,6 +46,7 @@ impl App {
             cameras: CameraCache::default(),
             drafts: Drafts::default(),
             video: VideoShared::new(),
+            sign_ins: Semaphore::new(SIGN_INS),
             readers: Semaphore::new(READERS),
         }))
     }

@@ -15,7 +15,6 @@ use domain::IdError;
 use store::{EvidenceError, RecordError, SeriesError};
 
 use crate::{app::App, pages::error::ErrorPage, visitor::Visitor};
-use axum::extract::FromRequestParts as _;
 
 /// The kind of a failure: its status, and its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +24,8 @@ pub(crate) enum Kind {
     WrongMethod,
     Conflict,
     CrossSite,
+    SignedOut,
+    NotAllowed,
     NotNamed,
     BadHost,
     TooLarge,
@@ -40,7 +41,8 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Conflict => StatusCode::CONFLICT,
-            Kind::CrossSite | Kind::NotNamed => StatusCode::FORBIDDEN,
+            Kind::SignedOut => StatusCode::UNAUTHORIZED,
+            Kind::CrossSite | Kind::NotAllowed | Kind::NotNamed => StatusCode::FORBIDDEN,
             Kind::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Busy | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -55,6 +57,8 @@ impl Kind {
             Kind::WrongMethod => "wrong-method",
             Kind::Conflict => "conflict",
             Kind::CrossSite => "cross-site",
+            Kind::SignedOut => "signed-out",
+            Kind::NotAllowed => "not-allowed",
             Kind::NotNamed => "not-named",
             Kind::BadHost => "bad-host",
             Kind::TooLarge => "too-large",
@@ -71,7 +75,9 @@ impl Kind {
             Kind::WrongMethod => "This address does not take that method",
             Kind::Conflict => "Somebody was faster",
             Kind::CrossSite => "The request comes from another site",
-            Kind::NotNamed => "Who looks has not been said",
+            Kind::SignedOut => "Nobody has signed in",
+            Kind::NotAllowed => "The role may not do this",
+            Kind::NotNamed => "Why somebody looks has not been said",
             Kind::BadHost => "The request names another host",
             Kind::TooLarge => "The request is too large",
             Kind::Busy => "Too many at the same time",
@@ -91,12 +97,12 @@ impl Kind {
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
-            Kind::NotNamed => {
-                "Say who you are and why you look with the form POST /watcher, and send its cookie."
+            Kind::SignedOut => {
+                "Sign in with the form POST /sign-in, and send the cookie `session` that it sets."
             }
-            Kind::BadHost => {
-                "Use localhost, 127.0.0.1 or [::1] as the host: until there is a sign-in nothing else is served."
-            }
+            Kind::NotAllowed => "Ask somebody whose role may, or an administrator for another role.",
+            Kind::NotNamed => "Say why you look with the form POST /watcher, and send its cookie.",
+            Kind::BadHost => "Use localhost, 127.0.0.1 or [::1] as the host: nothing else is served.",
             Kind::TooLarge => "Send at most 64 KiB.",
             Kind::Busy => "Wait a little and ask again.",
             Kind::Unavailable => "Ask again; if it lasts, look at /readyz and at the server's log.",
@@ -219,8 +225,8 @@ pub(crate) async fn wrong_method() -> Failure {
 
 /// Gives every failed answer its form.
 pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let Ok(visitor) = Visitor::from_request_parts(&mut parts, &app).await;
+    let (parts, body) = request.into_parts();
+    let visitor = Visitor::stranger(&parts);
     // Inside a nested router the address is cut; the form depends on the whole of it.
     let path = parts
         .extensions
@@ -228,6 +234,7 @@ pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: N
         .map_or_else(|| parts.uri.path(), |u| u.0.path())
         .to_owned();
     let wants_json = is_for_programs(&path);
+    let is_read = parts.method == axum::http::Method::GET;
     let mut response = next.run(Request::from_parts(parts, body)).await;
     let Some(failure) = failure_of(&mut response) else {
         return response;
@@ -236,6 +243,9 @@ pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: N
         .into_iter()
         .filter_map(|name| response.headers().get(&name).cloned().map(|value| (name, value)))
         .collect();
+    if failure.kind == Kind::SignedOut && !wants_json && is_read {
+        return sign_in(&path);
+    }
     let mut shaped = if wants_json {
         problem(&failure)
     } else {
@@ -250,8 +260,15 @@ pub(crate) async fn shape(State(app): State<Arc<App>>, request: Request, next: N
     shaped
 }
 
+/// Leads somebody who reads a page to the sign-in, and from there back.
+fn sign_in(path: &str) -> Response {
+    let back = HeaderValue::from_str(&format!("/sign-in?back={path}"));
+    let back = back.unwrap_or(HeaderValue::from_static("/sign-in"));
+    (StatusCode::SEE_OTHER, [(header::LOCATION, back)]).into_response()
+}
+
 fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/api") || matches!(path, "/live" | "/livez" | "/readyz" | "/metrics")
+    path.starts_with("/api") || path.starts_with("/live/") || matches!(path, "/live" | "/livez" | "/readyz" | "/metrics")
 }
 
 /// The failure an answer carries, or the one that a limit in front of the handlers stands for.

@@ -1,8 +1,8 @@
 //! How things are said: numbers with their units, moments with their zone, states in words.
 
 use domain::{
-    Case, CaseState, Confidence, Facility, FacilityKind, Metric, Point, Rule, RuleKind, Severity, UtcMillis,
-    rule::Comparison,
+    Case, CaseState, Confidence, Facility, FacilityKind, Metric, Point, Role, Rule, RuleKind, Severity,
+    UtcMillis, rule::Comparison,
 };
 use i18n_embed_fl::fl;
 use jiff::{Timestamp, tz::TimeZone};
@@ -231,6 +231,15 @@ impl Locale {
             CaseState::Open => fl!(self.l, "case-open"),
             CaseState::Acknowledged => fl!(self.l, "case-acknowledged"),
             CaseState::Closed => fl!(self.l, "case-closed"),
+        }
+    }
+
+    pub(crate) fn role(&self, role: Role) -> String {
+        match role {
+            Role::Inspector => fl!(self.l, "role-inspector"),
+            Role::Manager => fl!(self.l, "role-manager"),
+            Role::Integrator => fl!(self.l, "role-integrator"),
+            Role::Administrator => fl!(self.l, "role-administrator"),
         }
     }
 

@@ -43,7 +43,7 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock,
+    Clock, PersonId,
     status::{Refusal, SystemStats},
 };
 use store::{Archive, DeviceBook, Records, SeriesStore};
@@ -84,6 +84,8 @@ pub struct DashboardState {
     pub sight: Sight,
     /// What is kept as evidence; `None` where nothing is.
     pub evidence: Option<Archive>,
+    /// In a demo, people who may sign in with one press, with their passwords: the sign-in page shows them. Else empty.
+    pub demo_people: Arc<[(PersonId, String)]>,
 }
 
 impl fmt::Debug for DashboardState {

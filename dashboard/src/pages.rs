@@ -13,6 +13,7 @@ pub(crate) mod finding;
 pub(crate) mod findings;
 pub(crate) mod overview;
 pub(crate) mod reference;
+pub(crate) mod sign_in;
 pub(crate) mod teach;
 
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/devices/{facility}/{device}", get(device::show))
         .merge(camera_routes())
         .merge(finding_routes())
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/sign-out", post(sign_in::leave))
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
 }

@@ -3,13 +3,18 @@
 use crate::{
     failure::Failure,
     view::case::{MAX_COMMENT, MAX_NAME},
+    visitor::Visitor,
 };
 
-/// A name, without the blanks around it.
+/// The name under which something is done: of whoever has signed in, else the one that was given, without the blanks
+/// around it.
 ///
 /// # Errors
-/// When it is empty, longer than [`MAX_NAME`] or holds a control character.
-pub(crate) fn name(by: &str) -> Result<&str, Failure> {
+/// When the name that was given is empty, longer than [`MAX_NAME`] or holds a control character.
+pub(crate) fn name<'n>(visitor: &'n Visitor, by: &'n str) -> Result<&'n str, Failure> {
+    if let Some(principal) = &visitor.principal {
+        return Ok(&principal.name);
+    }
     let by = by.trim();
     if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
         return Err(Failure::bad_parameter(

@@ -36,7 +36,7 @@ use crate::{
     query, security,
     sight::{LiveRefused, VideoFeed, VideoItem},
     visitor::Visitor,
-    watcher::Watcher,
+    watcher::Watching,
 };
 use queue::Queue;
 
@@ -122,7 +122,7 @@ pub(crate) async fn watch(
     let key = CameraKey { facility, camera };
     let upgrade = upgrade.map_err(|error| Failure::new(Kind::BadRequest, error.to_string()))?;
     let camera = app.camera(&visitor.scope, &key).await?;
-    let watcher = Watcher::required(&headers)?;
+    let watcher = Watching::of(&visitor, &headers).required()?;
     let seats = Arc::clone(&app.video.seats);
     let seat = seats
         .try_acquire_owned()

@@ -1,19 +1,35 @@
-//! Who asks, how far they may see, and in which language they read. Every handler takes a
-//! [`Visitor`], and every read takes its scope: sign-in will change this file and nothing behind it.
+//! Who asks, how far they may see, and in which language they read. Every handler takes a [`Visitor`], and every read
+//! takes its scope.
+//!
+//! Whoever has signed in sees what their reach says. Without a session there are two cases: while nobody is on record
+//! who could sign in, and in a demo, whoever sits at this machine sees everything but people (see [`crate::security`]:
+//! only loopback names are answered); as soon as there is somebody, everybody has to sign in.
 
 use std::{convert::Infallible, sync::Arc};
 
-use axum::{extract::FromRequestParts, http::request::Parts};
-use domain::Scope;
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use domain::{Permission, Principal, Scope};
 
-use crate::{app::App, format::Locale, i18n::Lang};
+use crate::{
+    app::App,
+    failure::{Failure, Kind},
+    format::Locale,
+    i18n::Lang,
+};
+
+/// The cookie that keeps somebody signed in.
+pub(crate) const SESSION_COOKIE: &str = "session";
 
 /// Somebody who asks for something.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
-    /// How far they may see. While there is no sign-in the server answers loopback addresses only,
-    /// and whoever sits at its machine sees everything.
+    /// How far they may see.
     pub(crate) scope: Scope,
+    /// Who they are, when they have signed in.
+    pub(crate) principal: Option<Principal>,
     /// The language they read.
     pub(crate) lang: Lang,
     /// Whether they asked for this language in this very request: it is then remembered.
@@ -21,25 +37,83 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    /// How to say things to this visitor.
-    pub(crate) fn locale(&self, app: &App) -> Locale {
-        Locale::new(self.lang, app.zone.clone(), app.stores.clock.now())
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Visitor {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _app: &Arc<App>) -> Result<Visitor, Infallible> {
+    /// Somebody of whom only the language is known, and who sees nothing: for what must be said without asking who
+    /// they are.
+    pub(crate) fn stranger(parts: &Parts) -> Visitor {
         let asked = parts
             .uri
             .query()
             .and_then(|q| q.split('&').find_map(|pair| pair.strip_prefix("lang=")))
             .and_then(Lang::parse);
-        Ok(Visitor {
-            scope: Scope::everything(),
+        Visitor {
+            scope: Scope::facilities(std::iter::empty()),
+            principal: None,
             lang: asked.unwrap_or_else(|| Lang::of(&parts.headers)),
             chose_lang: asked.is_some(),
+        }
+    }
+
+    /// How to say things to this visitor.
+    pub(crate) fn locale(&self, app: &App) -> Locale {
+        Locale::new(self.lang, app.zone.clone(), app.stores.clock.now())
+    }
+
+    /// Fails when this visitor's role may not do that. Whoever need not sign in may: they sit at the machine.
+    pub(crate) fn check(&self, what: Permission) -> Result<(), Failure> {
+        match &self.principal {
+            Some(principal) if !principal.role.may(what) => Err(Failure::new(
+                Kind::NotAllowed,
+                format!("the role {} may not do this", principal.role.code()),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The value of this cookie.
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let mut pairs = cookies
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Visitor, Failure> {
+        let stranger = Visitor::stranger(parts);
+        let records = &app.stores.records;
+        if let Some(token) = cookie(&parts.headers, SESSION_COOKIE)
+            && let Some(principal) = records.session(token).await?
+        {
+            return Ok(Visitor {
+                scope: principal.scope.clone(),
+                principal: Some(principal),
+                ..stranger
+            });
+        }
+        if !app.site().demo && records.has_people().await? {
+            return Err(Failure::new(
+                Kind::SignedOut,
+                "nobody has signed in, or the session has ended",
+            ));
+        }
+        Ok(Visitor {
+            scope: Scope::everything(),
+            ..stranger
         })
+    }
+}
+
+/// A [`Visitor::stranger`].
+pub(crate) struct Stranger(pub(crate) Visitor);
+
+impl FromRequestParts<Arc<App>> for Stranger {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &Arc<App>) -> Result<Stranger, Infallible> {
+        Ok(Stranger(Visitor::stranger(parts)))
     }
 }

@@ -1,137 +1,188 @@
-//! Who looks at what is not blurred: live pictures, clips and originals. While there is no sign-in people say
-//! who they are and why, once per browser session; every look is written to the audit trail under that name.
+//! Who looks at people: live pictures, clips and originals. It takes a role that may, and a purpose, which is asked for
+//! once per browser session; every look is written to the audit trail under the signed-in name.
+
+use std::sync::Arc;
 
 use axum::{
-    extract::{Form, rejection::FormRejection},
+    extract::{Form, State, rejection::FormRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
+use domain::{Permission, Principal, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     failure::{Failure, Kind},
+    visitor::{Visitor, cookie},
 };
 
-/// The longest name, in characters.
-pub(crate) const MAX_NAME: usize = 60;
 /// The longest purpose, in characters.
 pub(crate) const MAX_PURPOSE: usize = 120;
 const COOKIE: &str = "watcher";
 
-/// In what capacity somebody looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Capacity {
-    /// For the market regulation authority.
-    Inspector,
-    /// For the facility.
-    Manager,
+/// Somebody who may see people, and has said why they look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watcher {
+    pub(crate) name: String,
+    pub(crate) account: String,
+    pub(crate) role: Role,
+    pub(crate) purpose: String,
 }
 
-impl Capacity {
-    pub(crate) const fn code(self) -> &'static str {
+/// How far somebody is from seeing people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Watching {
+    /// They have not signed in.
+    SignedOut,
+    /// Their role may not.
+    NotAllowed,
+    /// They have not said why.
+    NoPurpose,
+    /// They may look.
+    As(Watcher),
+}
+
+/// What the cookie holds: a purpose, and whose. Another person at the same browser is asked anew.
+#[derive(Serialize, Deserialize)]
+struct Purpose {
+    account: String,
+    purpose: String,
+}
+
+impl Watching {
+    pub(crate) fn of(visitor: &Visitor, headers: &HeaderMap) -> Watching {
+        let Some(principal) = &visitor.principal else {
+            return Watching::SignedOut;
+        };
+        if !principal.role.may(Permission::SeePeople) {
+            return Watching::NotAllowed;
+        }
+        let said = cookie(headers, COOKIE).and_then(|value| purpose_of(value, principal));
+        said.map_or(Watching::NoPurpose, |purpose| {
+            Watching::As(Watcher {
+                name: principal.name.clone(),
+                account: principal.person.to_string(),
+                role: principal.role,
+                purpose,
+            })
+        })
+    }
+
+    /// Whoever may look; for the pages.
+    pub(crate) fn watcher(&self) -> Option<&Watcher> {
         match self {
-            Capacity::Inspector => "inspector",
-            Capacity::Manager => "manager",
+            Watching::As(watcher) => Some(watcher),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_signed_out(&self) -> bool {
+        *self == Watching::SignedOut
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        *self == Watching::NoPurpose
+    }
+
+    /// Whoever looks, or why nothing is shown.
+    pub(crate) fn required(self) -> Result<Watcher, Failure> {
+        match self {
+            Watching::As(watcher) => Ok(watcher),
+            Watching::SignedOut => Err(Failure::new(
+                Kind::SignedOut,
+                "only somebody who has signed in may see people",
+            )),
+            Watching::NotAllowed => Err(Failure::new(
+                Kind::NotAllowed,
+                "this role may not see people as the camera saw them",
+            )),
+            Watching::NoPurpose => Err(Failure::new(
+                Kind::NotNamed,
+                "for which purpose somebody looks has not been said",
+            )),
         }
     }
 }
 
-/// Somebody who has said who they are and why they look.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Watcher {
-    pub(crate) name: String,
-    pub(crate) role: Capacity,
-    pub(crate) purpose: String,
+fn purpose_of(value: &str, principal: &Principal) -> Option<String> {
+    let said: Purpose = serde_json::from_slice(&hex::decode(value).ok()?).ok()?;
+    (said.account == principal.person.as_str() && is_purpose(&said.purpose)).then_some(said.purpose)
+}
+
+fn is_purpose(text: &str) -> bool {
+    let length = text.chars().count();
+    (1..=MAX_PURPOSE).contains(&length) && !text.chars().any(char::is_control)
 }
 
 impl Watcher {
-    /// Whoever the request's cookie names.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<Watcher> {
-        let cookies = headers.get_all(header::COOKIE).iter();
-        let mut pairs = cookies.filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';'));
-        let value = pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
-        let watcher: Watcher = serde_json::from_slice(&hex::decode(value).ok()?).ok()?;
-        watcher.is_valid().then_some(watcher)
-    }
-
-    /// Whoever looks, or why nothing is shown.
-    pub(crate) fn required(headers: &HeaderMap) -> Result<Watcher, Failure> {
-        Watcher::of(headers).ok_or_else(|| {
-            Failure::new(
-                Kind::NotNamed,
-                "who looks, and for which purpose, has not been said",
-            )
-        })
-    }
-
     /// Writes a look to the audit trail; nothing is shown before that is done.
     pub(crate) async fn write_down(&self, app: &App, action: &str, object: &str) -> Result<(), Failure> {
-        let detail = format!("{}: {}", self.role.code(), self.purpose);
+        let detail = self.reason();
         let line = (self.name.as_str(), action, object, detail.as_str());
         Ok(app.stores.records.audit(line).await?)
     }
 
-    fn is_valid(&self) -> bool {
-        let fits = |text: &str, most| {
-            let length = text.chars().count();
-            (1..=most).contains(&length) && !text.chars().any(char::is_control)
-        };
-        fits(&self.name, MAX_NAME) && fits(&self.purpose, MAX_PURPOSE)
-    }
-
-    /// Lasts as long as the browser's session.
-    fn cookie(&self) -> Result<HeaderValue, Failure> {
-        let json = serde_json::to_vec(self).map_err(Failure::internal)?;
-        let cookie = format!(
-            "{COOKIE}={}; Path=/; SameSite=Strict; HttpOnly",
-            hex::encode(json)
-        );
-        HeaderValue::from_str(&cookie).map_err(Failure::internal)
+    /// In what capacity and why, as the trails have it.
+    pub(crate) fn reason(&self) -> String {
+        format!("{} {}: {}", self.role.code(), self.account, self.purpose)
     }
 }
 
-/// What somebody says of themselves.
+/// Why somebody looks.
 #[derive(Debug, Deserialize)]
 pub(crate) struct WatcherForm {
-    by: String,
-    role: Capacity,
     purpose: String,
     /// The page to go back to.
     #[serde(default)]
     back: String,
 }
 
-/// Takes in who looks, and leads back.
-pub(crate) async fn name(form: Result<Form<WatcherForm>, FormRejection>) -> Result<Response, Failure> {
+/// Takes in why somebody looks, and leads back.
+pub(crate) async fn name(
+    State(_app): State<Arc<App>>,
+    visitor: Visitor,
+    form: Result<Form<WatcherForm>, FormRejection>,
+) -> Result<Response, Failure> {
     let Ok(Form(form)) = form else {
         return Err(Failure::new(
             Kind::BadRequest,
-            "the form must have the fields by, role (inspector or manager) and purpose",
+            "the form must have the field purpose",
         ));
     };
-    let watcher = Watcher {
-        name: form.by.trim().to_owned(),
-        role: form.role,
+    let Some(principal) = &visitor.principal else {
+        return Watching::SignedOut
+            .required()
+            .map(|_| StatusCode::OK.into_response());
+    };
+    visitor.check(Permission::SeePeople)?;
+    let said = Purpose {
+        account: principal.person.to_string(),
         purpose: form.purpose.trim().to_owned(),
     };
-    if !watcher.is_valid() {
+    if !is_purpose(&said.purpose) {
         return Err(Failure::bad_parameter(
-            "by",
-            &format!("a name of 1 to {MAX_NAME} characters, with a purpose of 1 to {MAX_PURPOSE}"),
+            "purpose",
+            &format!("words of 1 to {MAX_PURPOSE} characters"),
         ));
     }
-    lead_back(&form.back, watcher.cookie()?)
+    let json = serde_json::to_vec(&said).map_err(Failure::internal)?;
+    // Lasts as long as the browser's session.
+    let cookie = format!(
+        "{COOKIE}={}; Path=/; SameSite=Strict; HttpOnly",
+        hex::encode(json)
+    );
+    lead_back(&form.back, &[cookie])
 }
 
-/// Forgets who looks, and leads back.
+/// Forgets why somebody looks, and leads back.
 pub(crate) async fn forget(Form(form): Form<Forget>) -> Result<Response, Failure> {
-    let gone = format!("{COOKIE}=; Path=/; SameSite=Strict; HttpOnly; Max-Age=0");
-    lead_back(
-        &form.back,
-        HeaderValue::from_str(&gone).map_err(Failure::internal)?,
-    )
+    lead_back(&form.back, &[forgotten()])
+}
+
+/// The cookie that takes the purpose away.
+pub(crate) fn forgotten() -> String {
+    format!("{COOKIE}=; Path=/; SameSite=Strict; HttpOnly; Max-Age=0")
 }
 
 /// Where to go back to.
@@ -141,49 +192,53 @@ pub(crate) struct Forget {
     back: String,
 }
 
-fn lead_back(back: &str, cookie: HeaderValue) -> Result<Response, Failure> {
+/// Leads to a page of ours, and sets cookies.
+pub(crate) fn lead_back(back: &str, cookies: &[String]) -> Result<Response, Failure> {
     let target = HeaderValue::from_str(own_path(back)).map_err(Failure::internal)?;
-    let headers = [(header::LOCATION, target), (header::SET_COOKIE, cookie)];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response();
+    for cookie in cookies {
+        let value = HeaderValue::from_str(cookie).map_err(Failure::internal)?;
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    Ok(response)
 }
 
-/// `back` where it is a path of this site, else the wall of cameras: nobody is led away to another site.
-fn own_path(back: &str) -> &str {
+/// `back` where it is a path of this site, else the overview: nobody is led away to another site.
+pub(crate) fn own_path(back: &str) -> &str {
     let plain = |c: char| c.is_ascii_graphic() && c != '\\';
     let own = back.starts_with('/') && !back.starts_with("//") && back.chars().all(plain);
-    if own && back.len() <= 512 {
-        back
-    } else {
-        "/cameras"
-    }
+    if own && back.len() <= 512 { back } else { "/" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{PersonId, Scope};
 
     #[test]
-    fn a_cookie_is_read_back_and_a_forged_one_is_none() {
-        let watcher = Watcher {
+    fn a_purpose_counts_for_the_one_who_said_it() {
+        let principal = |id: &str| Principal {
+            person: PersonId::new(id).unwrap(),
             name: "王芳".into(),
-            role: Capacity::Inspector,
+            role: Role::Inspector,
+            scope: Scope::everything(),
+        };
+        let said = Purpose {
+            account: "wang".into(),
             purpose: "核查 12 号隐患".into(),
         };
-        let set = watcher.cookie().unwrap();
-        let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
-        let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, format!("lang=en; {pair}").parse().unwrap());
-        assert_eq!(Watcher::of(&headers), Some(watcher));
-        for bad in ["", "watcher=", "watcher=zz", "watcher=7b7d", "xwatcher=00"] {
-            headers.insert(header::COOKIE, bad.parse().unwrap());
-            assert_eq!(Watcher::of(&headers), None, "{bad}");
+        let value = hex::encode(serde_json::to_vec(&said).unwrap());
+        assert_eq!(
+            purpose_of(&value, &principal("wang")),
+            Some("核查 12 号隐患".into())
+        );
+        assert_eq!(purpose_of(&value, &principal("li")), None);
+        for bad in ["", "zz", "7b7d", "00"] {
+            assert_eq!(purpose_of(bad, &principal("wang")), None, "{bad}");
         }
-        let nobody = Watcher {
-            name: String::new(),
-            role: Capacity::Manager,
-            purpose: "x".into(),
-        };
-        assert!(!nobody.is_valid());
+        for bad in ["", "a\nb", &"x".repeat(MAX_PURPOSE + 1)] {
+            assert!(!is_purpose(bad), "{bad:?}");
+        }
     }
 
     #[test]
@@ -199,7 +254,7 @@ mod tests {
             "/a\r\nb",
             "/a b",
         ] {
-            assert_eq!(own_path(other), "/cameras", "{other:?}");
+            assert_eq!(own_path(other), "/", "{other:?}");
         }
     }
 }

@@ -118,6 +118,10 @@ text_id!(
     IdentityName, allowing ['/']
 );
 text_id!(
+    /// What a person signs in with (账号): `wang.fang`.
+    PersonId, allowing []
+);
+text_id!(
     /// A measured quantity (指标) such as `temperature` or `combustible_gas`.
     Metric, allowing []
 );

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
-use domain::{Clock, LogPosition};
+use domain::{Clock, LogPosition, PersonId};
 use journal::{Journal, Position, TimeSource};
 use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
 use tokio::net::TcpListener;
@@ -63,6 +63,7 @@ pub struct App {
     findings: FindingQueue,
     sight: Sight,
     demo: bool,
+    demo_people: Vec<(PersonId, String)>,
     _lock: DataLock,
 }
 
@@ -128,14 +129,16 @@ impl App {
             findings: FindingQueue::default(),
             sight,
             demo: false,
+            demo_people: Vec::new(),
             _lock: lock,
         })
     }
 
-    /// Says on the pages that this is the demo district.
+    /// Says on the pages that this is the demo district, in which these people sign in with one press.
     #[must_use]
-    pub fn as_demo(mut self) -> App {
+    pub fn as_demo(mut self, people: Vec<(PersonId, String)>) -> App {
         self.demo = true;
+        self.demo_people = people;
         self
     }
 
@@ -232,6 +235,7 @@ impl App {
             clock: self.clock.clone(),
             sight: self.sight.for_pages(),
             evidence: Some(self.sight.archive()),
+            demo_people: self.demo_people.clone().into(),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),

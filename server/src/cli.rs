@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{CameraUrl, DeviceId, FacilityId};
+use domain::{CameraUrl, DeviceId, FacilityId, PersonId, RegionId, Role};
 
 use crate::commands;
 
@@ -31,6 +31,9 @@ enum Command {
     /// Add, list or revoke the devices that may sign in to the broker
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Add, list or bar the people who may sign in to the pages
+    #[command(subcommand)]
+    Person(PersonCommand),
     /// Look into the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -131,6 +134,73 @@ pub(crate) struct DeviceRevokeArgs {
     /// Its identifier
     #[arg(long, value_name = "ID")]
     pub(crate) device: DeviceId,
+}
+
+#[derive(Debug, Subcommand)]
+enum PersonCommand {
+    /// Add a person, or change name, role and reach of one; prints a new person's password once
+    Add(PersonAddArgs),
+    /// List the people, their roles and how far they see
+    List(ConfigArgs),
+    /// Give a person a new password; whoever was signed in with the old one is signed out
+    Password(PersonPasswordArgs),
+    /// Bar a person, who is signed out at once
+    Bar(PersonBarArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PersonAddArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// What they sign in with: wang.fang
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) account: PersonId,
+    /// Their name, as it stands under what they do
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// What they may do: inspector, manager, integrator or administrator
+    #[arg(long, value_name = "ROLE", value_parser = role)]
+    pub(crate) role: Role,
+    /// They see this region and those inside it; without it and without facilities, everything
+    #[arg(long, value_name = "ID", conflicts_with = "facility")]
+    pub(crate) region: Option<RegionId>,
+    /// They see this facility; may be given again
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: Vec<FacilityId>,
+    /// The file whose first line is the password; without it one is made and printed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PersonPasswordArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Whose
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) account: PersonId,
+    /// The file whose first line is the password; without it one is made and printed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PersonBarArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Whom
+    #[arg(value_name = "ACCOUNT")]
+    pub(crate) account: PersonId,
+    /// Let them sign in again
+    #[arg(long)]
+    pub(crate) lift: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    Role::parse(text).ok_or_else(|| {
+        let all = Role::ALL.map(Role::code).join(", ");
+        format!("it is one of {all}")
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -236,6 +306,10 @@ fn run(cli: Cli) -> ExitCode {
         Command::Device(DeviceCommand::Add(args)) => commands::device_add(&args),
         Command::Device(DeviceCommand::List(args)) => commands::device_list(&args),
         Command::Device(DeviceCommand::Revoke(args)) => commands::device_revoke(&args),
+        Command::Person(PersonCommand::Add(args)) => commands::person_add(&args),
+        Command::Person(PersonCommand::List(args)) => commands::person_list(&args),
+        Command::Person(PersonCommand::Password(args)) => commands::person_password(&args),
+        Command::Person(PersonCommand::Bar(args)) => commands::person_bar(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
         Command::Camera(CameraCommand::Probe(args)) => commands::camera_probe(&args),
         Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),

@@ -4,6 +4,7 @@ mod camera;
 mod device;
 mod evidence;
 mod journal;
+mod person;
 mod running;
 mod vision;
 
@@ -16,6 +17,9 @@ pub(crate) use camera::probe as camera_probe;
 pub(crate) use device::{add as device_add, list as device_list, revoke as device_revoke};
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
+pub(crate) use person::{
+    add as person_add, bar as person_bar, list as person_list, set_password as person_password,
+};
 pub(crate) use running::{demo, serve};
 pub(crate) use vision::evaluate as vision_evaluate;
 

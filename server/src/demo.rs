@@ -3,11 +3,17 @@
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::Context;
-use domain::{Camera, CameraSource, Credentials, Identity, IdentityName, SeriesKey, UtcMillis};
+use domain::{
+    Camera, CameraSource, Credentials, Identity, IdentityName, Person, PersonId, Reach, Role, SeriesKey,
+    UtcMillis,
+};
 use simulator::District;
 use store::{Records, SeriesStore, Vault};
 
-use crate::{directory::new_secret, import::Inventory};
+use crate::{
+    directory::{new_secret, random_secret},
+    import::Inventory,
+};
 
 /// Who attaches the demo's cameras.
 const ACTOR: &str = "demo";
@@ -50,6 +56,43 @@ pub(crate) async fn register(
         .await
         .context("cannot write the device identities")?;
     Ok(secrets)
+}
+
+/// Writes down somebody of each role. Every start gives them new passwords, which only the sign-in page of this process
+/// knows.
+pub(crate) async fn people(
+    records: &Records,
+    district: &District,
+) -> anyhow::Result<Vec<(PersonId, String)>> {
+    let own = district.facilities.first().map(|facility| facility.id.clone());
+    let people = [
+        ("wang.fang", "王芳", Role::Inspector, Reach::Everything),
+        (
+            "li.jianguo",
+            "李建国",
+            Role::Manager,
+            Reach::Facilities(own.into_iter().collect()),
+        ),
+        ("chen.wei", "陈伟", Role::Integrator, Reach::Everything),
+    ];
+    let mut known = Vec::new();
+    for (id, name, role, reach) in people {
+        let person = Person {
+            id: PersonId::new(id)?,
+            name: name.to_owned(),
+            role,
+            reach,
+            barred: false,
+        };
+        let password = random_secret()?;
+        let written = async {
+            records.put_person(&person, ACTOR).await?;
+            records.set_password(&person.id, &password, ACTOR).await
+        };
+        written.await.context("cannot write the people of the demo")?;
+        known.push((person.id, password));
+    }
+    Ok(known)
 }
 
 /// Whether a camera publishes its pictures itself.

@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     future::Future,
-    io::BufRead,
     path::Path,
     sync::{
         Arc, RwLock,
@@ -22,7 +21,7 @@ use store::{Records, SeriesStore};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::config::Service;
+use crate::{config::Service, secret_file::first_line};
 
 /// How often the record store is asked whether something changed. A revoked device is cut off within a
 /// second, this included.
@@ -115,7 +114,7 @@ async fn everybody(services: &[Identity], records: &Records) -> anyhow::Result<V
 
 fn service(service: &Service) -> anyhow::Result<Identity> {
     let secret = match &service.secret_file {
-        Some(path) => first_line(path)?,
+        Some(path) => service_secret(path)?,
         // Nobody knows these 32 bytes: only `anonymous_as` reaches this identity.
         None => random_secret()?,
     };
@@ -131,19 +130,9 @@ fn service(service: &Service) -> anyhow::Result<Identity> {
     })
 }
 
-fn first_line(path: &Path) -> anyhow::Result<String> {
-    let what = || {
-        format!(
-            "cannot read the secret file {}; its first line is the secret",
-            path.display()
-        )
-    };
-    let file = std::fs::File::open(path).with_context(what)?;
-    let mut line = String::new();
-    std::io::BufReader::new(file)
-        .read_line(&mut line)
-        .with_context(what)?;
-    let secret = line.trim_end().to_owned();
+/// The secret of a service.
+fn service_secret(path: &Path) -> anyhow::Result<String> {
+    let secret = first_line(path)?;
     anyhow::ensure!(
         secret.len() >= 16,
         "{}: a secret has at least 16 characters",
@@ -153,7 +142,7 @@ fn first_line(path: &Path) -> anyhow::Result<String> {
 }
 
 /// A fresh secret: 32 random bytes in hexadecimal.
-fn random_secret() -> anyhow::Result<String> {
+pub(crate) fn random_secret() -> anyhow::Result<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the system gives no randomness")?;
     Ok(hex::encode(bytes))

@@ -19,6 +19,7 @@ mod figures;
 mod findings;
 mod import;
 mod pipeline;
+mod secret_file;
 mod shutdown;
 mod sight;
 

@@ -21,6 +21,7 @@ mod facilities;
 mod fields;
 mod findings;
 mod identities;
+mod people;
 mod points;
 mod regions;
 mod snapshot;
@@ -38,6 +39,10 @@ pub use error::{Cause, Problem, RecordError};
 pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
+};
+pub use people::{
+    MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
+    SessionToken, SignIn,
 };
 pub use snapshot::EngineSnapshot;
 pub use teaching::{

@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Parser;
 use domain::{
-    Camera, CameraKey, CameraSource, Check, CheckSetting, DeviceId, FacilityId, Room, Schedule,
+    Camera, CameraKey, CameraSource, Check, CheckSetting, DeviceId, FacilityId, Role, Room, Schedule,
     camera::{Decoding, Retention},
 };
 use futures::StreamExt;
@@ -296,18 +296,7 @@ async fn restart(app: &TestApp, server: Rtsp, arguments: &Arguments) -> anyhow::
 /// Starts the process of the viewers and waits until all of them see pictures.
 async fn viewers(app: &TestApp, count: usize) -> anyhow::Result<Child> {
     let address = format!("ws://{}/live/{FACILITY}/cam-0", app.addrs.http);
-    let who = "by=Bench&role=inspector&purpose=measurement&back=/";
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?;
-    let answer = client
-        .post(app.url("/watcher"))
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(who)
-        .send()
-        .await?;
-    let cookie = answer.headers().get("set-cookie").context("a cookie")?.to_str()?;
-    let cookie = cookie.split(';').next().unwrap_or_default();
+    let cookie = app.sign_in(Role::Inspector, "measurement").await?;
     let mut child = Command::new(std::env::current_exe()?)
         .args([
             "--video",

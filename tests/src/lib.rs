@@ -17,8 +17,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use domain::{
-    Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, Metric, Point, Region,
-    RegionId, SecretHash, SizeClass, Unit,
+    Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, Metric, Person, PersonId,
+    Point, Reach, Region, RegionId, Role, SecretHash, SizeClass, Unit,
 };
 use server::{Addresses, App, Config};
 use store::Records;
@@ -212,6 +212,55 @@ impl TestApp {
         let name = identity.name.clone();
         self.records.put_identities(&[identity]).await?;
         Ok(name)
+    }
+
+    /// Puts somebody of this role on record, signs them in and says why they look: the cookies of all that.
+    ///
+    /// # Errors
+    /// When that is refused.
+    pub async fn sign_in(&self, role: Role, purpose: &str) -> anyhow::Result<String> {
+        const PASSWORD: &str = "correct-horse";
+        let person = Person {
+            id: PersonId::new(role.code())?,
+            name: role.code().to_owned(),
+            role,
+            reach: Reach::Everything,
+            barred: false,
+        };
+        self.records.put_person(&person, "test").await?;
+        self.records.set_password(&person.id, PASSWORD, "test").await?;
+        let session = self
+            .set_cookie(
+                "/sign-in",
+                &format!("account={}&password={PASSWORD}", person.id),
+                "",
+            )
+            .await?;
+        let purpose = self
+            .set_cookie("/watcher", &format!("purpose={purpose}"), &session)
+            .await?;
+        Ok(format!("{session}; {purpose}"))
+    }
+
+    /// Sends a form as a page of ours would; the first cookie that the answer sets.
+    async fn set_cookie(&self, path: &str, form: &str, cookie: &str) -> anyhow::Result<String> {
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let answer = client
+            .post(self.url(path))
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("cookie", cookie)
+            .body(form.to_owned())
+            .send()
+            .await?;
+        let status = answer.status();
+        let set = answer.headers().get("set-cookie");
+        let set = set
+            .with_context(|| format!("{path} set no cookie: {status}"))?
+            .to_str()?;
+        Ok(set.split(';').next().unwrap_or_default().to_owned())
     }
 
     /// The address of a page.

@@ -9,7 +9,7 @@ use axum::{
     http::{StatusCode, Uri},
     response::{IntoResponse, Response},
 };
-use domain::{Camera, CameraKey, CameraSource, Credentials, ProbeReport, sight::CameraHealth};
+use domain::{Camera, CameraKey, CameraSource, Credentials, Permission, ProbeReport, sight::CameraHealth};
 use serde::{Deserialize, Serialize};
 
 use super::{body::SampleBody, json};
@@ -120,7 +120,8 @@ pub(super) async fn show(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PutCamera {
-    /// Who attaches or changes it.
+    /// Who attaches or changes it; not needed by whoever has signed in.
+    #[serde(default)]
     by: String,
     camera: Camera,
 }
@@ -133,7 +134,8 @@ pub(super) async fn put(
 ) -> Result<Response, Failure> {
     let (facility, camera) = query::device(&facility, &camera)?;
     let sent = read(body)?;
-    let by = signed::name(&sent.by)?;
+    visitor.check(Permission::Configure)?;
+    let by = signed::name(&visitor, &sent.by)?;
     if sent.camera.key != (CameraKey { facility, camera }) {
         return Err(Failure::bad_parameter(
             "camera.key",

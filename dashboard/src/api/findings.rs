@@ -119,7 +119,7 @@ pub(super) async fn review(
 ) -> Result<impl IntoResponse, Failure> {
     let id = finding_id(&finding)?;
     let form = read(body)?;
-    let review = form.review()?;
+    let review = form.review(&visitor)?;
     let done = app.review(&visitor, id, form.how(), review).await?;
     Ok(json(FindingBody::from(done)))
 }

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{Camera, CameraUrl, Credentials, sight::StreamProfile};
+use domain::{Camera, CameraUrl, Credentials, Permission, sight::StreamProfile};
 use i18n_embed_fl::fl;
 
 use super::cameras::find;
@@ -23,6 +23,7 @@ use crate::{
     failure::{Failure, Kind},
     format::Locale,
     sight::ProbeRequest,
+    signed,
     view::{
         attach::{CheckFields, Choices, ProbeWords, StreamRow, checks, explain},
         camera::{page_of, still_href},
@@ -122,6 +123,7 @@ pub(crate) async fn create(
     visitor: Visitor,
     form: Sent,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     take(&app, &visitor, None, form).await
 }
 
@@ -131,6 +133,7 @@ pub(crate) async fn change(
     Path(path): Path<(String, String)>,
     form: Sent,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let camera = find(&app, &visitor, path).await?;
     take(&app, &visitor, Some(camera), form).await
 }
@@ -252,8 +255,8 @@ impl Visit<'_> {
     async fn save(mut self) -> Result<Response, Failure> {
         let mut reading = Reading::of(&self.fields);
         let camera = reading.camera(self.before.as_ref());
-        let by = self.fields.get("by").to_owned();
-        if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
+        let by = signed::name(self.visitor, self.fields.get("by")).map(str::to_owned);
+        if by.is_err() {
             reading.problems.insert("by".into(), Problem::Missing);
         }
         self.problems = reading.problems;
@@ -270,7 +273,7 @@ impl Visit<'_> {
             self.problems.insert("camera".into(), Problem::Taken);
             return self.draw().await;
         }
-        records.put_camera(&camera, &by).await?;
+        records.put_camera(&camera, &by?).await?;
         // After the camera: a source that names another host forgets the credentials of the old one.
         if let Some(credentials) = self.credentials() {
             let kept = (self.app.stores.sight.keep_credentials)(camera.key.clone(), credentials).await;

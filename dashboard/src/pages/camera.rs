@@ -28,7 +28,7 @@ use crate::{
         scene::Scene,
     },
     visitor::Visitor,
-    watcher::{self, Watcher},
+    watcher::{self, Watching},
 };
 
 /// Findings shown on a camera's page.
@@ -88,7 +88,7 @@ struct CameraPage {
     still: Option<String>,
     scene: Scene,
     may_watch: bool,
-    watcher: Option<Watcher>,
+    watching: Watching,
     live_url: String,
     checks: Vec<CheckRow>,
     findings: Vec<FindingWords>,
@@ -98,7 +98,6 @@ struct CameraPage {
     settings: Vec<(String, String)>,
     /// Whether the camera has just been attached.
     fresh: bool,
-    max_name: usize,
     max_purpose: usize,
 }
 
@@ -153,7 +152,7 @@ pub(crate) async fn show(
         still: still.as_ref().map(|s| still_href(&camera.key, s)),
         scene: Scene::of(&camera),
         may_watch: camera.live && camera.enabled,
-        watcher: Watcher::of(&headers),
+        watching: Watching::of(&visitor, &headers),
         live_url: format!("/live/{}/{}", camera.key.facility, camera.key.camera),
         checks: camera.checks.iter().map(|c| row(&locale, &camera, c)).collect(),
         findings: findings.iter().map(|f| teller.tell(f)).collect(),
@@ -162,7 +161,6 @@ pub(crate) async fn show(
         ranges: range_choices(&locale, series, range.0),
         settings: settings(&locale, &camera),
         fresh: parameters.get("new").is_some(),
-        max_name: watcher::MAX_NAME,
         max_purpose: watcher::MAX_PURPOSE,
         place,
         href,

@@ -238,6 +238,7 @@ fn case_chart(
 /// What a person sends about a case.
 #[derive(Debug, Deserialize)]
 pub(crate) struct CaseForm {
+    #[serde(default)]
     by: String,
     #[serde(default)]
     comment: String,
@@ -249,8 +250,8 @@ pub(crate) struct CaseForm {
 
 impl CaseForm {
     /// Checks the form and takes it as a note.
-    fn note(&self, app: &App) -> Result<Note, Failure> {
-        let (by, comment) = (signed::name(&self.by)?, signed::comment(&self.comment)?);
+    fn note(&self, app: &App, visitor: &Visitor) -> Result<Note, Failure> {
+        let (by, comment) = (signed::name(visitor, &self.by)?, signed::comment(&self.comment)?);
         Ok(Note {
             by: by.to_owned(),
             at: app.stores.clock.now(),
@@ -279,7 +280,7 @@ pub(crate) async fn acknowledge(
     form: Result<Form<CaseForm>, FormRejection>,
 ) -> Result<Response, Failure> {
     let (id, form) = (case_id(&case)?, filled(form)?);
-    let note = form.note(&app)?;
+    let note = form.note(&app, &visitor)?;
     let done = app
         .stores
         .alerts
@@ -295,7 +296,7 @@ pub(crate) async fn close(
     form: Result<Form<CaseForm>, FormRejection>,
 ) -> Result<Response, Failure> {
     let (id, form) = (case_id(&case)?, filled(form)?);
-    let note = form.note(&app)?;
+    let note = form.note(&app, &visitor)?;
     let done = app
         .stores
         .alerts

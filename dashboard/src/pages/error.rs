@@ -32,6 +32,8 @@ impl ErrorPage {
             Kind::NotFound => (fl!(l, "err-not-found"), fl!(l, "err-not-found-do")),
             Kind::Conflict => (fl!(l, "err-conflict"), fl!(l, "err-conflict-do")),
             Kind::CrossSite => (fl!(l, "err-cross-site"), fl!(l, "err-cross-site-do")),
+            Kind::SignedOut => (fl!(l, "err-signed-out"), fl!(l, "err-signed-out-do")),
+            Kind::NotAllowed => (fl!(l, "err-not-allowed"), fl!(l, "err-not-allowed-do")),
             Kind::NotNamed => (fl!(l, "err-not-named"), fl!(l, "err-not-named-do")),
             Kind::BadHost => (fl!(l, "err-bad-host"), fl!(l, "err-bad-host-do")),
             Kind::TooLarge => (fl!(l, "err-too-large"), fl!(l, "err-too-large-do")),

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{EvidenceId, Scope};
+use domain::{EvidenceId, Permission, Scope};
 use serde::Deserialize;
 use store::{
     Archive, EvidenceError,
@@ -20,9 +20,9 @@ use crate::{
     app::App,
     failure::{Failure, Kind},
     query::Parameters,
-    view::case::MAX_NAME,
+    signed,
     visitor::Visitor,
-    watcher::Watcher,
+    watcher::Watching,
 };
 
 fn evidence_id(text: &str) -> Result<EvidenceId, Failure> {
@@ -66,10 +66,10 @@ pub(crate) async fn item(
 ) -> Result<Response, Failure> {
     let (id, which) = (evidence_id(&evidence)?, Which::of(&which)?);
     let archive = archive(&app)?;
-    let watcher = Watcher::of(&headers);
+    let watching = Watching::of(&visitor, &headers);
     let scope = visitor.scope;
     let read = app
-        .read_blocking(move |_| look(&archive, &scope, &id, which, watcher.as_ref()))
+        .read_blocking(move |_| look(&archive, &scope, (&id, which), watching))
         .await?;
     let (item, bytes) = read?;
     let download = Parameters::of(&uri)?.get("save").is_some();
@@ -80,9 +80,8 @@ pub(crate) async fn item(
 fn look(
     archive: &Archive,
     scope: &Scope,
-    id: &EvidenceId,
-    which: Which,
-    watcher: Option<&Watcher>,
+    (id, which): (&EvidenceId, Which),
+    watching: Watching,
 ) -> Result<(Item, Vec<u8>), Failure> {
     let gone = || Failure::not_found("file of evidence");
     let package = archive.get(scope, id)?.ok_or_else(gone)?;
@@ -99,14 +98,8 @@ fn look(
     };
     let item = package.items.get(index).ok_or_else(gone)?;
     if !item.blurred {
-        let watcher = watcher.ok_or_else(|| {
-            Failure::new(
-                Kind::NotNamed,
-                "who looks, and for which purpose, has not been said",
-            )
-        })?;
-        let purpose = format!("{}: {}", watcher.role.code(), watcher.purpose);
-        archive.note_view(scope, id, &watcher.name, &purpose)?;
+        let watcher = watching.required()?;
+        archive.note_view(scope, id, &watcher.name, &watcher.reason())?;
     }
     archive.item(scope, id, index)?.ok_or_else(gone)
 }
@@ -142,6 +135,7 @@ pub(crate) const MAX_REASON: usize = 500;
 /// Why evidence is held, or let go again.
 #[derive(Debug, Deserialize)]
 pub(crate) struct HoldForm {
+    #[serde(default)]
     by: String,
     reason: String,
     /// The finding's page to go back to.
@@ -157,7 +151,7 @@ pub(crate) async fn hold(
     Path(evidence): Path<String>,
     form: Result<Form<HoldForm>, FormRejection>,
 ) -> Result<Response, Failure> {
-    act(&app, visitor.scope, &evidence, form, Archive::hold).await
+    act(&app, visitor, &evidence, form, Archive::hold).await
 }
 
 pub(crate) async fn release(
@@ -166,16 +160,17 @@ pub(crate) async fn release(
     Path(evidence): Path<String>,
     form: Result<Form<HoldForm>, FormRejection>,
 ) -> Result<Response, Failure> {
-    act(&app, visitor.scope, &evidence, form, Archive::release).await
+    act(&app, visitor, &evidence, form, Archive::release).await
 }
 
 async fn act(
     app: &Arc<App>,
-    scope: Scope,
+    visitor: Visitor,
     evidence: &str,
     form: Result<Form<HoldForm>, FormRejection>,
     call: HoldCall,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::HoldEvidence)?;
     let id = evidence_id(evidence)?;
     let Ok(Form(form)) = form else {
         return Err(Failure::new(
@@ -184,13 +179,14 @@ async fn act(
         ));
     };
     let fits = |text: &str, most| !text.trim().is_empty() && text.chars().count() <= most;
-    if !fits(&form.by, MAX_NAME) || !fits(&form.reason, MAX_REASON) {
-        return Err(Failure::bad_parameter("reason", "given, with a name in \"by\""));
+    let by = signed::name(&visitor, &form.by)?.to_owned();
+    if !fits(&form.reason, MAX_REASON) {
+        return Err(Failure::bad_parameter("reason", "given"));
     }
     let archive = archive(app)?;
     let back = format!("/findings/{}", form.finding.max(1));
     let done = app
-        .read_blocking(move |_| call(&archive, &scope, &id, form.by.trim(), form.reason.trim()))
+        .read_blocking(move |_| call(&archive, &visitor.scope, &id, &by, form.reason.trim()))
         .await?;
     done?;
     Ok((StatusCode::SEE_OTHER, [(header::LOCATION, back)]).into_response())

@@ -27,7 +27,7 @@ use crate::{
         page::{Nav, Page},
     },
     visitor::Visitor,
-    watcher::{self, Watcher},
+    watcher::{self, Watching},
 };
 
 /// Readings shown beside a finding.
@@ -80,7 +80,7 @@ struct FindingPage {
     finding: FindingWords,
     kept: Kept,
     case: Option<(String, String)>,
-    watcher: Option<Watcher>,
+    watching: Watching,
     now: String,
     back: String,
     max_name: usize,
@@ -99,8 +99,8 @@ pub(crate) async fn show(
     let found = app.stores.records.finding(&visitor.scope, id).await?;
     let found = found.ok_or_else(|| Failure::not_found("finding"))?;
     let locale = visitor.locale(&app);
-    let watcher = Watcher::of(&headers);
-    let kept = kept(&app, &visitor, &locale, &found, watcher.is_some()).await?;
+    let watching = Watching::of(&visitor, &headers);
+    let kept = kept(&app, &visitor, &locale, &found, watching.watcher().is_some()).await?;
     let (directory, cameras) = (app.directory().await?, app.all_cameras().await?);
     let rules = app.stores.alerts.rules();
     let teller = FindingTeller {
@@ -118,7 +118,7 @@ pub(crate) async fn show(
         finding: teller.tell(&found),
         kept,
         case: case.map(|c| (c.id.to_string(), locale.case_state(c.state))),
-        watcher,
+        watching,
         now: locale.moment(locale.now),
         back,
         max_name: MAX_NAME,

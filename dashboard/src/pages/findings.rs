@@ -9,7 +9,7 @@ use axum::{
     http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{CameraKey, Check};
+use domain::{CameraKey, Check, Permission};
 use i18n_embed_fl::fl;
 use serde::Deserialize;
 use store::records::{Finding, FindingFilter, FindingId, Review, ReviewState, Verdict};
@@ -247,6 +247,7 @@ pub(crate) fn finding_id(text: &str) -> Result<FindingId, Failure> {
 /// What a person says of a finding.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ReviewForm {
+    #[serde(default)]
     by: String,
     #[serde(default)]
     comment: String,
@@ -267,13 +268,14 @@ impl ReviewForm {
     }
 
     /// Checks the form and takes it as a review.
-    pub(crate) fn review(&self) -> Result<Review, Failure> {
+    pub(crate) fn review(&self, visitor: &Visitor) -> Result<Review, Failure> {
+        visitor.check(Permission::Review)?;
         let verdict = match self.verdict.as_str() {
             "confirmed" => Verdict::Confirmed,
             "rejected" => Verdict::Rejected,
             _ => return Err(Failure::bad_parameter("verdict", "confirmed or rejected")),
         };
-        let (by, comment) = (signed::name(&self.by)?, signed::comment(&self.comment)?);
+        let (by, comment) = (signed::name(visitor, &self.by)?, signed::comment(&self.comment)?);
         Ok(Review {
             verdict,
             by: by.to_owned(),
@@ -327,7 +329,7 @@ pub(crate) async fn review(
             ));
         }
     };
-    match app.review(&visitor, id, form.how(), form.review()?).await {
+    match app.review(&visitor, id, form.how(), form.review(&visitor)?).await {
         Ok(_) => {
             let target = match form.back.as_str() {
                 "queue" => "/findings".to_owned(),

@@ -10,7 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{Camera, Check, DeviceId};
+use domain::{Camera, Check, DeviceId, Permission};
 use i18n_embed_fl::fl;
 use store::records::{Crop, CropFilter, CropId};
 
@@ -262,6 +262,7 @@ pub(crate) async fn mark(
     uri: Uri,
     form: Result<Form<Vec<(String, String)>>, FormRejection>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let lesson = Lesson::of(&app, &visitor, path, &uri).await?;
     let Ok(Form(fields)) = form else {
         return Err(Failure::new(Kind::BadRequest, "the form cannot be read"));
@@ -272,7 +273,7 @@ pub(crate) async fn mark(
             .find(|(n, _)| n == name)
             .map_or("", |(_, v)| v.trim())
     };
-    let (by, todo) = (signed::name(field("by"))?, field("do"));
+    let (by, todo) = (signed::name(&visitor, field("by"))?, field("do"));
     let TaughtCheck { camera, check, .. } = &lesson.taught;
     label(&app, &visitor, &lesson.taught, (marks(&fields)?, by)).await?;
     let sight = &app.stores.sight;

@@ -30,6 +30,12 @@ pub(crate) enum Nav {
     None,
 }
 
+/// Who has signed in, in words.
+pub(crate) struct Me {
+    pub(crate) name: String,
+    pub(crate) role: String,
+}
+
 /// What every page has around it.
 pub(crate) struct Page {
     pub(crate) l: Loader,
@@ -43,6 +49,8 @@ pub(crate) struct Page {
     pub(crate) site: String,
     pub(crate) zone: String,
     pub(crate) demo: bool,
+    /// Who has signed in.
+    pub(crate) me: Option<Me>,
     pub(crate) now: Stamp,
     pub(crate) version: &'static str,
     /// What keeps the server from its work, in words.
@@ -64,6 +72,10 @@ impl Page {
             site: locale.pick(&site.name_zh, &site.name_en).to_owned(),
             zone: site.time_zone.clone(),
             demo: site.demo,
+            me: visitor.principal.as_ref().map(|principal| Me {
+                name: principal.name.clone(),
+                role: locale.role(principal.role),
+            }),
             now: locale.stamp(locale.now),
             version: assets::VERSION,
             troubles: words(&locale, app),

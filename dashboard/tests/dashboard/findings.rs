@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use domain::{Check, Clock, EvidenceId};
+use domain::{Check, Clock, EvidenceId, Role};
 use store::{
     Archive,
     evidence::{ArchiveOptions, ItemRole, NewItem},
@@ -18,7 +18,7 @@ use sunshine_dashboard::FitResult;
 use crate::{
     NOW, ask,
     cameras::{observation, watched},
-    eyes, get, post,
+    eyes, get, get_as, post, post_as, signing,
     stage::Stage,
 };
 
@@ -207,14 +207,17 @@ async fn proven(folder: &Path) -> (Stage, Archive, EvidenceId, Router) {
 }
 
 #[tokio::test]
-async fn originals_are_shown_to_those_who_say_who_they_are_and_each_look_is_on_the_chain() {
+async fn originals_are_shown_to_those_who_may_and_say_why_and_each_look_is_on_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let (stage, archive, id, router) = proven(folder.path()).await;
 
     let seen = archive.head().seq;
     let page = get(&router, "/findings/1?lang=en").await.text;
     assert!(page.contains(&format!("src=\"/evidence/{id}/at.jpg\"")) && page.contains("4.2 °C"));
-    assert!(!page.contains("<video"), "no clip before a name is given");
+    assert!(
+        !page.contains("<video") && page.contains("Sign in to see clip"),
+        "no clip before somebody signs in"
+    );
     let at = get(&router, &format!("/evidence/{id}/at.jpg")).await;
     assert_eq!(
         (at.status, at.header("content-type")),
@@ -222,17 +225,21 @@ async fn originals_are_shown_to_those_who_say_who_they_are_and_each_look_is_on_t
     );
     let clip = format!("/evidence/{id}/0");
     let refused = get(&router, &format!("{clip}?lang=en")).await;
+    assert_eq!(refused.status, StatusCode::SEE_OTHER, "sign in first");
+    let integrator = signing::sign_in(&router, &stage.state.records, Role::Integrator).await;
+    let refused = get_as(&router, &format!("{clip}?lang=en"), &integrator).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    assert!(refused.text.contains("Say who you are first"));
+    assert!(refused.text.contains("Your role may not do this"));
+    let manager = signing::sign_in(&router, &stage.state.records, Role::Manager).await;
+    let refused = get_as(&router, &format!("{clip}?lang=en"), &manager).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(refused.text.contains("Say first why you look"));
     assert_eq!(archive.head().seq, seen, "nobody has seen what is not blurred");
 
-    let named = post(
-        &router,
-        "/watcher",
-        "by=Li&role=manager&purpose=complaint&back=/findings/1",
-    )
-    .await;
-    let cookie = named.header("set-cookie").split(';').next().unwrap().to_owned();
+    let form = "purpose=complaint&back=/findings/1";
+    let named = post_as(&router, "/watcher", (form, &manager)).await;
+    let purpose = named.header("set-cookie").split(';').next().unwrap().to_owned();
+    let cookie = format!("{manager}; {purpose}");
     let with_name = async |path: &str| {
         let request = Request::get(path)
             .header("host", "localhost")
@@ -250,7 +257,7 @@ async fn originals_are_shown_to_those_who_say_who_they_are_and_each_look_is_on_t
     assert_eq!(archive.head().seq, seen + 1, "the look is on the chain");
     let page = with_name("/findings/1?lang=en").await.text;
     assert!(
-        page.contains("<video") && page.contains("Li · complaint"),
+        page.contains("<video") && page.contains("manager 同志 · manager · complaint"),
         "with its watermark"
     );
     archive.close().unwrap();

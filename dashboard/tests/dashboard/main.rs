@@ -8,6 +8,7 @@ mod findings;
 mod guards;
 mod live;
 mod pages;
+mod signing;
 mod stage;
 mod video;
 
@@ -63,9 +64,23 @@ async fn get(router: &Router, path: &str) -> Answer {
     .await
 }
 
+/// Reads an address with cookies.
+async fn get_as(router: &Router, path: &str, cookie: &str) -> Answer {
+    let request = Request::get(path)
+        .header("host", "localhost:8080")
+        .header("cookie", cookie);
+    ask(router, request.body(Body::empty()).unwrap()).await
+}
+
 /// Sends a form as our own page would.
 async fn post(router: &Router, path: &str, form: &str) -> Answer {
+    post_as(router, path, (form, "")).await
+}
+
+/// Sends a form as our own page would, with cookies.
+async fn post_as(router: &Router, path: &str, (form, cookie): (&str, &str)) -> Answer {
     let request = Request::post(path)
+        .header("cookie", cookie)
         .header("host", "localhost:8080")
         .header("sec-fetch-site", "same-origin")
         .header("content-type", "application/x-www-form-urlencoded")

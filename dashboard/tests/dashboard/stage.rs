@@ -112,6 +112,7 @@ impl Stage {
             },
             sight: Sight::none(),
             evidence: None,
+            demo_people: Arc::from([]),
         };
         let position = Mutex::new(LogPosition(0));
         Stage {

@@ -7,7 +7,7 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, StatusCode},
 };
-use domain::Camera;
+use domain::{Camera, Role};
 use futures::{SinkExt as _, StreamExt as _};
 use sunshine_dashboard::VideoItem;
 use tokio::{
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     NOW,
     eyes::{self, Eyes},
-    get, post,
+    get, post, post_as, signing,
     stage::Stage,
 };
 
@@ -85,10 +85,11 @@ impl Served {
         sender
     }
 
-    /// The cookie of somebody who has said who they are.
+    /// The cookies of an inspector who has signed in and said why they look.
     async fn cookie(&self) -> String {
-        let form = "by=%E7%8E%8B%E8%8A%B3&role=inspector&purpose=case+12&back=%2Fcameras%2Fbinhe-01%2Fcam-1";
-        let answer = post(&self.router, "/watcher", form).await;
+        let signed_in = signing::sign_in(&self.router, &self.stage.state.records, Role::Inspector).await;
+        let form = "purpose=case+12&back=%2Fcameras%2Fbinhe-01%2Fcam-1";
+        let answer = post_as(&self.router, "/watcher", (form, &signed_in)).await;
         assert_eq!(
             (answer.status, answer.header("location")),
             (StatusCode::SEE_OTHER, "/cameras/binhe-01/cam-1")
@@ -98,7 +99,7 @@ impl Served {
             set.contains("HttpOnly") && set.contains("SameSite=Strict"),
             "{set}"
         );
-        set.split(';').next().unwrap().to_owned()
+        format!("{signed_in}; {}", set.split(';').next().unwrap())
     }
 
     async fn open(&self, origin: &str, cookie: &str) -> Result<WebSocketStream<TcpStream>, Error> {
@@ -179,25 +180,43 @@ async fn a_viewer_gets_the_beginning_then_what_comes() {
             trail[0].action.as_str(),
             trail[0].object.as_str()
         ),
-        ("王芳", "camera.live", "binhe-01/cam-1")
+        ("inspector 同志", "camera.live", "binhe-01/cam-1")
     );
-    assert_eq!(trail[0].detail, "inspector: case 12");
+    assert_eq!(trail[0].detail, "inspector inspector: case 12");
     drop(sender);
     assert_eq!(said(&mut socket).await, "4002 over", "the camera was let go");
     served.finish().await;
 }
 
 #[tokio::test]
-async fn nobody_watches_without_a_name_or_from_another_site() {
+async fn nobody_watches_without_a_role_a_purpose_or_from_another_site() {
     let served = Served::start().await;
     let sender = served.feed("video/mp4", 8);
     let own = format!("http://{}", served.addr);
     let cookie = served.cookie().await;
-    assert_eq!(refused(served.open(&own, "lang=en").await), 403, "no name");
+    let without_purpose = cookie.split(';').next().unwrap();
+    let without_session = cookie.split("; ").nth(1).unwrap();
+    assert_eq!(refused(served.open(&own, "lang=en").await), 401, "nobody");
     assert_eq!(
-        refused(served.open(&own, "watcher=zz").await),
+        refused(served.open(&own, without_purpose).await),
+        403,
+        "no purpose"
+    );
+    assert_eq!(
+        refused(served.open(&own, without_session).await),
+        401,
+        "a purpose alone"
+    );
+    assert_eq!(
+        refused(served.open(&own, &format!("{without_purpose}; watcher=zz")).await),
         403,
         "a forged one"
+    );
+    let integrator = signing::sign_in(&served.router, &served.stage.state.records, Role::Integrator).await;
+    assert_eq!(
+        refused(served.open(&own, &integrator).await),
+        403,
+        "a role that may not"
     );
     assert_eq!(refused(served.open("http://evil.example", &cookie).await), 403);
     assert_eq!(

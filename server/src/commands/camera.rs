@@ -1,7 +1,5 @@
 //! Cameras, looked at before they are attached.
 
-use std::path::Path;
-
 use anyhow::{Context, bail};
 use camera::{
     guard::Guard,
@@ -15,6 +13,7 @@ use domain::{
 use crate::{
     cli::CameraProbeArgs,
     commands::{block_on, load, say},
+    secret_file::first_line,
     sight::guard_of,
 };
 
@@ -82,12 +81,6 @@ fn credentials(args: &CameraProbeArgs) -> anyhow::Result<Option<Credentials>> {
         user: user.clone(),
         password: first_line(file)?,
     }))
-}
-
-fn first_line(path: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}; its first line is the password", path.display()))?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn tell(report: &ProbeReport) -> anyhow::Result<()> {

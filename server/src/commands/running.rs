@@ -68,7 +68,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
         let secrets = crate::demo::register(&folder.records, &district).await?;
         let farm = CameraFarm::start(LOOPBACK, district.cameras.clone(), clock.clone()).await?;
         crate::demo::attach(&folder.records, &args.data_dir, (&district, &farm.cameras())).await?;
-        let app = App::on(folder, config, clock.clone()).await?.as_demo();
+        let people = crate::demo::people(&folder.records, &district).await?;
+        let app = App::on(folder, config, clock.clone()).await?.as_demo(people);
 
         let now = clock.now();
         let scenario = Scenario {

@@ -121,6 +121,14 @@ pub enum Problem {
         /// The most characters.
         max: usize,
     },
+    /// Too few bytes, or too many.
+    #[error("must have {least} to {most} bytes")]
+    Length {
+        /// The fewest.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
     /// A control character.
     #[error("holds a control character; use printable text only")]
     ControlCharacter,

@@ -1,0 +1,152 @@
+//! People: who signs in to the pages, in which role, and how far they see.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{FacilityId, PersonId, RegionId},
+    scope::Scope,
+};
+
+/// In what capacity somebody uses the product. A role says what may be done; the reach says where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Of the market regulation authority (监管人员): looks, demands, verifies.
+    Inspector,
+    /// Of a facility (机构负责人): deals with what is wrong, and shows that it is mended.
+    Manager,
+    /// Attaches devices and cameras (集成商).
+    Integrator,
+    /// Keeps the installation (系统管理员).
+    Administrator,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [
+        Role::Inspector,
+        Role::Manager,
+        Role::Integrator,
+        Role::Administrator,
+    ];
+
+    /// The name in the record store, the API and on the command line.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Role::Inspector => "inspector",
+            Role::Manager => "manager",
+            Role::Integrator => "integrator",
+            Role::Administrator => "administrator",
+        }
+    }
+
+    /// Reads [`Role::code`] back.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.code() == code)
+    }
+
+    /// Whether this role may do that.
+    #[must_use]
+    pub const fn may(self, what: Permission) -> bool {
+        match what {
+            // Whoever mounts a camera needs its stills, not the people on them.
+            Permission::SeePeople => !matches!(self, Role::Integrator),
+            Permission::Review | Permission::DealWithCases => {
+                matches!(self, Role::Inspector | Role::Manager)
+            }
+            Permission::HoldEvidence => matches!(self, Role::Inspector | Role::Administrator),
+            Permission::Configure => matches!(self, Role::Integrator | Role::Administrator | Role::Manager),
+        }
+    }
+}
+
+/// What needs a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// See people as the camera saw them: live pictures, clips, originals. Each look also needs a purpose.
+    SeePeople,
+    /// Confirm or reject what a camera found.
+    Review,
+    /// Take up, mend, verify and close cases.
+    DealWithCases,
+    /// Keep evidence beyond its time (legal hold), and let it go again.
+    HoldEvidence,
+    /// Attach and change cameras, teach checks, change devices.
+    Configure,
+}
+
+impl Permission {
+    /// Every permission.
+    pub const ALL: [Permission; 5] = [
+        Permission::SeePeople,
+        Permission::Review,
+        Permission::DealWithCases,
+        Permission::HoldEvidence,
+        Permission::Configure,
+    ];
+}
+
+/// How far somebody sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Every facility.
+    Everything,
+    /// The facilities of a region and of the regions inside it, as they are at the moment of looking.
+    Region(RegionId),
+    /// These facilities.
+    Facilities(Vec<FacilityId>),
+}
+
+/// Somebody who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// What they sign in with.
+    pub id: PersonId,
+    /// Their name, 1 to 60 characters: it stands under what they do.
+    pub name: String,
+    /// In what capacity.
+    pub role: Role,
+    /// How far they see.
+    pub reach: Reach,
+    /// Barred: cannot sign in, and is signed out.
+    pub barred: bool,
+}
+
+/// Somebody who has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// What they signed in with.
+    pub person: PersonId,
+    /// Their name.
+    pub name: String,
+    /// In what capacity.
+    pub role: Role,
+    /// How far they see now.
+    pub scope: Scope,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_may_what_their_work_needs_and_no_more() {
+        let may = |role: Role| Permission::ALL.map(|what| role.may(what));
+        // SeePeople, Review, DealWithCases, HoldEvidence, Configure.
+        assert_eq!(may(Role::Inspector), [true, true, true, true, false]);
+        assert_eq!(may(Role::Manager), [true, true, true, false, true]);
+        assert_eq!(may(Role::Integrator), [false, false, false, false, true]);
+        assert_eq!(may(Role::Administrator), [true, false, false, true, true]);
+    }
+
+    #[test]
+    fn roles_are_read_back() {
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.code()), Some(role));
+        }
+        assert_eq!(Role::parse("Inspector"), None);
+    }
+}
