@@ -10,6 +10,7 @@ mod ffmpeg;
 mod picture;
 mod seat;
 
+pub(crate) use codec::{FullDecoder, FullPicture};
 pub use error::DecodeError;
 pub(crate) use picture::{fitting, resize_rgb};
 

@@ -24,6 +24,7 @@ pub mod quality;
 pub mod ring;
 pub mod source;
 pub mod stream;
+pub mod watermark;
 
 pub use attach::{AttachError, CameraHandle, CameraSet, CameraWatch, Shared};
 pub use guard::{Guard, Network};

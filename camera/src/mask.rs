@@ -1,8 +1,6 @@
-//! What is painted on pictures: privacy masks, blurred faces, boxes and watermarks.
+//! What is painted on pictures: privacy masks, blurred faces and boxes.
 //!
 //! Everything changes a frame in place when nobody else holds its pixels, and a copy of it otherwise.
-
-mod font;
 
 use std::{ops::Range, sync::Arc};
 
@@ -57,28 +55,6 @@ pub fn draw_boxes(frame: &mut Frame, boxes: &[(PictureBox, [u8; 3])]) {
     }
 }
 
-/// Writes `text` into the picture along its lower edge, white on black, broken into as many lines as it needs
-/// (as many as fit; the rest is left out). Characters that are not printable ASCII become `?`.
-pub fn stamp(frame: &mut Frame, text: &str) {
-    if text.is_empty() {
-        return;
-    }
-    let mut canvas = Canvas::of(frame);
-    let scale = (canvas.width / 640).max(1);
-    let columns = canvas.width / (font::ADVANCE * scale);
-    let line_height = font::LINE_HEIGHT * scale;
-    let rows = canvas.height / line_height;
-    let letters: Vec<char> = text.chars().take(columns * rows).collect();
-    let lines = letters.len().div_ceil(columns.max(1));
-    for (index, line) in letters.chunks(columns.max(1)).enumerate() {
-        let top = canvas.height - (lines - index) * line_height;
-        canvas.fill_rows(top..top + line_height);
-        for (column, letter) in line.iter().enumerate() {
-            canvas.letter((column * font::ADVANCE * scale, top + scale), *letter, scale);
-        }
-    }
-}
-
 /// Pixels that may be changed.
 struct Canvas<'a> {
     width: usize,
@@ -98,13 +74,6 @@ impl<'a> Canvas<'a> {
     fn row(&mut self, y: usize, columns: Range<usize>) -> &mut [u8] {
         let start = y * self.width * 3;
         &mut self.rgb[start + columns.start * 3..start + columns.end * 3]
-    }
-
-    fn fill_rows(&mut self, rows: Range<usize>) {
-        let width = self.width;
-        for y in rows {
-            self.row(y, 0..width).fill(0);
-        }
     }
 
     /// Row by row between the edges' crossings (even-odd rule). Whatever the area touches is painted: each row
@@ -186,17 +155,6 @@ impl<'a> Canvas<'a> {
             for (column, pixel) in row.chunks_exact_mut(3).enumerate() {
                 if whole_row || edge(columns.start + column, &columns) {
                     pixel.copy_from_slice(&colour);
-                }
-            }
-        }
-    }
-
-    fn letter(&mut self, (left, top): (usize, usize), letter: char, scale: usize) {
-        for (column, bits) in font::glyph(letter).into_iter().enumerate() {
-            for line in (0..font::HEIGHT).filter(|line| bits >> line & 1 == 1) {
-                for y in top + line * scale..top + (line + 1) * scale {
-                    let x = left + column * scale;
-                    self.row(y, x..x + scale).fill(255);
                 }
             }
         }

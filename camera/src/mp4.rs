@@ -2,11 +2,13 @@
 //! from its beginning. Nothing is encoded again; frames are shown in the order in which they came.
 
 mod boxes;
+mod read;
 
 use bytes::Bytes;
 
 use crate::stream::{Codec, EncodedFrame, StreamInfo};
 use boxes::Boxes;
+pub use read::read;
 
 /// Ticks of a second in every file made here.
 pub const TIMESCALE: u32 = 90_000;

@@ -268,7 +268,9 @@ fn sign_in(path: &str) -> Response {
 }
 
 fn is_for_programs(path: &str) -> bool {
-    path.starts_with("/api") || path.starts_with("/live/") || matches!(path, "/live" | "/livez" | "/readyz" | "/metrics")
+    path.starts_with("/api")
+        || path.starts_with("/live/")
+        || matches!(path, "/live" | "/livez" | "/readyz" | "/metrics")
 }
 
 /// The failure an answer carries, or the one that a limit in front of the handlers stands for.

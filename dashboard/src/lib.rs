@@ -52,8 +52,8 @@ use app::App;
 pub use live::LiveFeed;
 pub use sight::{
     Answer, Ask, AskProfiles, Discovered, FitResult, KeepCredentials, LiveRefused, ModelAtWork, NotKept,
-    OfCamera, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck, TeachRefused, VideoFeed, VideoItem,
-    VisionBackend,
+    NotMarked, OfCamera, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck, TeachRefused, ToMark,
+    VideoFeed, VideoItem, VisionBackend,
 };
 
 /// Asks the running system for its figures.

@@ -49,6 +49,8 @@ pub struct Sight {
     pub fit: Ask<TaughtCheck, Result<FitResult, TeachRefused>>,
     /// Takes crops for a teachable check from the newest pictures; answers how many.
     pub capture: Ask<TaughtCheck, Result<usize, TeachRefused>>,
+    /// Draws a mark into a copy of what is not blurred, before it leaves. Takes up to some seconds for a clip.
+    pub watermark: Ask<ToMark, Result<Bytes, NotMarked>>,
     /// With what pictures are judged.
     pub backend: Arc<dyn Fn() -> VisionBackend + Send + Sync>,
 }
@@ -72,6 +74,7 @@ impl Sight {
             changed: Arc::new(|| {}),
             fit: Arc::new(|_| async { Err(TeachRefused::NoModel) }.boxed()),
             capture: Arc::new(|_| async { Err(TeachRefused::NoPicture) }.boxed()),
+            watermark: Arc::new(|_| async { Err(NotMarked) }.boxed()),
             backend: Arc::new(VisionBackend::default),
         }
     }
@@ -208,6 +211,22 @@ pub struct Discovered {
     /// Where it says it hangs; at most 80 characters, may be empty.
     pub location: String,
 }
+
+/// A copy that is to be marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToMark {
+    /// What it is: `image/jpeg` or `video/mp4`; of other types nothing is shown.
+    pub media_type: String,
+    /// The file.
+    pub bytes: Bytes,
+    /// What is drawn: who takes the copy, in which role, when, and of which evidence. ASCII.
+    pub mark: String,
+}
+
+/// The copy could not be marked; the log says why. Without a mark it does not leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the copy could not be marked, and does not leave without a mark; the cause is in the server's log")]
+pub struct NotMarked;
 
 /// The credentials could not be kept; the log says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -30,7 +30,12 @@ pub(crate) async fn register(
     let inventory = Inventory {
         regions: district.regions.clone(),
         facilities: district.facilities.clone(),
-        points: district.points.clone(),
+        points: district
+            .points
+            .iter()
+            .chain(district.stoves.iter().map(|s| &s.point))
+            .cloned()
+            .collect(),
     };
     inventory
         .write(records)
@@ -41,6 +46,12 @@ pub(crate) async fn register(
     for device in &district.devices {
         let (secret, hash) = new_secret()?;
         let identity = Identity::of_device(&device.facility, &device.device, device.profile, hash)?;
+        secrets.insert(identity.name.clone(), secret);
+        identities.push(identity);
+    }
+    for stove in &district.stoves {
+        let (secret, hash) = new_secret()?;
+        let identity = Identity::of_device(&stove.point.facility, &stove.point.device, "standard", hash)?;
         secrets.insert(identity.name.clone(), secret);
         identities.push(identity);
     }

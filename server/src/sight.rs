@@ -5,6 +5,7 @@
 mod engine;
 mod eye;
 mod keeper;
+mod marks;
 mod pages;
 mod voice;
 mod watcher;

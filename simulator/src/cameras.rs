@@ -18,6 +18,7 @@ mod rtp;
 mod scene;
 mod script;
 mod stamp;
+mod stove;
 mod studio;
 
 pub use attached::SimCamera;
@@ -25,3 +26,5 @@ pub(crate) use attached::cameras;
 pub use farm::CameraFarm;
 pub(crate) use pushed::PushedCamera;
 pub use script::CameraScript;
+pub use stove::SimStove;
+pub(crate) use stove::StovePlug;

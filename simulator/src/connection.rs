@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cameras::PushedCamera,
+    cameras::{PushedCamera, StovePlug},
     history::History,
     noise::Dice,
     rhythm::{MINUTE, SECOND},
@@ -62,6 +62,8 @@ pub(crate) enum Speech {
     Present(Live),
     /// A camera's pictures, endless.
     Pictures(Box<PushedCamera>),
+    /// What a stove draws, endless.
+    Power(StovePlug),
 }
 
 /// What is published.
@@ -283,22 +285,28 @@ impl Device {
         }
     }
 
-    /// A camera's pictures, one after the other as they fall due.
+    /// A camera's pictures or a plug's reports, one after the other as they fall due.
     async fn show(&mut self, wire: &mut Wire<'_>) -> Option<Ending> {
         let line = Arc::clone(&self.line);
         loop {
-            let Some(Speech::Pictures(camera)) = &mut self.speech else {
-                return None;
+            let next_at = match &self.speech {
+                Some(Speech::Pictures(camera)) => camera.next_at(),
+                Some(Speech::Power(plug)) => plug.next_at(),
+                _ => return None,
             };
             let now = line.clock.now();
-            let wait_ms = camera.next_at().ms_since(now);
+            let wait_ms = next_at.ms_since(now);
             if wait_ms > 0 {
                 sleep(millis(wait_ms).min(NAP)).await;
                 wire.settle(&mut self.outbox, usize::from(WINDOW)).await?;
                 continue;
             }
-            let (topic, picture) = (camera.topic("image"), camera.shoot(now).await?);
-            self.publish(wire, topic, picture).await?;
+            let (topic, payload) = match &mut self.speech {
+                Some(Speech::Pictures(camera)) => (camera.topic("image"), camera.shoot(now).await?),
+                Some(Speech::Power(plug)) => (plug.topic("up/power"), plug.report(now)),
+                _ => return None,
+            };
+            self.publish(wire, topic, payload).await?;
         }
     }
 

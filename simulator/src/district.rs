@@ -8,7 +8,7 @@ use domain::{
 };
 
 use crate::{
-    cameras::{SimCamera, cameras},
+    cameras::{SimCamera, SimStove, cameras},
     equipment::{self, DeviceSpec},
     names::{FACILITIES, REGIONS, ROADS},
     noise::{Dice, key},
@@ -27,6 +27,8 @@ pub struct District {
     pub devices: Vec<SimDevice>,
     /// The cameras, in the first facilities.
     pub cameras: Vec<SimCamera>,
+    /// The plugs of stoves at which cameras look. Their points are not among [`District::points`].
+    pub stoves: Vec<SimStove>,
 }
 
 /// A device of the district. It signs in as [`SimDevice::identity`].
@@ -76,6 +78,7 @@ pub fn district(seed: u64, facilities: usize) -> District {
         points: Vec::with_capacity(facilities * 13),
         devices: Vec::with_capacity(facilities * 12),
         cameras: Vec::new(),
+        stoves: Vec::new(),
     };
     for index in 0..facilities {
         let facility = facility(seed, index);
@@ -83,6 +86,7 @@ pub fn district(seed: u64, facilities: usize) -> District {
         district.facilities.push(facility);
     }
     district.cameras = cameras(&district.facilities);
+    district.stoves = district.cameras.iter().filter_map(SimStove::below).collect();
     district
 }
 

@@ -25,7 +25,7 @@ mod run;
 mod schedule;
 mod script;
 
-pub use cameras::{CameraFarm, CameraScript, SimCamera};
+pub use cameras::{CameraFarm, CameraScript, SimCamera, SimStove};
 pub use district::{District, SimDevice, district};
 pub use history::history;
 pub use run::Simulator;

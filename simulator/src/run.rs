@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cameras::PushedCamera,
+    cameras::{PushedCamera, StovePlug},
     connection::{Device, Line, Outbox, Speech},
     district::District,
     history::History,
@@ -85,6 +85,7 @@ impl Simulator {
             devices.push_back(self.device(index, &script, &line)?);
         }
         devices.extend(self.pushed_cameras(&line));
+        devices.extend(self.stove_plugs(&line));
         tasks.spawn(announce(told_seen, count, stop.clone()));
         while let Some(device) = devices.pop_front() {
             tasks.spawn(device.run(stop.clone()));
@@ -107,13 +108,36 @@ impl Simulator {
             let Some(secret) = self.secrets.remove(&identity) else {
                 continue;
             };
-            let pushed = PushedCamera::new(camera, line.start, from);
+            let pushed = PushedCamera::new(camera, self.scenario.scene_start, from);
             made.push(Device {
                 name: identity.as_str().to_owned(),
                 secret,
                 status: pushed.topic("status"),
                 dice: Dice::new(key(self.scenario.seed, 0xCA3E_0000 + made.len() as u64)),
                 speech: Some(Speech::Pictures(Box::new(pushed))),
+                outbox: Outbox::default(),
+                line: Arc::clone(line),
+            });
+        }
+        made
+    }
+
+    /// The plugs of stoves that have a secret.
+    fn stove_plugs(&mut self, line: &Arc<Line>) -> Vec<Device> {
+        let from = self.clock.now().max(line.start);
+        let mut made = Vec::new();
+        for stove in &self.district.stoves {
+            let identity = stove.identity();
+            let Some(secret) = self.secrets.remove(&identity) else {
+                continue;
+            };
+            let plug = StovePlug::new(stove, self.scenario.scene_start, from);
+            made.push(Device {
+                name: identity.as_str().to_owned(),
+                secret,
+                status: plug.topic("status"),
+                dice: Dice::new(key(self.scenario.seed, 0x570E_0000 + made.len() as u64)),
+                speech: Some(Speech::Power(plug)),
                 outbox: Outbox::default(),
                 line: Arc::clone(line),
             });

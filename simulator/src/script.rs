@@ -22,6 +22,8 @@ pub struct Scenario {
     pub seed: u64,
     /// The moment at which the live part begins; the script counts from here.
     pub start: UtcMillis,
+    /// The moment from which cameras' scripts count: [`crate::CameraFarm::started_at`] where there is a farm.
+    pub scene_start: UtcMillis,
     /// Publish the past from here, in large payloads; `None` for no past.
     pub history_from: Option<UtcMillis>,
     /// How many facilities, 1 or more; [`crate::district()`] is to be called with the same number.
@@ -40,6 +42,7 @@ impl Scenario {
         Scenario {
             seed,
             start,
+            scene_start: start,
             history_from: Some(start - 48 * HOUR),
             facilities: 24,
             incidents: true,

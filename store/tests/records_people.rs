@@ -1,4 +1,5 @@
 //! People: signing in, sessions and what they see.
+#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use domain::{
     Clock, Facility, FacilityId, FacilityKind, Person, PersonId, Principal, Reach, Region, RegionId, Role,

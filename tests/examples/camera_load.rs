@@ -306,7 +306,7 @@ async fn viewers(app: &TestApp, count: usize) -> anyhow::Result<Child> {
             "--watch",
             &address,
             "--cookie",
-            cookie,
+            &cookie,
         ])
         .stdout(Stdio::piped())
         .kill_on_drop(true)

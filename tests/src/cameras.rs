@@ -25,12 +25,21 @@ impl Farm {
     /// # Errors
     /// When no address can be bound.
     pub async fn start(scripts: &[CameraScript]) -> anyhow::Result<Farm> {
+        Farm::start_at(scripts, 0).await
+    }
+
+    /// As [`Farm::start`], with the scripts so many seconds on.
+    ///
+    /// # Errors
+    /// When no address can be bound.
+    pub async fn start_at(scripts: &[CameraScript], second: i64) -> anyhow::Result<Farm> {
         let mut cameras = simulator::district(SEED, 3).cameras;
         cameras.retain(|camera| scripts.contains(&camera.script));
         for camera in &mut cameras {
             camera.camera.key.facility = FacilityId::new(FACILITY)?;
         }
         let farm = CameraFarm::start("127.0.0.1:0".parse()?, cameras, Clock::system()).await?;
+        let farm = farm.begun_earlier(second * 1_000);
         let stop = CancellationToken::new();
         Ok(Farm {
             cameras: farm.cameras(),

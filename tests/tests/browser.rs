@@ -201,6 +201,33 @@ async fn a_page_reads_well_without_javascript() -> anyhow::Result<()> {
     app.finish().await
 }
 
+/// Signs in on the page of a camera, and says why.
+async fn signs_in(app: &TestApp, page: &chromium::Tab) -> anyhow::Result<()> {
+    let person = Person {
+        id: PersonId::new("wang.fang")?,
+        name: "Wang Fang".to_owned(),
+        role: Role::Inspector,
+        reach: Reach::Everything,
+        barred: false,
+    };
+    app.records.put_person(&person, "test").await?;
+    app.records
+        .set_password(&person.id, "a long password", "test")
+        .await?;
+    let to_sign_in = "(a => { a.click(); return true; })(document.getElementById('to-sign-in'))";
+    assert!(
+        page.evaluates(to_sign_in).await?,
+        "whoever watches signs in first"
+    );
+    let enter = "(f => { if (!f) return false; f.account.value = 'wang.fang'; f.password.value = 'a long password'; \
+                 f.requestSubmit(); return true; })(document.querySelector('form.stacked[action=\"/sign-in\"]'))";
+    until("the sign-in is there", || page.evaluates(enter)).await?;
+    let fill = "(f => { if (!f) return false; f.purpose.value = 'hygiene check'; f.requestSubmit(); return true; })(\
+                document.querySelector('form[action=\"/watcher\"]'))";
+    until("the form asks why", || page.evaluates(fill)).await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_camera_is_watched_live_by_whoever_says_who_and_why() -> anyhow::Result<()> {
     let _turn = BROWSER.acquire().await?;
@@ -233,28 +260,7 @@ async fn a_camera_is_watched_live_by_whoever_says_who_and_why() -> anyhow::Resul
         .open(&app.url(&path), look("en", (1280, 900), false))
         .await?;
     page.until_live().await?;
-    let person = Person {
-        id: PersonId::new("wang.fang")?,
-        name: "Wang Fang".to_owned(),
-        role: Role::Inspector,
-        reach: Reach::Everything,
-        barred: false,
-    };
-    app.records.put_person(&person, "test").await?;
-    app.records
-        .set_password(&person.id, "a long password", "test")
-        .await?;
-    let to_sign_in = "(a => { a.click(); return true; })(document.getElementById('to-sign-in'))";
-    assert!(
-        page.evaluates(to_sign_in).await?,
-        "whoever watches signs in first"
-    );
-    let enter = "(f => { if (!f) return false; f.account.value = 'wang.fang'; f.password.value = 'a long password'; \
-                 f.requestSubmit(); return true; })(document.querySelector('form.stacked[action=\"/sign-in\"]'))";
-    until("the sign-in is there", || page.evaluates(enter)).await?;
-    let fill = "(f => { if (!f) return false; f.purpose.value = 'hygiene check'; f.requestSubmit(); return true; })(\
-                document.querySelector('form[action=\"/watcher\"]'))";
-    until("the form asks why", || page.evaluates(fill)).await?;
+    signs_in(&app, &page).await?;
     // Whoever has just said who they are wants to look now: it plays by itself.
     until("the player is there", || async {
         page.evaluates(

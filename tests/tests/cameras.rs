@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use domain::{Check, Credentials, Scope};
+use domain::{Check, CheckSetting, Credentials, DeviceId, Scope, check::Hours};
 use simulator::CameraScript;
 use store::{
     Vault,
@@ -16,8 +16,9 @@ use store::{
     records::{Finding, FindingFilter},
 };
 use sunshine_integration_tests::{
-    TestApp,
+    Device, TestApp,
     cameras::{ALLOW_LOOPBACK, Farm},
+    point,
 };
 
 /// How long a finding may take here: the built-in engine in an unoptimised build takes a second for a look.
@@ -25,12 +26,17 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A product that may connect to this machine, with the engine that is installed here, if one is.
 async fn product() -> anyhow::Result<TestApp> {
+    product_with("").await
+}
+
+/// The same, with further options of `[vision]`.
+async fn product_with(vision: &str) -> anyhow::Result<TestApp> {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnxruntime/lib/libonnxruntime.so");
     let library = library
         .exists()
         .then(|| format!("onnxruntime_library = {library:?}\n"));
     let extra = format!(
-        "{ALLOW_LOOPBACK}[vision]\nenabled = true\n{}",
+        "{ALLOW_LOOPBACK}[vision]\nenabled = true\n{vision}{}",
         library.unwrap_or_default()
     );
     TestApp::start_with(&extra).await
@@ -210,4 +216,145 @@ async fn a_camera_that_goes_is_offline_and_one_with_the_wrong_password_says_so()
     });
     assert_eq!(told.await?, 1.0);
     app.finish().await
+}
+
+/// What the camera pages say of each way in which a lens is of no use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_covered_a_frozen_and_a_knocked_camera_are_findings_and_cases() -> anyhow::Result<()> {
+    let app = TestApp::start_with(ALLOW_LOOPBACK).await?;
+    let vault = Vault::open(app.data_dir())?;
+    let mut farms = Vec::new();
+    // Seconds into the script: it happens once the watch has learned how the picture should look.
+    for (name, second) in [("covered", 20), ("frozen", 106), ("moved", 172)] {
+        let farm = Farm::start_at(&[CameraScript::Entrance], second).await?;
+        let (mut camera, credentials) = farm.cameras[0].clone();
+        camera.key.camera = DeviceId::new(name)?;
+        app.records.put_camera(&camera, "test").await?;
+        app.records
+            .put_camera_credentials(&camera.key, &credentials, &vault, "test")
+            .await?;
+        farms.push(farm);
+    }
+    let filter = FindingFilter {
+        check: Some(Check::CameraTampered),
+        limit: 10,
+        ..FindingFilter::default()
+    };
+    let told = waited("all three are findings", || async {
+        let found = app.records.findings(&Scope::everything(), &filter).await?;
+        let mut told: Vec<(String, String)> = found
+            .iter()
+            .map(|f| (f.camera.camera.to_string(), f.said.detail.clone()))
+            .collect();
+        told.sort();
+        told.dedup();
+        Ok((told.len() >= 3).then_some(told))
+    });
+    let same = |name: &str| (name.to_owned(), name.to_owned());
+    assert_eq!(told.await?, ["covered", "frozen", "moved"].map(same));
+    waited("each is a case", || async {
+        let answer = app.json("/api/v1/cases").await?;
+        let cases = answer["cases"].as_array().cloned().unwrap_or_default();
+        Ok((cases.iter().filter(|case| case["rule"] == "V-16").count() == 3).then_some(()))
+    })
+    .await?;
+    app.finish().await?;
+    for farm in farms {
+        farm.finish().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stove_that_burns_with_nobody_near_is_told_by_its_plug_and_the_camera() -> anyhow::Result<()> {
+    // The cook walks off 58 s into the script, and somebody comes back at 112 s.
+    let farm = Farm::start_at(&[CameraScript::HotKitchen], 48).await?;
+    let app = product().await?;
+    app.records
+        .put_points(&[point("stove-1", "power", "stove")])
+        .await?;
+    app.add_device("stove-1").await?;
+    farm.attach(&app).await?;
+    let mut plug = waited("the plug may sign in", || async {
+        Ok(Device::connect(app.addrs.mqtt, "stove-1").await.ok())
+    })
+    .await?;
+    plug.publish("up/power", "stove-1", "1850").await?;
+    let finding = waited("there is a finding", || finding_of(&app, Check::StoveUnattended)).await?;
+    assert!(finding.said.evidence.is_some(), "with its pictures");
+    let case = waited("there is a case", || async {
+        let answer = app.json("/api/v1/cases").await?;
+        let cases = answer["cases"].as_array().cloned().unwrap_or_default();
+        Ok(cases.into_iter().find(|case| case["rule"] == "V-13"))
+    });
+    assert_eq!(case.await?["severity"], "P1");
+    app.finish().await?;
+    farm.finish().await
+}
+
+/// The card of docs/MODELS.md, for a small graph that says the same of every picture.
+const OWN_CARD: &str = r#"
+name = "kitchen-fire"
+file = "fire.onnx"
+kind = "classifier"
+role = "extra"
+precision = "f32"
+sha256 = "27f970bd5d0381a1c99ab64ccdb0b667deb6b223aa610feb1a4ae571f6d91c7b"
+licence = "our own"
+source = "made for this test"
+outputs = ["logits"]
+labels = ["none", "fire", "smoke"]
+scores = "logits"
+
+[picture]
+name = "input"
+layout = "nhwc"
+colour = "rgb"
+type = "u8"
+width = 32
+height = 32
+resize = "letterbox"
+pad = 114
+
+[thresholds]
+score = 0.5
+
+[findings]
+fire = "visual_fire"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_own_model_judges_beside_the_built_in_ones() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let own = folder.path().join("kitchen-fire");
+    std::fs::create_dir(&own)?;
+    std::fs::write(own.join("card.toml"), OWN_CARD)?;
+    let graph = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/graphs/classifier.onnx");
+    std::fs::copy(graph, own.join("fire.onnx"))?;
+    let farm = Farm::start(&[CameraScript::SpecialRoom]).await?;
+    let app = product_with(&format!("models_dir = {:?}\n", folder.path())).await?;
+    let (mut camera, credentials) = farm.cameras[0].clone();
+    camera.checks = vec![CheckSetting {
+        hours: Hours::Always,
+        min_duration_s: 1,
+        ..CheckSetting::of(Check::VisualFire)
+    }];
+    app.records.put_camera(&camera, "test").await?;
+    let vault = Vault::open(app.data_dir())?;
+    app.records
+        .put_camera_credentials(&camera.key, &credentials, &vault, "test")
+        .await?;
+    let finding = waited("the own model finds", || finding_of(&app, Check::VisualFire)).await?;
+    let model = finding.said.model.context("the finding names its model")?;
+    assert_eq!(
+        (model.name.as_str(), &model.sha256[..8]),
+        ("kitchen-fire", "27f970bd")
+    );
+    let page = app.get(&format!("/findings/{}?lang=en", finding.id.0)).await?;
+    assert!(
+        page.0 == 200 && page.1.contains("kitchen-fire"),
+        "the page says which model"
+    );
+    app.finish().await?;
+    farm.finish().await
 }

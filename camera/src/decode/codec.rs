@@ -1,7 +1,7 @@
 //! The decoders, one kind for each codec and one for the `ffmpeg` process.
 
 use bytes::Bytes;
-use domain::camera::Decoding;
+use domain::{UtcMillis, camera::Decoding};
 
 use super::{
     DecodeError, DecodeOptions, PictureLimits,
@@ -151,7 +151,7 @@ impl VideoDecoder for Hevc {
         let mut any = false;
         while let Ok(picture) = self.decoder.next_frame() {
             any = true;
-            let at = picture.pts.map_or(frame.at, domain::UtcMillis);
+            let at = picture.pts.map_or(frame.at, UtcMillis);
             let narrowed = narrow(&picture, &mut self.planes);
             let made = narrowed.and_then(|planes| self.scaler.frame(&planes, at));
             out(made.ok_or(DecodeError::Damaged(Codec::H265))?);
@@ -203,6 +203,90 @@ struct Still {
 impl VideoDecoder for Still {
     fn decode(&mut self, frame: &EncodedFrame, out: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
         out(jpeg::decode(&frame.data, frame.at, &self.limits, self.max_width)?);
+        Ok(())
+    }
+}
+
+/// A decoded picture in its own size, 4:2:0 in eight bits, rows without padding.
+pub(crate) struct FullPicture {
+    pub(crate) at: UtcMillis,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    pub(crate) y: Vec<u8>,
+    pub(crate) u: Vec<u8>,
+    pub(crate) v: Vec<u8>,
+}
+
+/// Decodes every frame of a stream in full size: for copies, not for judgement.
+pub(crate) struct FullDecoder {
+    input: AnnexB,
+    engine: Engine,
+}
+
+enum Engine {
+    Avc(Box<rusty_h264::Decoder>),
+    Hevc(Box<rusty_h265::Decoder>),
+}
+
+impl FullDecoder {
+    pub(crate) fn new(info: &StreamInfo, limits: PictureLimits) -> Result<FullDecoder, DecodeError> {
+        limits.check_size(info.width, info.height)?;
+        Ok(FullDecoder {
+            input: AnnexB::new(info, limits)?,
+            engine: match info.codec {
+                Codec::H264 => Engine::Avc(Box::new(rusty_h264::Decoder::new())),
+                Codec::H265 => Engine::Hevc(Box::new(rusty_h265::Decoder::new())),
+                Codec::Jpeg => return Err(DecodeError::Unsupported(Codec::Jpeg)),
+            },
+        })
+    }
+
+    /// Decodes `frame`; hands each picture that came out to `out`. A decoder that panics has failed.
+    pub(crate) fn decode(
+        &mut self,
+        frame: &EncodedFrame,
+        out: &mut dyn FnMut(FullPicture),
+    ) -> Result<(), DecodeError> {
+        let (input, engine) = (&mut self.input, &mut self.engine);
+        let codec = input.codec;
+        let whole = |planes: &Planes<'_>, at| FullPicture {
+            at,
+            width: planes.width,
+            height: planes.height,
+            y: planes.y.to_vec(),
+            u: planes.u.to_vec(),
+            v: planes.v.to_vec(),
+        };
+        let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut pictures = Vec::new();
+            match engine {
+                Engine::Avc(decoder) => {
+                    let picture = decoder.decode(input.of(frame)?);
+                    let picture = picture.ok().flatten().ok_or(DecodeError::Damaged(codec))?;
+                    let planes = Planes {
+                        width: picture.width,
+                        height: picture.height,
+                        y: &picture.y,
+                        u: &picture.u,
+                        v: &picture.v,
+                    };
+                    pictures.push(whole(&planes, frame.at));
+                }
+                Engine::Hevc(decoder) => {
+                    let pushed = decoder.push_annexb(input.of(frame)?, Some(frame.at.0));
+                    pushed.map_err(|_damaged| DecodeError::Damaged(codec))?;
+                    let mut narrowed = Default::default();
+                    while let Ok(picture) = decoder.next_frame() {
+                        let at = picture.pts.map_or(frame.at, UtcMillis);
+                        let planes = narrow(&picture, &mut narrowed).ok_or(DecodeError::Damaged(codec))?;
+                        pictures.push(whole(&planes, at));
+                    }
+                }
+            }
+            Ok(pictures)
+        }));
+        let pictures = decoded.unwrap_or(Err(DecodeError::Panicked(codec)))?;
+        pictures.into_iter().for_each(out);
         Ok(())
     }
 }

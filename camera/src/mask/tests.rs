@@ -116,37 +116,6 @@ fn an_outline_is_drawn_along_its_edges() {
 }
 
 #[test]
-fn a_watermark_is_written_along_the_lower_edge() {
-    let lit = |frame: &Frame| {
-        frame
-            .rgb
-            .chunks_exact(3)
-            .filter(|pixel| **pixel == [255; 3])
-            .count()
-    };
-    let blank = Frame {
-        rgb: vec![100; 60 * 40 * 3].into(),
-        ..noisy(60, 40)
-    };
-    let mut one_line = blank.clone();
-    stamp(&mut one_line, "I1");
-    assert_eq!(lit(&one_line), 11 + 10, "the pixels of I and 1");
-    assert_eq!(pixel(&one_line, 0, 30), [100; 3]);
-    assert_eq!(pixel(&one_line, 59, 31), [0; 3]);
-    let mut two_lines = blank.clone();
-    stamp(&mut two_lines, "0123456789A");
-    assert_eq!(pixel(&two_lines, 59, 30), [0; 3]);
-    let mut foreign = blank.clone();
-    stamp(&mut foreign, "张");
-    let mut question = blank.clone();
-    stamp(&mut question, "?");
-    assert_eq!(foreign, question);
-    let mut empty = blank.clone();
-    stamp(&mut empty, "");
-    assert_eq!(empty, blank);
-}
-
-#[test]
 fn every_letter_has_its_own_shape() {
     let mut shapes: Vec<_> = (' '..='~').map(font::glyph).collect();
     assert!(shapes.iter().flatten().all(|column| column >> font::HEIGHT == 0));

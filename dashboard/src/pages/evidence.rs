@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{Form, Path, State, rejection::FormRejection},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
@@ -19,10 +19,12 @@ use store::{
 use crate::{
     app::App,
     failure::{Failure, Kind},
+    format::iso,
     query::Parameters,
+    sight::ToMark,
     signed,
     visitor::Visitor,
-    watcher::Watching,
+    watcher::{Watcher, Watching},
 };
 
 fn evidence_id(text: &str) -> Result<EvidenceId, Failure> {
@@ -67,11 +69,16 @@ pub(crate) async fn item(
     let (id, which) = (evidence_id(&evidence)?, Which::of(&which)?);
     let archive = archive(&app)?;
     let watching = Watching::of(&visitor, &headers);
+    let watcher = watching.watcher().cloned();
     let scope = visitor.scope;
     let read = app
         .read_blocking(move |_| look(&archive, &scope, (&id, which), watching))
         .await?;
     let (item, bytes) = read?;
+    let bytes = match watcher.filter(|_| !item.blurred && is_picture(&item)) {
+        Some(watcher) => marked(&app, &watcher, (&id, &item), bytes).await?,
+        None => bytes.into(),
+    };
     let download = Parameters::of(&uri)?.get("save").is_some();
     Ok(answer(&id, &item, bytes, download))
 }
@@ -104,7 +111,36 @@ fn look(
     archive.item(scope, id, index)?.ok_or_else(gone)
 }
 
-fn answer(id: &EvidenceId, item: &Item, bytes: Vec<u8>, download: bool) -> Response {
+fn is_picture(item: &Item) -> bool {
+    matches!(item.media_type.as_str(), "image/jpeg" | "video/mp4")
+}
+
+/// A copy that says in every picture who took it, when and of what.
+async fn marked(
+    app: &App,
+    watcher: &Watcher,
+    (id, item): (&EvidenceId, &Item),
+    bytes: Vec<u8>,
+) -> Result<Bytes, Failure> {
+    let at = iso(app.stores.clock.now());
+    let mark = format!(
+        "{} {} {at} {}/{}",
+        watcher.account,
+        watcher.role.code(),
+        &id.to_string()[..12],
+        item.role.code()
+    );
+    let copy = ToMark {
+        media_type: item.media_type.clone(),
+        bytes: bytes.into(),
+        mark,
+    };
+    (app.stores.sight.watermark)(copy)
+        .await
+        .map_err(Failure::internal)
+}
+
+fn answer(id: &EvidenceId, item: &Item, bytes: Bytes, download: bool) -> Response {
     // What a package says of its own type is not believed beyond these.
     let (media_type, extension) = match item.media_type.as_str() {
         "image/jpeg" => ("image/jpeg", "jpg"),

@@ -247,7 +247,14 @@ async fn originals_are_shown_to_those_who_may_and_say_why_and_each_look_is_on_th
         ask(&router, request.body(Body::empty()).unwrap()).await
     };
     let shown = with_name(&format!("{clip}?save=1")).await;
-    assert_eq!((shown.status, shown.text.as_str()), (StatusCode::OK, "clip"));
+    assert_eq!(shown.status, StatusCode::OK);
+    let (mark, copy) = shown.text.split_once('|').unwrap();
+    assert_eq!(copy, "clip");
+    assert!(
+        mark.starts_with("manager manager 2026-")
+            && mark.ends_with(&format!("{}/clip", &id.to_string()[..12])),
+        "the copy says who took it, when and of what: {mark}"
+    );
     assert_eq!(shown.header("cache-control"), "no-store");
     assert!(
         shown

@@ -73,6 +73,7 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 
         let now = clock.now();
         let scenario = Scenario {
+            scene_start: farm.started_at(),
             history_from: Some(crate::demo::history_from(app.series(), &district, now)),
             facilities: usize::from(args.facilities),
             ..Scenario::new(args.seed, now)

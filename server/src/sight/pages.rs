@@ -24,7 +24,7 @@ use vision::{
     teach::{Lesson, MIN_PER_CLASS, TeachError, fit as draw},
 };
 
-use super::{Inner, Sight, eye::Eye};
+use super::{Inner, Sight, eye::Eye, marks::Marks};
 
 /// The name under which the product itself acts.
 const ACTOR: &str = "pages";
@@ -46,6 +46,7 @@ impl Sight {
     pub(crate) fn for_pages(&self) -> page::Sight {
         let inner = || Arc::clone(&self.0);
         let (health, still, live, changed, backend) = (inner(), inner(), inner(), inner(), inner());
+        let marks = Marks::new();
         let (probing, finding, listing) = (inner(), inner(), inner());
         let (keeping, fitting, capturing) = (inner(), inner(), inner());
         page::Sight {
@@ -76,6 +77,10 @@ impl Sight {
             capture: Arc::new(move |taught| {
                 let inner = Arc::clone(&capturing);
                 async move { inner.capture(taught).await }.boxed()
+            }),
+            watermark: Arc::new(move |copy| {
+                let marks = marks.clone();
+                async move { marks.mark(copy).await }.boxed()
             }),
             backend: Arc::new(move || backend.backend()),
         }

@@ -91,6 +91,13 @@ impl CameraFarm {
         })
     }
 
+    /// As if it had been started so many milliseconds earlier: the scripts are that far on.
+    #[must_use]
+    pub fn begun_earlier(mut self, by_ms: i64) -> CameraFarm {
+        self.start = self.start - by_ms;
+        self
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

@@ -6,12 +6,6 @@ pub(super) const WIDTH: usize = 5;
 /// Rows of a letter.
 pub(super) const HEIGHT: usize = 7;
 
-/// Columns from one letter to the next.
-pub(super) const ADVANCE: usize = WIDTH + 1;
-
-/// Rows from one line to the next: a letter, and one row above and below.
-pub(super) const LINE_HEIGHT: usize = HEIGHT + 2;
-
 /// The columns of `letter`, from the left, each with its upper pixel in the lowest bit. `?` for what is not
 /// printable ASCII.
 pub(super) fn glyph(letter: char) -> [u8; WIDTH] {
