@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
+pub(crate) mod forwarding;
 pub(crate) mod overview;
 pub(crate) mod reference;
 pub(crate) mod teach;
@@ -37,6 +38,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/devices/{facility}/{device}", get(device::show))
         .merge(camera_routes())
         .merge(finding_routes())
+        .route("/forwarding", get(forwarding::show))
+        .route("/forwarding/resend", post(forwarding::resend))
+        .route("/forwarding/discard", post(forwarding::discard))
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
 }

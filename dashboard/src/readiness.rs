@@ -1,6 +1,6 @@
 //! Whether the server can do its work now: what `/readyz` answers and what the pages warn of.
 
-use domain::status::SystemStats;
+use domain::status::{ForwardState, SystemStats};
 
 use crate::app::App;
 
@@ -38,6 +38,27 @@ impl Trouble {
             Trouble::Records => "records",
         }
     }
+}
+
+/// What is the matter with forwarding that people should know. It keeps nobody from work here, so that `/readyz` does
+/// not ask for it.
+pub(crate) fn forward_trouble(stats: &SystemStats) -> Option<ForwardTrouble> {
+    let forward = stats.forward.as_ref()?;
+    if forward.owed_readings > 0 {
+        return Some(ForwardTrouble::Owed(forward.owed_readings));
+    }
+    let half_full = forward.lag_bytes.saturating_mul(2) > forward.held_bytes_max;
+    let state = forward.condition.state;
+    (half_full || state.needs_a_person()).then_some(ForwardTrouble::State(state))
+}
+
+/// What is the matter with forwarding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForwardTrouble {
+    /// The log could hold no more: so many readings are to be sent from the embedded store.
+    Owed(u64),
+    /// A person must act, or the log fills up.
+    State(ForwardState),
 }
 
 /// What the figures alone tell.
@@ -94,6 +115,34 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forwarding_is_told_of_when_somebody_must_act_or_the_log_fills() {
+        use domain::status::{ForwardCondition, ForwardStats};
+        let told = |state, lag_bytes, owed_readings| {
+            let forward = ForwardStats {
+                condition: ForwardCondition {
+                    state,
+                    ..ForwardCondition::default()
+                },
+                lag_bytes,
+                held_bytes_max: 100,
+                owed_readings,
+                ..ForwardStats::default()
+            };
+            forward_trouble(&SystemStats {
+                forward: Some(forward),
+                ..SystemStats::default()
+            })
+        };
+        use ForwardState::{Denied, Flowing, Unreachable};
+        assert_eq!(told(Flowing, 0, 0), None);
+        assert_eq!(told(Unreachable, 40, 0), None, "it passes, and there is room");
+        assert_eq!(told(Unreachable, 60, 0), Some(ForwardTrouble::State(Unreachable)));
+        assert_eq!(told(Denied, 0, 0), Some(ForwardTrouble::State(Denied)));
+        assert_eq!(told(Flowing, 0, 7), Some(ForwardTrouble::Owed(7)));
+        assert_eq!(forward_trouble(&SystemStats::default()), None);
+    }
 
     #[test]
     fn each_trouble_is_told() {

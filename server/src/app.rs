@@ -13,15 +13,17 @@ use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition};
 use journal::{Journal, Position, TimeSource};
-use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
+use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     Config,
     directory::{Identities, PointDirectory, watch_directory},
     figures::Figures,
     findings::FindingQueue,
+    forward::{FORWARD_CURSOR, Forwarding},
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
     sight::{Parts as SightParts, Sight},
@@ -62,6 +64,7 @@ pub struct App {
     directory: PointDirectory,
     findings: FindingQueue,
     sight: Sight,
+    remote: Option<Remote>,
     demo: bool,
     _lock: DataLock,
 }
@@ -81,6 +84,7 @@ impl App {
         let DataFolder { records, lock } = folder;
         let dir = config.data_dir.0.clone();
         let series = open_series(&config, &dir, &clock)?;
+        let remote = config.timeseries.open()?;
         let journal = open_journal(&config, &dir, &clock)?;
         let devices = DeviceBook::new();
 
@@ -127,6 +131,7 @@ impl App {
             directory,
             findings: FindingQueue::default(),
             sight,
+            remote,
             demo: false,
             _lock: lock,
         })
@@ -167,7 +172,15 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let deadline = Duration::from_secs(self.config.shutdown.deadline_s);
         let mut stages = Stages::new(stop, deadline);
-        let figures = Figures::new(&self);
+        let mut figures = Figures::new(&self);
+        let forwarding = match self.remote.clone() {
+            Some(remote) => {
+                let (forwarding, shown) = Forwarding::open(&self, remote, figures.progress())?;
+                figures = figures.with_forwarding(shown);
+                Some(forwarding)
+            }
+            None => None,
+        };
         let alerts = self.engine.handle();
         let broker_handle = self.broker.handle();
         let series = self.series.clone();
@@ -207,6 +220,9 @@ impl App {
         stages.add(Task::Findings, move |stop| findings.run(records, stop));
         let upkeep = Upkeep::new(series.clone(), alerts, self.findings, journal.clone());
         stages.add(Task::Maintenance, move |stop| pipeline::maintain(upkeep, stop));
+        if let Some(forwarding) = forwarding {
+            stages.add(Task::Forwarding, move |stop| forwarding.run(stop));
+        }
         stages.add(Task::Live, move |stop| async move {
             pages.feed.run(stop).await;
             Ok(())
@@ -342,6 +358,19 @@ fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Jo
     journal
         .cursor(INGEST_CURSOR)
         .context("cannot read the journal's cursors")?;
+    if config.timeseries.is_forwarding() {
+        journal
+            .cursor(FORWARD_CURSOR)
+            .context("cannot read the journal's cursors")?;
+    } else if journal
+        .remove_cursor(FORWARD_CURSOR)
+        .context("a cursor that nobody needs cannot be removed")?
+    {
+        // Left alone it would hold the log until nothing is accepted any more.
+        warn!(
+            "Nothing is forwarded any more; what the time-series server did not have yet is not sent to it."
+        );
+    }
     Ok(journal)
 }
 

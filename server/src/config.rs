@@ -5,6 +5,7 @@
 //! either: they come from files.
 
 mod sections;
+mod timeseries;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use sections::{
 };
 pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
+use timeseries::TimeSeriesConfig;
 
 /// The prefix of environment variables that override options.
 const ENV_PREFIX: &str = "SUNSHINE_";
@@ -65,6 +67,7 @@ pub struct Config {
     pub(crate) mqtt: Mqtt,
     pub(crate) journal: JournalConfig,
     pub(crate) series: Series,
+    pub(crate) timeseries: TimeSeriesConfig,
     pub(crate) ingest: IngestConfig,
     pub(crate) rules: Rules,
     pub(crate) cameras: Cameras,
@@ -112,7 +115,11 @@ impl Config {
 
     /// Every number with bounds: its name, its value, the least and the most allowed.
     fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> {
-        self.sensor_ranges().into_iter().chain(self.picture_ranges())
+        let forwarding = self.timeseries.ranges();
+        self.sensor_ranges()
+            .into_iter()
+            .chain(self.picture_ranges())
+            .chain(forwarding)
     }
 
     fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
@@ -223,6 +230,7 @@ impl Config {
                 return refuse(option, format!("{value} is not between {low} and {high}"));
             }
         }
+        self.timeseries.check()?;
         if let Some(name) = &self.mqtt.anonymous_as {
             if !self.mqtt.listen.ip().is_loopback() {
                 return refuse(
@@ -331,6 +339,17 @@ mod tests {
                 "reachable from other machines",
             ),
             ("[shutdown]\ndeadline_s = 0", "between 1 and 600"),
+            ("[timeseries]\nbackend = \"influxdb2\"", "option timeseries.url"),
+            (
+                "[timeseries]\nbackend = \"influxdb2\"\nurl = \"http://h:8086\"",
+                "option timeseries.organisation",
+            ),
+            (
+                "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"http://u:p@h:8428\"",
+                "token_file",
+            ),
+            ("[timeseries]\nmode = \"mirror\"", "option timeseries.mode"),
+            ("[timeseries]\njournal_percent = 90", "between 1 and 80"),
         ];
         for (text, want) in cases {
             let refused = load(text, &[]).unwrap_err();

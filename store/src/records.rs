@@ -21,6 +21,7 @@ mod facilities;
 mod fields;
 mod findings;
 mod identities;
+mod letters;
 mod points;
 mod regions;
 mod snapshot;
@@ -39,6 +40,7 @@ pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
+pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,

@@ -1,0 +1,5 @@
+//! The other time-series servers: what is written to them, what is done when they refuse, and what they answer.
+
+mod forwarder;
+mod lines;
+mod rig;
