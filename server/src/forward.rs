@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context;
 use domain::{
     Batch, LogPosition, Sample, Scope, SeriesId, TimeRange, UtcMillis,
-    status::{ForwardState, ForwardStats},
+    status::ForwardStats,
 };
 use ingest::{Ingest, IngestError, IngestLimits};
 use journal::Journal;
@@ -243,8 +243,8 @@ impl Forwarding {
         Ok(())
     }
 
-    /// Sends dead letters that somebody wants sent again, and readings that were passed over, once the server takes
-    /// what it is sent. True when we are to stop.
+    /// Sends dead letters that somebody wants sent again, and readings that were passed over, as long as the log has
+    /// room. True when we are to stop.
     async fn settle_debts(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
         let counts = self
             .records
@@ -257,7 +257,7 @@ impl Forwarding {
         let gaps = self.records.forward_gaps().await.context("gaps cannot be read")?;
         let owed = gaps.iter().map(|gap| gap.readings).sum();
         shown.owed.store(owed, Ordering::Release);
-        if self.forwarder.watch().condition().state != ForwardState::Flowing {
+        if self.log.overdue() {
             return Ok(false);
         }
         if counts.again > 0 {
