@@ -13,6 +13,7 @@ mod key_file;
 pub mod records;
 pub mod remote;
 pub mod series;
+pub mod timeseries;
 pub mod vault;
 
 pub use devices::{DeviceBook, DeviceStatus};
@@ -27,4 +28,5 @@ pub use series::{
         WindowAnswer, WindowBucket, WindowQuery, Zone,
     },
 };
+pub use timeseries::{Caps, TimeSeries, TimeSeriesError};
 pub use vault::{Vault, VaultError};

@@ -4,9 +4,11 @@
 //! that a server may answer. No query string crosses this module's surface.
 
 mod answer;
+mod flux;
 pub mod forwarder;
 mod influx;
 pub mod line;
+mod metricsql;
 mod options;
 pub mod pace;
 mod victoria;
@@ -16,6 +18,16 @@ pub use line::{LineError, LineHead, Lines};
 pub use options::{RemoteError, RemoteKind, RemoteOptions, Token};
 pub use pace::Pace;
 
+use domain::{Sample, SeriesKey, TimeRange, UtcMillis};
+
+use crate::{
+    TimeSeriesError,
+    series::{
+        query::{Page, Share, ShareQuery, WindowAnswer, WindowQuery},
+        reference,
+    },
+    timeseries::{Caps, MAX_RAW, too_much},
+};
 use answer::Answer;
 use influx::Influx;
 use victoria::Victoria;
@@ -57,6 +69,64 @@ impl Remote {
         match &self.0 {
             Server::Influx(influx) => influx.write(compressed).await,
             Server::Victoria(victoria) => victoria.write(compressed).await,
+        }
+    }
+
+    pub(crate) fn caps(&self) -> Caps {
+        let influx = matches!(self.0, Server::Influx(_));
+        Caps {
+            name: self.name(),
+            overwrites: influx,
+            exact_values: influx,
+            aggregates: true,
+        }
+    }
+
+    pub(crate) async fn latest(
+        &self,
+        key: &SeriesKey,
+        now: UtcMillis,
+    ) -> Result<Option<Sample>, TimeSeriesError> {
+        match &self.0 {
+            Server::Influx(influx) => influx.latest(key, now).await,
+            Server::Victoria(victoria) => victoria.latest(key, now).await,
+        }
+    }
+
+    pub(crate) async fn window(
+        &self,
+        key: &SeriesKey,
+        query: &WindowQuery,
+    ) -> Result<WindowAnswer, TimeSeriesError> {
+        match &self.0 {
+            Server::Influx(influx) => influx.window(key, query).await,
+            Server::Victoria(victoria) => victoria.window(key, query).await,
+        }
+    }
+
+    /// Computed from samples: neither language has a time-weighted share with a longest hold.
+    pub(crate) async fn share(&self, key: &SeriesKey, query: &ShareQuery) -> Result<Share, TimeSeriesError> {
+        let reach = TimeRange {
+            from: query.range.from - query.max_hold_ms.max(0),
+            to: query.range.to,
+        };
+        let samples = match &self.0 {
+            Server::Influx(influx) => influx.samples(key, reach).await?,
+            Server::Victoria(victoria) => victoria.samples(key, reach, MAX_RAW + 1).await?,
+        };
+        too_much(samples.len())?;
+        Ok(reference::share(&samples, query))
+    }
+
+    pub(crate) async fn scan(
+        &self,
+        key: &SeriesKey,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Page, TimeSeriesError> {
+        match &self.0 {
+            Server::Influx(influx) => influx.scan(key, range, limit).await,
+            Server::Victoria(victoria) => victoria.scan(key, range, limit).await,
         }
     }
 }

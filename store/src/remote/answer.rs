@@ -57,16 +57,13 @@ pub(super) fn retry_after(header: Option<&str>) -> Option<Duration> {
 
 /// The beginning of a server's words, printable and on one line.
 pub(super) fn bounded(words: &str) -> String {
-    let mut kept: String = words
-        .trim()
-        .chars()
-        .take(MOST_CHARACTERS)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if words.trim().chars().count() > MOST_CHARACTERS {
+    let printable = |c: char| if c.is_control() { ' ' } else { c };
+    let mut kept: String = words.trim().chars().take(MOST_CHARACTERS + 1).map(printable).collect();
+    if let Some((cut, _)) = kept.char_indices().nth(MOST_CHARACTERS) {
+        kept.truncate(cut);
         kept.push('…');
     }
-    kept
+    kept.trim().to_owned()
 }
 
 #[cfg(test)]
