@@ -15,10 +15,7 @@ use std::{
 };
 
 use anyhow::Context;
-use domain::{
-    Batch, LogPosition, Sample, Scope, SeriesId, TimeRange, UtcMillis,
-    status::ForwardStats,
-};
+use domain::{Batch, LogPosition, Sample, Scope, SeriesId, TimeRange, UtcMillis, status::ForwardStats};
 use ingest::{Ingest, IngestError, IngestLimits};
 use journal::Journal;
 use store::{

@@ -58,7 +58,12 @@ pub(super) fn retry_after(header: Option<&str>) -> Option<Duration> {
 /// The beginning of a server's words, printable and on one line.
 pub(super) fn bounded(words: &str) -> String {
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let mut kept: String = words.trim().chars().take(MOST_CHARACTERS + 1).map(printable).collect();
+    let mut kept: String = words
+        .trim()
+        .chars()
+        .take(MOST_CHARACTERS + 1)
+        .map(printable)
+        .collect();
     if let Some((cut, _)) = kept.char_indices().nth(MOST_CHARACTERS) {
         kept.truncate(cut);
         kept.push('…');

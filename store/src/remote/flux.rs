@@ -309,7 +309,8 @@ pub(super) fn window(bucket: &str, key: &SeriesKey, query: &WindowQuery) -> Opti
         }
         Step::Parts(_) => return None,
     };
-    write!(text, "data = {}  |> group()\n\n", data(bucket, key, query.range)).expect("writing to a String succeeds");
+    write!(text, "data = {}  |> group()\n\n", data(bucket, key, query.range))
+        .expect("writing to a String succeeds");
     let plain = [
         Aggregate::Count,
         Aggregate::Sum,

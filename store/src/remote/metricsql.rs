@@ -85,9 +85,16 @@ impl Victoria {
         let until = now + 3_600_000;
         let query = format!("tlast_over_time({}[{LATEST_WITHIN}])", selector(key));
         let answer = self
-            .query("api/v1/query", &[("query", query), ("time", seconds(until)), no_cache()])
+            .query(
+                "api/v1/query",
+                &[("query", query), ("time", seconds(until)), no_cache()],
+            )
             .await?;
-        let value = answer.data.result.first().and_then(|series| series.value.as_ref());
+        let value = answer
+            .data
+            .result
+            .first()
+            .and_then(|series| series.value.as_ref());
         let Some((_, text)) = value else { return Ok(None) };
         let at = millis(number(text)?);
         let range = TimeRange {
@@ -125,7 +132,10 @@ impl Victoria {
         let whole = usize::try_from(query.range.length_ms() / step).unwrap_or(usize::MAX);
         let mut buckets = match whole {
             0 => Vec::new(),
-            _ => self.whole_buckets(key, &edges[..=whole.min(edges.len() - 1)], step).await?,
+            _ => {
+                self.whole_buckets(key, &edges[..=whole.min(edges.len() - 1)], step)
+                    .await?
+            }
         };
         let from = edges[whole.min(edges.len() - 1)];
         if from < query.range.to {
@@ -177,7 +187,11 @@ impl Victoria {
         }
         let buckets = found.into_iter().zip(edges.windows(2));
         let buckets = buckets.map(|(found, ends)| found.bucket(ends[0], ends[1]));
-        Ok(buckets.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        Ok(buckets
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     async fn window_of_samples(
@@ -267,16 +281,18 @@ impl Gathered {
     fn bucket(&self, start: UtcMillis, end: UtcMillis) -> Result<Option<WindowBucket>, RemoteError> {
         match self.0 {
             [None, None, None, None, None] => Ok(None),
-            [Some(count), Some(sum), Some(min), Some(max), Some(last)] if count >= 1.0 => Ok(Some(WindowBucket {
-                start,
-                end,
-                count: count as u64,
-                sum,
-                min,
-                max,
-                last,
-                quantiles: Quantiles::default(),
-            })),
+            [Some(count), Some(sum), Some(min), Some(max), Some(last)] if count >= 1.0 => {
+                Ok(Some(WindowBucket {
+                    start,
+                    end,
+                    count: count as u64,
+                    sum,
+                    min,
+                    max,
+                    last,
+                    quantiles: Quantiles::default(),
+                }))
+            }
             _ => Err(odd("a bucket without some of its figures")),
         }
     }
@@ -297,7 +313,9 @@ fn take_line(line: &[u8], range: TimeRange, samples: &mut Vec<Sample>) -> Result
             continue;
         };
         match samples.last_mut() {
-            Some(last) if last.at > at => return Err(odd("samples out of order: are there two of this series?")),
+            Some(last) if last.at > at => {
+                return Err(odd("samples out of order: are there two of this series?"));
+            }
             Some(last) if last.at == at => last.value = value,
             _ => samples.push(Sample { at, value }),
         }
@@ -320,11 +338,7 @@ fn selector(key: &SeriesKey) -> String {
 /// A moment as the server reads it: seconds, as a floating-point number that is cut to milliseconds. A quarter of one is
 /// added, so that cutting and rounding both come to the moment that is meant.
 fn seconds(at: UtcMillis) -> String {
-    format!(
-        "{}.{:03}25",
-        at.0.div_euclid(1000),
-        at.0.rem_euclid(1000)
-    )
+    format!("{}.{:03}25", at.0.div_euclid(1000), at.0.rem_euclid(1000))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a moment in milliseconds fits")]
@@ -333,7 +347,8 @@ fn millis(seconds: f64) -> UtcMillis {
 }
 
 fn number(text: &str) -> Result<f64, RemoteError> {
-    text.parse().map_err(|_not_one| odd("something else than a number"))
+    text.parse()
+        .map_err(|_not_one| odd("something else than a number"))
 }
 
 /// The server keeps answers of the past few minutes, and moves the ends of a query to where they fit its memory.
@@ -372,7 +387,14 @@ mod tests {
 
     #[test]
     fn moments_survive_the_servers_arithmetic() {
-        for ms in [0_i64, 1, 999, 1_795_000_000_123, 1_795_000_000_999, 4_102_444_799_999] {
+        for ms in [
+            0_i64,
+            1,
+            999,
+            1_795_000_000_123,
+            1_795_000_000_999,
+            4_102_444_799_999,
+        ] {
             let read: f64 = seconds(UtcMillis(ms)).parse().unwrap();
             #[expect(clippy::cast_possible_truncation, reason = "as the server does")]
             let (cut, rounded) = ((read * 1e3) as i64, (read * 1e3).round() as i64);

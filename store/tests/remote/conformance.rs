@@ -22,7 +22,11 @@ use tempfile::TempDir;
 use crate::engines::Engine;
 
 /// Beginnings of histories, near which the clocks are changed in Berlin, or a year begins.
-const BEGINNINGS: [&str; 3] = ["2026-03-28T20:00:00Z", "2026-10-24T21:30:00Z", "2025-12-31T22:00:00Z"];
+const BEGINNINGS: [&str; 3] = [
+    "2026-03-28T20:00:00Z",
+    "2026-10-24T21:30:00Z",
+    "2025-12-31T22:00:00Z",
+];
 
 /// One write: which series, when after the beginning (ms), and the value.
 type Write = (u8, i64, f64);
@@ -85,17 +89,25 @@ fn question() -> impl Strategy<Value = Question> {
         Just((0, 172_800_000)),
         (-1_000_000..172_800_000_i64, 0..172_800_000_i64),
     ];
-    (range, step(), any::<bool>(), value(), 0..20_000_000_i64, 1..30_usize).prop_map(
-        |((from, length), step, quantiles, limit, hold_ms, page)| Question {
-            from,
-            length,
-            step,
-            quantiles,
-            limit,
-            hold_ms,
-            page,
-        },
+    (
+        range,
+        step(),
+        any::<bool>(),
+        value(),
+        0..20_000_000_i64,
+        1..30_usize,
     )
+        .prop_map(
+            |((from, length), step, quantiles, limit, hold_ms, page)| Question {
+                from,
+                length,
+                step,
+                quantiles,
+                limit,
+                hold_ms,
+                page,
+            },
+        )
 }
 
 fn history(most_series: u8) -> impl Strategy<Value = History> {
@@ -127,7 +139,9 @@ fn key(case: u32, series: u8) -> SeriesKey {
 fn expected(history: &History) -> BTreeMap<u8, Vec<Sample>> {
     let mut kept: BTreeMap<u8, BTreeMap<i64, f64>> = BTreeMap::new();
     for &(series, at, value) in &history.writes {
-        kept.entry(series).or_default().insert(history.begin.0 + at, value);
+        kept.entry(series)
+            .or_default()
+            .insert(history.begin.0 + at, value);
     }
     let samples = |of: BTreeMap<i64, f64>| {
         let sample = |(at, value)| Sample {
@@ -136,7 +150,9 @@ fn expected(history: &History) -> BTreeMap<u8, Vec<Sample>> {
         };
         of.into_iter().map(sample).collect()
     };
-    kept.into_iter().map(|(series, of)| (series, samples(of))).collect()
+    kept.into_iter()
+        .map(|(series, of)| (series, samples(of)))
+        .collect()
 }
 
 /// How close two numbers must be: all but equal, and where the backend keeps fewer digits, within those.
@@ -149,11 +165,17 @@ fn same(got: &WindowBucket, want: &WindowBucket, coarse: f64) -> bool {
     let figures = |b: &WindowBucket| [b.min, b.max, b.last];
     (got.start, got.end, got.count) == (want.start, want.end, want.count)
         && close(got.sum, want.sum, coarse * 1e3)
-        && figures(got).iter().zip(figures(want)).all(|(g, w)| close(*g, w, coarse))
-        && quantiles(got).iter().zip(quantiles(want)).all(|(g, w)| match (g, w) {
-            (Some(g), Some(w)) => close(*g, w, coarse),
-            (g, w) => *g == w,
-        })
+        && figures(got)
+            .iter()
+            .zip(figures(want))
+            .all(|(g, w)| close(*g, w, coarse))
+        && quantiles(got)
+            .iter()
+            .zip(quantiles(want))
+            .all(|(g, w)| match (g, w) {
+                (Some(g), Some(w)) => close(*g, w, coarse),
+                (g, w) => *g == w,
+            })
 }
 
 /// The same history where nothing is ever corrected: what is written again at a moment is the same value. For a backend
@@ -187,7 +209,11 @@ async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), Te
                     to: from + question.length,
                 },
                 step: question.step.clone(),
-                aggregates: if question.quantiles { Aggregates::ALL } else { Aggregates::PLAIN },
+                aggregates: if question.quantiles {
+                    Aggregates::ALL
+                } else {
+                    Aggregates::PLAIN
+                },
             };
             let want = reference::window(samples, &query, Level::Raw);
             let got = face.window(&scope, &key, &query).await;
@@ -196,9 +222,22 @@ async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), Te
                 continue;
             };
             let got = got.unwrap();
-            prop_assert_eq!(got.buckets.len(), want.buckets.len(), "{:?}\n{:?}\n{:?}", query, got, want);
+            prop_assert_eq!(
+                got.buckets.len(),
+                want.buckets.len(),
+                "{:?}\n{:?}\n{:?}",
+                query,
+                got,
+                want
+            );
             for (got, want) in got.buckets.iter().zip(&want.buckets) {
-                prop_assert!(same(got, want, coarse), "{:?}\n got {:?}\nwant {:?}", query, got, want);
+                prop_assert!(
+                    same(got, want, coarse),
+                    "{:?}\n got {:?}\nwant {:?}",
+                    query,
+                    got,
+                    want
+                );
             }
             let hidden = face.window(&nobody, &key, &query).await.unwrap();
             prop_assert_eq!(hidden.buckets, vec![]);
@@ -208,7 +247,11 @@ async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), Te
         let latest = face.latest(&scope, &key).await.unwrap();
         let want = samples.last();
         prop_assert_eq!(latest.map(|s| s.at), want.map(|s| s.at));
-        prop_assert!(latest.zip(want).is_none_or(|(got, want)| close(got.value, want.value, coarse)));
+        prop_assert!(
+            latest
+                .zip(want)
+                .is_none_or(|(got, want)| close(got.value, want.value, coarse))
+        );
         prop_assert_eq!(face.latest(&nobody, &key).await.unwrap(), None);
     }
     Ok(())
@@ -245,7 +288,10 @@ async fn check_pages(
     let want: Vec<Sample> = samples.iter().filter(|s| range.contains(s.at)).copied().collect();
     let mut got: Vec<Sample> = Vec::new();
     loop {
-        let page = face.scan(&Scope::everything(), key, range, question.page).await.unwrap();
+        let page = face
+            .scan(&Scope::everything(), key, range, question.page)
+            .await
+            .unwrap();
         prop_assert!(page.samples.len() <= question.page);
         got.extend(page.samples);
         match page.next {
@@ -264,7 +310,10 @@ async fn check_pages(
 }
 
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 fn store(dir: &std::path::Path, clock: &Clock) -> SeriesStore {
@@ -331,7 +380,9 @@ impl Victoria {
         let engine = Engine::victoria_metrics().await?;
         let clock = Clock::system();
         let dir = tempfile::tempdir().unwrap();
-        let records = Records::open(&dir.path().join("records.db"), clock.clone()).await.unwrap();
+        let records = Records::open(&dir.path().join("records.db"), clock.clone())
+            .await
+            .unwrap();
         let remote = Remote::new(&RemoteOptions {
             kind: RemoteKind::VictoriaMetrics,
             write_url: engine.url(),
@@ -361,7 +412,9 @@ impl Victoria {
             let mut lines = Lines::default();
             for &(series, at, value) in some {
                 let at = history.begin + at;
-                lines.push(&heads[usize::from(series)], Sample { at, value }).unwrap();
+                lines
+                    .push(&heads[usize::from(series)], Sample { at, value })
+                    .unwrap();
             }
             self.forwarder.borrow_mut().deliver(&Arc::new(lines)).await;
             // What was written becomes visible to queries.
@@ -373,7 +426,9 @@ impl Victoria {
 #[test]
 fn victoria_metrics() {
     let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else { return };
+    let Some(victoria) = runtime.block_on(Victoria::start()) else {
+        return;
+    };
     over_histories(32, 12, |case, history| {
         let history = without_corrections(history);
         runtime.block_on(async {
@@ -389,9 +444,13 @@ fn victoria_metrics() {
 #[test]
 fn victoria_metrics_keeps_one_of_the_values_of_a_moment() {
     let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else { return };
+    let Some(victoria) = runtime.block_on(Victoria::start()) else {
+        return;
+    };
     assert!(!victoria.face.caps().overwrites);
-    let writes = (0..200).map(|n| (0, i64::from(n % 50) * 1000, f64::from(n))).collect();
+    let writes = (0..200)
+        .map(|n| (0, i64::from(n % 50) * 1000, f64::from(n)))
+        .collect();
     let history = History {
         begin: UtcMillis(1_760_000_000_000),
         series: 1,
@@ -404,19 +463,28 @@ fn victoria_metrics_keeps_one_of_the_values_of_a_moment() {
     };
     let page = runtime.block_on(async {
         victoria.write(1, &history, 30).await;
-        victoria.face.scan(&Scope::everything(), &key(1, 0), range, 1000).await.unwrap()
+        victoria
+            .face
+            .scan(&Scope::everything(), &key(1, 0), range, 1000)
+            .await
+            .unwrap()
     });
     assert_eq!(page.samples.len(), 50, "one value a moment");
     for (n, sample) in (0..).zip(page.samples) {
         assert_eq!(sample.at, history.begin + n * 1000);
-        assert_eq!(sample.value.rem_euclid(50.0), f64::from(i32::try_from(n).unwrap()));
+        assert_eq!(
+            sample.value.rem_euclid(50.0),
+            f64::from(i32::try_from(n).unwrap())
+        );
     }
 }
 
 #[test]
 fn many_series_of_victoria_metrics_are_told_apart() {
     let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else { return };
+    let Some(victoria) = runtime.block_on(Victoria::start()) else {
+        return;
+    };
     let series = 20_000_u32;
     let begin = UtcMillis(1_760_000_000_000);
     let key = |n: u32| SeriesKey {
@@ -427,7 +495,9 @@ fn many_series_of_victoria_metrics_are_told_apart() {
     let mut lines = Lines::default();
     for n in 0..series {
         let value = f64::from(n) / 2.0;
-        lines.push(&LineHead::new(&key(n)).unwrap(), Sample { at: begin, value }).unwrap();
+        lines
+            .push(&LineHead::new(&key(n)).unwrap(), Sample { at: begin, value })
+            .unwrap();
     }
     runtime.block_on(async {
         victoria.forwarder.borrow_mut().deliver(&Arc::new(lines)).await;

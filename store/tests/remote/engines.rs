@@ -58,7 +58,11 @@ impl Engine {
         let dir = tempfile::tempdir().unwrap();
         // Somebody else may take the port in between; then the server ends, and another one is tried.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind("127.0.0.1:0")
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
             let process = command(dir.path(), port)
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -103,7 +107,10 @@ impl Engine {
 
     pub(crate) async fn post(&self, path: &str, body: &str) -> u16 {
         let client = reqwest::Client::new();
-        let sent = client.post(format!("{}{path}", self.url())).body(body.to_owned()).send();
+        let sent = client
+            .post(format!("{}{path}", self.url()))
+            .body(body.to_owned())
+            .send();
         sent.await.unwrap().status().as_u16()
     }
 }
@@ -117,11 +124,20 @@ impl Drop for Engine {
 
 /// Whether a server that a newcomer may lack is here. Says so when it is not, and fails where everything must be tested.
 fn present(program: &str) -> bool {
-    let says = |script: &str| Command::new("sh").args(["-c", script]).status().unwrap().success();
+    let says = |script: &str| {
+        Command::new("sh")
+            .args(["-c", script])
+            .status()
+            .unwrap()
+            .success()
+    };
     let present = says(&format!("command -v {program} >/dev/null"));
     if !present {
         let package = if program == "influxd" { "influxdb" } else { program };
-        assert!(!says("test \"$CI\" = true"), "install it: apt-get install {package}");
+        assert!(
+            !says("test \"$CI\" = true"),
+            "install it: apt-get install {package}"
+        );
         eprintln!("skipped: {program} is not installed here (apt-get install {package}; .ci/run does)");
     }
     present

@@ -3,5 +3,7 @@
 mod conformance;
 mod engines;
 mod forwarder;
+mod influx;
+mod influxd;
 mod lines;
 mod rig;

@@ -28,6 +28,8 @@ pub(crate) struct Request {
 pub(crate) enum Reply {
     /// An answer with a status, headers and a body.
     Say(u16, Vec<(&'static str, String)>, String),
+    /// Whatever the server at this local port answers to the body, sent to this target.
+    Pass(u16, String),
     /// An answer that promises more than it holds.
     CutOff(String),
     /// None at all: the connection stays open.
@@ -87,9 +89,13 @@ async fn serve(listener: TcpListener, answer: Arc<Answers>, seen: Arc<Mutex<Vec<
 async fn converse(stream: TcpStream, answer: Arc<Answers>, seen: Arc<Mutex<Vec<Request>>>) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = request(&mut stream).await {
-        let reply = answer(&request);
+        let mut reply = answer(&request);
+        if let Reply::Pass(port, target) = reply {
+            reply = pass(port, &target, &request.body).await;
+        }
         seen.lock().unwrap().push(request);
         match reply {
+            Reply::Pass(..) => unreachable!("it was passed on"),
             Reply::Say(status, headers, body) => {
                 let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
                 for (name, value) in headers {
@@ -112,6 +118,16 @@ async fn converse(stream: TcpStream, answer: Arc<Answers>, seen: Arc<Mutex<Vec<R
             Reply::Hangup => return,
         }
     }
+}
+
+async fn pass(port: u16, target: &str, body: &str) -> Reply {
+    let sent = reqwest::Client::new()
+        .post(format!("http://127.0.0.1:{port}{target}"))
+        .body(body.to_owned())
+        .send();
+    let answer = sent.await.unwrap();
+    let status = answer.status().as_u16();
+    Reply::Say(status, Vec::new(), answer.text().await.unwrap())
 }
 
 async fn request(stream: &mut BufReader<TcpStream>) -> Option<Request> {

@@ -63,8 +63,15 @@ fn a_window_is_asked_for_by_its_start_without_empty_buckets_and_never_pivoted() 
     }
     let text = window("b", &key(), &query(Step::Fixed { ms: 60_000 }, Aggregates::PLAIN)).unwrap();
     assert!(text.contains("every: 60000ms, offset: 40123ms"), "{text}");
-    assert_eq!(text.matches("yield").count(), 5, "no quantile that nobody asked for");
-    assert_eq!(window("b", &key(), &query(Step::Parts(7), Aggregates::PLAIN)), None);
+    assert_eq!(
+        text.matches("yield").count(),
+        5,
+        "no quantile that nobody asked for"
+    );
+    assert_eq!(
+        window("b", &key(), &query(Step::Parts(7), Aggregates::PLAIN)),
+        None
+    );
 }
 
 #[test]
@@ -78,8 +85,14 @@ fn the_real_compiler_takes_every_query_and_refuses_what_is_wrong() {
     let compiler = root.join("target/flux-compiler");
     if !compiler.join("node_modules").exists() {
         // Whether this is CI is for the shell to say: the product's code reads no environment.
-        let in_ci = Command::new("sh").args(["-c", "test \"$CI\" = true"]).status().unwrap();
-        assert!(!in_ci.success(), "scripts/get-flux-compiler.sh fetches what is missing here");
+        let in_ci = Command::new("sh")
+            .args(["-c", "test \"$CI\" = true"])
+            .status()
+            .unwrap();
+        assert!(
+            !in_ci.success(),
+            "scripts/get-flux-compiler.sh fetches what is missing here"
+        );
         eprintln!("skipped: the Flux compiler is not here (scripts/get-flux-compiler.sh fetches it)");
         return;
     }
