@@ -17,5 +17,11 @@ pub use devices::{DeviceBook, DeviceStatus};
 pub use evidence::{Archive, ArchiveOptions, EvidenceError};
 pub use key_file::KeyFileError;
 pub use records::{RecordError, Records};
-pub use series::{Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore};
+pub use series::{
+    Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore,
+    query::{
+        Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Ranked, Share, ShareQuery, Step,
+        WindowAnswer, WindowBucket, WindowQuery, Zone,
+    },
+};
 pub use vault::{Vault, VaultError};

@@ -24,7 +24,9 @@ mod disk;
 mod error;
 mod head;
 mod names;
+pub mod query;
 mod read;
+pub mod reference;
 mod week;
 mod window;
 
