@@ -231,6 +231,8 @@ pub struct SystemStats {
     pub disk_free_ratio: f64,
     /// Why the log takes nothing in; `None` when it does.
     pub journal_fault: Option<String>,
+    /// Why readings cannot be written from memory to disk; `None` when they can.
+    pub series_fault: Option<String>,
 }
 
 #[cfg(test)]

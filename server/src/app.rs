@@ -319,6 +319,9 @@ fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Ser
         flush_readings: config.series.flush_readings,
         flush_age_ms: config.series.flush_age_s * 1000,
         max_series: config.series.max_series,
+        raw_days: config.series.raw_days,
+        minute_days: config.series.minute_days,
+        hour_days: config.series.hour_days,
     };
     SeriesStore::open(options, clock.clone()).context("cannot open the time-series store")
 }

@@ -72,6 +72,7 @@ finding-above = { $value }, above the limit of { $limit }
 finding-below = { $value }, below the limit of { $limit }
 finding-silence = nothing is received
 trouble-journal = The server cannot store new data: devices’ messages are not acknowledged and will be sent again. Check the server’s disk.
+trouble-series = Readings cannot be written to disk. Nothing is lost, but they fill memory and the log: check the server’s disk.
 trouble-late = Processing is { $age } behind: the states below may not be the latest.
 trouble-disk = The server’s disk is nearly full: free some space soon.
 trouble-records = The record store does not answer.

@@ -72,6 +72,7 @@ finding-above = { $value }，高于限值 { $limit }
 finding-below = { $value }，低于限值 { $limit }
 finding-silence = 没有收到数据
 trouble-journal = 服务器暂时无法保存新数据：设备的消息未被确认，会自动重发。请检查服务器磁盘。
+trouble-series = 读数暂时无法写入磁盘。数据没有丢失，但会占用内存和日志，请检查服务器磁盘。
 trouble-late = 数据处理滞后 { $age }，下面的状态可能不是最新。
 trouble-disk = 服务器磁盘空间即将用尽，请尽快清理。
 trouble-records = 档案库没有响应。

@@ -58,6 +58,7 @@ struct Stats {
     journal_syncs: u64,
     disk_free_ratio: f64,
     journal_fault: Option<String>,
+    series_fault: Option<String>,
     viewers: usize,
     /// With what pictures are judged; `null` when they are not.
     vision: Option<Vision>,
@@ -110,6 +111,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
         journal_syncs: s.journal_syncs,
         disk_free_ratio: s.disk_free_ratio,
         journal_fault: s.journal_fault,
+        series_fault: s.series_fault,
         viewers: app.live.viewers(),
         vision: vision((app.stores.sight.backend)()),
     })
@@ -203,8 +205,8 @@ fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
     ]
 }
 
-fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 9] {
-    let fault = if stats.journal_fault.is_some() { 1.0 } else { 0.0 };
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 10] {
+    let fault = |fault: &Option<String>| if fault.is_some() { 1.0 } else { 0.0 };
     let capacity = stats.journal_capacity_bytes as f64;
     [
         (
@@ -234,7 +236,16 @@ fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, 
             "Free share of the data disk.",
             stats.disk_free_ratio,
         ),
-        ("journal_fault", "1 while the log takes nothing in.", fault),
+        (
+            "journal_fault",
+            "1 while the log takes nothing in.",
+            fault(&stats.journal_fault),
+        ),
+        (
+            "series_fault",
+            "1 while readings cannot be written to disk.",
+            fault(&stats.series_fault),
+        ),
         (
             "live_viewers",
             "Pages that follow the live stream.",
