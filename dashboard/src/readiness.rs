@@ -14,6 +14,8 @@ const LEAST_FREE: f64 = 0.02;
 pub(crate) enum Trouble {
     /// The log takes nothing in: no message is acknowledged.
     Journal,
+    /// Readings cannot be written from memory to disk: the log grows.
+    Series,
     /// What arrives is not judged in time.
     Late,
     /// Little room is left on the disk.
@@ -33,6 +35,7 @@ impl Trouble {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Trouble::Journal => "journal",
+            Trouble::Series => "series",
             Trouble::Late => "lag",
             Trouble::Disk => "disk",
             Trouble::Records => "records",
@@ -68,6 +71,13 @@ pub(crate) fn troubles(stats: &SystemStats) -> Vec<Reason> {
         let detail = format!("the log takes nothing in: {fault}");
         reasons.push(Reason {
             trouble: Trouble::Journal,
+            detail,
+        });
+    }
+    if let Some(fault) = &stats.series_fault {
+        let detail = format!("readings stay in memory and in the log, which grows: {fault}");
+        reasons.push(Reason {
+            trouble: Trouble::Series,
             detail,
         });
     }
@@ -153,11 +163,12 @@ mod tests {
         assert_eq!(troubles(&well), []);
         let ill = SystemStats {
             journal_fault: Some("disk full".into()),
+            series_fault: Some("no room on the disk".into()),
             lag_ms: 31_000,
             disk_free_ratio: 0.01,
             ..SystemStats::default()
         };
         let codes: Vec<_> = troubles(&ill).iter().map(|r| r.trouble.code()).collect();
-        assert_eq!(codes, ["journal", "lag", "disk"]);
+        assert_eq!(codes, ["journal", "series", "lag", "disk"]);
     }
 }

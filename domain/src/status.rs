@@ -334,6 +334,8 @@ pub struct SystemStats {
     pub journal_fault: Option<String>,
     /// Forwarding to another time-series server; `None` where nothing is forwarded.
     pub forward: Option<ForwardStats>,
+    /// Why readings cannot be written from memory to disk; `None` when they can.
+    pub series_fault: Option<String>,
 }
 
 #[cfg(test)]

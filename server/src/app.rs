@@ -13,7 +13,7 @@ use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition};
 use journal::{Journal, Position, TimeSource};
-use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore};
+use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -240,6 +240,7 @@ impl App {
         let (stats, broker) = (figures.clone(), self.broker.handle());
         DashboardState {
             series: self.series.clone(),
+            timeseries: self.timeseries(),
             records: self.records.clone(),
             devices: self.devices.clone(),
             alerts: self.engine.handle(),
@@ -255,6 +256,16 @@ impl App {
                 demo: self.demo,
                 time_zone: self.config.site.time_zone.clone(),
             },
+        }
+    }
+
+    /// Readings, wherever they are. A mirror is written to and never asked.
+    fn timeseries(&self) -> TimeSeries {
+        let config = &self.config.timeseries;
+        let (series, clock) = (self.series.clone(), self.clock.clone());
+        match self.remote.clone().filter(|_| config.is_primary()) {
+            Some(remote) => TimeSeries::with_remote(series, remote, config.local_ms(), clock),
+            None => TimeSeries::embedded(series, clock),
         }
     }
 
@@ -335,6 +346,9 @@ fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Ser
         flush_readings: config.series.flush_readings,
         flush_age_ms: config.series.flush_age_s * 1000,
         max_series: config.series.max_series,
+        raw_days: config.series.raw_days,
+        minute_days: config.series.minute_days,
+        hour_days: config.series.hour_days,
     };
     SeriesStore::open(options, clock.clone()).context("cannot open the time-series store")
 }

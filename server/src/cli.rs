@@ -43,6 +43,9 @@ enum Command {
     /// Judge pictures apart from the running server
     #[command(subcommand)]
     Vision(VisionCommand),
+    /// Prepare the time-series server that readings are forwarded to
+    #[command(subcommand)]
+    Timeseries(TimeseriesCommand),
 }
 
 /// How the demo runs.
@@ -195,6 +198,12 @@ pub(crate) struct VisionEvaluateArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum TimeseriesCommand {
+    /// Make InfluxDB's bucket with its retention, or say what VictoriaMetrics needs
+    Setup(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
     Inspect(InspectArgs),
@@ -240,6 +249,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Camera(CameraCommand::Probe(args)) => commands::camera_probe(&args),
         Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),
         Command::Vision(VisionCommand::Evaluate(args)) => commands::vision_evaluate(&args),
+        Command::Timeseries(TimeseriesCommand::Setup(args)) => commands::timeseries_setup(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@ mod device;
 mod evidence;
 mod journal;
 mod running;
+mod timeseries;
 mod vision;
 
 use std::io::Write;
@@ -17,6 +18,7 @@ pub(crate) use device::{add as device_add, list as device_list, revoke as device
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
 pub(crate) use running::{demo, serve};
+pub(crate) use timeseries::setup as timeseries_setup;
 pub(crate) use vision::evaluate as vision_evaluate;
 
 use crate::{

@@ -143,7 +143,7 @@ impl Config {
         ]
     }
 
-    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 27] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
         let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
         [
@@ -166,6 +166,9 @@ impl Config {
             ),
             ("series.flush_age_s", whole(series.flush_age_s), 1, 86_400),
             ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
+            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
+            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
+            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
             (
                 "ingest.future_limit_s",
                 whole(self.ingest.future_limit_s),

@@ -65,6 +65,7 @@ impl Figures {
     }
 
     pub(crate) fn gather(&self) -> SystemStats {
+        let series = self.series.stats();
         let log = self.journal.stats();
         let broker = self.broker.stats();
         let stored = self.progress.stored_upto.load(Ordering::Acquire);
@@ -88,7 +89,8 @@ impl Figures {
                 0
             },
             connections: broker.connections,
-            series: self.series.stats().series,
+            series: series.series,
+            series_fault: series.fault,
             journal_bytes: log.disk_bytes,
             journal_capacity_bytes: log.capacity_bytes,
             journal_syncs: log.syncs,

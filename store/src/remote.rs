@@ -11,12 +11,14 @@ pub mod line;
 mod metricsql;
 mod options;
 pub mod pace;
+mod setup;
 mod victoria;
 
 pub use forwarder::{ForwardCounts, ForwardWatch, Forwarder};
 pub use line::{LineError, LineHead, Lines};
 pub use options::{RemoteError, RemoteKind, RemoteOptions, Token};
 pub use pace::Pace;
+pub use setup::SetUp;
 
 use domain::{Sample, SeriesKey, TimeRange, UtcMillis};
 

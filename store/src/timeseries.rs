@@ -12,10 +12,7 @@ use domain::{Clock, Sample, Scope, SeriesKey, TimeRange, UtcMillis};
 use crate::{
     RemoteError, SeriesError, SeriesStore,
     remote::Remote,
-    series::{
-        query::{Aggregates, Level, Page, Share, ShareQuery, Step, WindowAnswer, WindowBucket, WindowQuery},
-        reference,
-    },
+    series::query::{Level, Page, Share, ShareQuery, Step, WindowAnswer, WindowQuery},
 };
 
 /// The most samples that are fetched for one answer that has to be computed from samples: one series every ten
@@ -160,9 +157,9 @@ impl TimeSeries {
             answer.buckets = beyond.remote.window(key, &query).await?.buckets;
         }
         if let Some(query) = newer {
-            answer
-                .buckets
-                .extend(self.local_window(scope, key, query).await?.buckets);
+            let newer = self.local_window(scope, key, query).await?;
+            answer.level = newer.level;
+            answer.buckets.extend(newer.buckets);
         }
         Ok(answer)
     }
@@ -184,13 +181,10 @@ impl TimeSeries {
                 share.add(beyond.remote.share(key, &ShareQuery { range, ..*query }).await?);
             }
             if let Some(range) = newer {
-                let query = ShareQuery { range, ..*query };
-                let reach = TimeRange {
-                    from: range.from - query.max_hold_ms.max(0),
-                    to: range.to,
-                };
-                let samples = self.local_samples(scope, key, reach).await?;
-                share.add(reference::share(&samples, &query));
+                share.add(
+                    self.local_share(scope, key, ShareQuery { range, ..*query })
+                        .await?,
+                );
             }
         }
         Ok(share)
@@ -227,8 +221,15 @@ impl TimeSeries {
                 next: None,
             });
         };
-        let samples = self.local_scan(scope, key, range, limit).await?;
-        Ok(page_of(samples, range, limit))
+        let Some(series) = self.local.find(scope, key) else {
+            return Ok(Page {
+                samples: Vec::new(),
+                next: None,
+            });
+        };
+        let scope = scope.clone();
+        self.blocking(move |local| local.scan_page(&scope, series, range, limit))
+            .await
     }
 
     fn boundary(&self) -> Option<UtcMillis> {
@@ -286,78 +287,31 @@ impl TimeSeries {
         key: &SeriesKey,
         query: WindowQuery,
     ) -> Result<WindowAnswer, TimeSeriesError> {
-        if let (Step::Parts(parts), false) = (&query.step, query.aggregates.has_quantiles()) {
-            return self.local_parts(scope, key, query.range, *parts).await;
-        }
-        let samples = self.local_samples(scope, key, query.range).await?;
-        Ok(reference::window(&samples, &query, Level::Raw)?)
-    }
-
-    /// What the embedded store adds up from its chunks, without decoding all of them.
-    async fn local_parts(
-        &self,
-        scope: &Scope,
-        key: &SeriesKey,
-        range: TimeRange,
-        parts: u32,
-    ) -> Result<WindowAnswer, TimeSeriesError> {
-        let query = WindowQuery {
-            range,
-            step: Step::Parts(parts),
-            aggregates: Aggregates::PLAIN,
-        };
-        let edges = query.edges()?;
-        let found = match self.local.find(scope, key) {
-            Some(series) => {
-                let scope = scope.clone();
-                self.blocking(move |local| local.window(&scope, series, range, parts))
-                    .await?
-            }
-            None => Vec::new(),
-        };
-        let bucket = |found: crate::Bucket| {
-            let end = edges.partition_point(|edge| *edge <= found.start);
-            WindowBucket {
-                start: found.start,
-                end: edges.get(end).copied().unwrap_or(range.to),
-                count: found.count,
-                sum: found.sum,
-                min: found.min,
-                max: found.max,
-                last: found.last,
-                quantiles: Default::default(),
-            }
-        };
-        Ok(WindowAnswer {
-            level: Level::Raw,
-            buckets: found.into_iter().map(bucket).collect(),
-        })
-    }
-
-    async fn local_samples(
-        &self,
-        scope: &Scope,
-        key: &SeriesKey,
-        range: TimeRange,
-    ) -> Result<Vec<Sample>, TimeSeriesError> {
-        let samples = self.local_scan(scope, key, range, MAX_RAW + 1).await?;
-        too_much(samples.len())?;
-        Ok(samples)
-    }
-
-    async fn local_scan(
-        &self,
-        scope: &Scope,
-        key: &SeriesKey,
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<Sample>, TimeSeriesError> {
         let Some(series) = self.local.find(scope, key) else {
-            return Ok(Vec::new());
+            return Ok(WindowAnswer {
+                level: Level::Raw,
+                buckets: Vec::new(),
+            });
         };
         let scope = scope.clone();
-        self.blocking(move |local| local.scan(&scope, series, range, limit))
+        self.blocking(move |local| local.aggregate(&scope, series, &query))
             .await
+    }
+
+    async fn local_share(
+        &self,
+        scope: &Scope,
+        key: &SeriesKey,
+        query: ShareQuery,
+    ) -> Result<Share, TimeSeriesError> {
+        let Some(series) = self.local.find(scope, key) else {
+            return Ok(Share::default());
+        };
+        let scope = scope.clone();
+        let ranked = self
+            .blocking(move |local| local.share_over(&scope, &[(series, ())], &query))
+            .await?;
+        Ok(ranked.first().map(|group| group.share).unwrap_or_default())
     }
 
     async fn blocking<T: Send + 'static>(

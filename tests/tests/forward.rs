@@ -235,3 +235,96 @@ async fn beyond_its_share_of_the_log_readings_are_passed_over_and_sent_later_fro
     .await?;
     app.finish().await
 }
+
+/// A VictoriaMetrics that takes every write, and answers every window with one value that no device ever sent.
+async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(String, JoinHandle<()>)> {
+    let answer = |asked: Arc<Mutex<Vec<String>>>, body: String| async move {
+        let parameters: BTreeMap<String, String> = serde_urlencoded(&body);
+        let at: f64 = parameters["start"].parse().expect("a number");
+        asked.lock().unwrap().push(parameters["query"].clone());
+        let series = ["count", "sum", "min", "max", "last"].map(|function| {
+            let value = if function == "count" { "2" } else { "-123.5" };
+            format!(r#"{{"metric":{{"rollup":"{function}_over_time"}},"values":[[{at:.3},"{value}"]]}}"#)
+        });
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#,
+            series.join(",")
+        )
+    };
+    let router = Router::new()
+        .route("/api/v2/write", post(|| async { StatusCode::NO_CONTENT }))
+        .route(
+            "/select/0/prometheus/api/v1/query_range",
+            post(move |body: String| answer(asked.clone(), body)),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let running = owned(async move {
+        axum::serve(listener, router).await.expect("the server runs");
+    });
+    Ok((url, running))
+}
+
+/// The parameters of a form.
+fn serde_urlencoded(body: &str) -> BTreeMap<String, String> {
+    let url = reqwest::Url::parse(&format!("http://form.invalid/?{body}")).expect("a form");
+    url.query_pairs()
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_from_here() -> anyhow::Result<()>
+{
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (url, running) = victoria_metrics(asked.clone()).await?;
+    let app = TestApp::start_with(&format!(
+        "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"{url}\"\nread_url = \"{url}/select/0/prometheus\"\n\
+         local_days = 1\n"
+    ))
+    .await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    device.publish("up/temperature", "fridge-1", "4.5").await?;
+    until("the value is there", || async {
+        Ok(app.latest("fridge-1", "temperature").await? == Some(4.5))
+    })
+    .await?;
+    let window = format!("/api/v1/points/{FACILITY}/fridge-1/temperature/window");
+    let day = app.json(&window).await?;
+    assert_eq!(day["buckets"].as_array().map(Vec::len), Some(1));
+    assert!(asked.lock().unwrap().is_empty(), "a day is answered here");
+
+    let now = domain::Clock::system().now().0;
+    let (from, to) = (now - 4 * 86_400_000, now + 3_600_000);
+    // A whole number of seconds in each bucket.
+    let to = from + (to - from) / 97_000 * 97_000 + 97_000;
+    let days = app
+        .json(&format!("{window}?from={from}&to={to}&buckets=97"))
+        .await?;
+    let last: Vec<f64> = days["buckets"]
+        .as_array()
+        .map(|buckets| buckets.iter().filter_map(|b| b["last"].as_f64()).collect())
+        .unwrap_or_default();
+    assert_eq!(last, [-123.5, 4.5], "from there, and from here: {days}");
+    let query = asked.lock().unwrap().join("\n");
+    assert!(query.contains(r#"device="fridge-1",facility="binhe""#), "{query}");
+
+    running.abort();
+    until("the other server is gone", || async {
+        Ok(app
+            .get(&format!("{window}?from={from}&to={to}&buckets=97"))
+            .await?
+            .0
+            == 503)
+    })
+    .await?;
+    let (_, problem) = app
+        .get(&format!("{window}?from={from}&to={to}&buckets=97"))
+        .await?;
+    assert!(
+        problem.contains("the time-series server cannot be reached"),
+        "{problem}"
+    );
+    assert_eq!(app.get(&window).await?.0, 200, "a day is answered all the same");
+    app.finish().await
+}

@@ -63,6 +63,7 @@ struct Stats {
     journal_fault: Option<String>,
     /// `null` where nothing is forwarded to another time-series server.
     forward: Option<ForwardBody>,
+    series_fault: Option<String>,
     viewers: usize,
     /// With what pictures are judged; `null` when they are not.
     vision: Option<Vision>,
@@ -116,6 +117,7 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
         disk_free_ratio: s.disk_free_ratio,
         journal_fault: s.journal_fault,
         forward: s.forward.map(ForwardBody::from),
+        series_fault: s.series_fault,
         viewers: app.live.viewers(),
         vision: vision((app.stores.sight.backend)()),
     })
@@ -267,8 +269,8 @@ fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
     ]
 }
 
-fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 9] {
-    let fault = if stats.journal_fault.is_some() { 1.0 } else { 0.0 };
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 10] {
+    let fault = |fault: &Option<String>| if fault.is_some() { 1.0 } else { 0.0 };
     let capacity = stats.journal_capacity_bytes as f64;
     [
         (
@@ -298,7 +300,16 @@ fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, 
             "Free share of the data disk.",
             stats.disk_free_ratio,
         ),
-        ("journal_fault", "1 while the log takes nothing in.", fault),
+        (
+            "journal_fault",
+            "1 while the log takes nothing in.",
+            fault(&stats.journal_fault),
+        ),
+        (
+            "series_fault",
+            "1 while readings cannot be written to disk.",
+            fault(&stats.series_fault),
+        ),
         (
             "live_viewers",
             "Pages that follow the live stream.",

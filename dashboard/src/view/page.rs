@@ -122,6 +122,7 @@ fn words(locale: &Locale, app: &App) -> Vec<String> {
     let stats = (app.stores.stats)();
     let word = |trouble| match trouble {
         Trouble::Journal => fl!(locale.l, "trouble-journal"),
+        Trouble::Series => fl!(locale.l, "trouble-series"),
         Trouble::Late => fl!(locale.l, "trouble-late", age = locale.duration(stats.lag_ms)),
         Trouble::Disk => fl!(locale.l, "trouble-disk"),
         Trouble::Records => fl!(locale.l, "trouble-records"),

@@ -83,6 +83,13 @@ impl TimeSeriesConfig {
         self.is_forwarding() && self.mode == Mode::Primary
     }
 
+    /// Questions that reach back further than this go to the other server, in milliseconds.
+    pub(crate) fn local_ms(&self) -> i64 {
+        i64::try_from(self.local_days)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(86_400_000)
+    }
+
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let refuse = |option, reason: &str| {
             Err(ConfigError::Refused {

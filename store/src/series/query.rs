@@ -338,7 +338,7 @@ impl Level {
     #[must_use]
     pub fn moment(self, at: UtcMillis) -> UtcMillis {
         self.cell_ms()
-            .map_or(at, |cell| UtcMillis(at.0 - at.0.rem_euclid(cell)))
+            .map_or(at, |cell| UtcMillis(at.0.saturating_sub(at.0.rem_euclid(cell))))
     }
 }
 

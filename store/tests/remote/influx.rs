@@ -351,3 +351,54 @@ async fn a_question_is_cut_at_the_boundary() {
     );
     assert_eq!(rig.seen().len(), asked_before, "nobody else is asked");
 }
+
+#[tokio::test]
+async fn a_bucket_is_made_once_with_its_retention() {
+    use sunshine_store::remote::SetUp;
+    let made = Arc::new(Mutex::new(None::<String>));
+    let bucket = made.clone();
+    let rig = Rig::start(move |request| {
+        let say = |status, text: &str| Reply::Say(status, Vec::new(), text.to_owned());
+        match request.target.split('?').next().unwrap() {
+            "/api/v2/orgs" => say(200, r#"{"orgs":[{"id":"0000000000000007","name":"kitchens"}]}"#),
+            "/api/v2/buckets" if request.body.is_empty() => {
+                assert!(request.target.contains("name=sunshine"), "{}", request.target);
+                let found = bucket.lock().unwrap().clone().unwrap_or_default();
+                say(200, &format!("{{\"buckets\":[{found}]}}"))
+            }
+            "/api/v2/buckets" => {
+                *bucket.lock().unwrap() = Some(request.body.clone());
+                say(201, "{}")
+            }
+            _ => say(404, "{}"),
+        }
+    })
+    .await;
+    let open = |organisation: &str| {
+        Remote::new(&RemoteOptions {
+            kind: RemoteKind::InfluxDb2 {
+                organisation: organisation.into(),
+                bucket: "sunshine".into(),
+            },
+            write_url: rig.url(),
+            read_url: None,
+            token: None,
+            ca_pem: None,
+            timeout: Duration::from_secs(5),
+        })
+        .unwrap()
+    };
+    let remote = open("kitchens");
+    assert_eq!(remote.set_up(730).await.unwrap(), SetUp::Made);
+    let asked: serde_json::Value = serde_json::from_str(&made.lock().unwrap().clone().unwrap()).unwrap();
+    assert_eq!(asked["orgID"], "0000000000000007");
+    assert_eq!(asked["retentionRules"][0]["everySeconds"], 730 * 86_400);
+    assert_eq!(
+        remote.set_up(1).await.unwrap(),
+        SetUp::Found { retention_days: 730 }
+    );
+    assert!(matches!(
+        open("others").set_up(0).await,
+        Err(RemoteError::Failed { .. })
+    ));
+}
