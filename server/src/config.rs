@@ -119,7 +119,17 @@ impl Config {
         self.sensor_ranges()
             .into_iter()
             .chain(self.picture_ranges())
+            .chain(self.retention_ranges())
             .chain(forwarding)
+    }
+
+    fn retention_ranges(&self) -> [(&'static str, u64, u64, u64); 3] {
+        let series = &self.series;
+        [
+            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
+            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
+            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
+        ]
     }
 
     fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
@@ -143,7 +153,7 @@ impl Config {
         ]
     }
 
-    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 27] {
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
         let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
         [
@@ -166,9 +176,6 @@ impl Config {
             ),
             ("series.flush_age_s", whole(series.flush_age_s), 1, 86_400),
             ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
-            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
-            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
-            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
             (
                 "ingest.future_limit_s",
                 whole(self.ingest.future_limit_s),
@@ -234,6 +241,13 @@ impl Config {
             }
         }
         self.timeseries.check()?;
+        let (local, raw) = (self.timeseries.local_days, u64::from(self.series.raw_days));
+        if self.timeseries.is_primary() && raw > 0 && local > raw {
+            return refuse(
+                "timeseries.local_days",
+                format!("{local} days are not kept here; series.raw_days is {raw}: give at most that many"),
+            );
+        }
         if let Some(name) = &self.mqtt.anonymous_as {
             if !self.mqtt.listen.ip().is_loopback() {
                 return refuse(
@@ -352,6 +366,10 @@ mod tests {
                 "token_file",
             ),
             ("[timeseries]\nmode = \"mirror\"", "option timeseries.mode"),
+            (
+                "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"http://h:8428\"\nlocal_days = 91",
+                "series.raw_days is 90",
+            ),
             ("[timeseries]\njournal_percent = 90", "between 1 and 80"),
         ];
         for (text, want) in cases {

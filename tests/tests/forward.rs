@@ -19,6 +19,8 @@ extern crate sunshine_integration_tests as integration_tests;
 /// What the server says when it takes lines.
 const TAKEN: u16 = 204;
 
+const HELD: &str = "nothing panics while it holds what the server keeps";
+
 /// A time-series server that answers with whatever status it is told to, and keeps what it takes.
 struct Server {
     url: String,
@@ -58,14 +60,14 @@ impl Server {
     fn values(&self, device: &str) -> Vec<f64> {
         let start =
             format!("reading,device={device},facility={FACILITY},metric=temperature,unit=degC value=");
-        let order = self.kept.order.lock().unwrap();
+        let order = self.kept.order.lock().expect(HELD);
         let of = order.iter().filter_map(|line| line.strip_prefix(&start));
         of.filter_map(|rest| rest.split(' ').next()?.parse().ok())
             .collect()
     }
 
     fn repeated(&self) -> usize {
-        let lines = self.kept.lines.lock().unwrap();
+        let lines = self.kept.lines.lock().expect(HELD);
         lines.values().filter(|times| **times > 1).count()
     }
 }
@@ -86,11 +88,11 @@ async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
     }
     if status == TAKEN {
         for line in text.lines() {
-            let mut lines = kept.lines.lock().unwrap();
+            let mut lines = kept.lines.lock().expect(HELD);
             let times = lines.entry(line.to_owned()).or_default();
             *times += 1;
             if *times == 1 {
-                kept.order.lock().unwrap().push(line.to_owned());
+                kept.order.lock().expect(HELD).push(line.to_owned());
             }
         }
     }
@@ -241,7 +243,7 @@ async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(Str
     let answer = |asked: Arc<Mutex<Vec<String>>>, body: String| async move {
         let parameters: BTreeMap<String, String> = serde_urlencoded(&body);
         let at: f64 = parameters["start"].parse().expect("a number");
-        asked.lock().unwrap().push(parameters["query"].clone());
+        asked.lock().expect(HELD).push(parameters["query"].clone());
         let series = ["count", "sum", "min", "max", "last"].map(|function| {
             let value = if function == "count" { "2" } else { "-123.5" };
             format!(r#"{{"metric":{{"rollup":"{function}_over_time"}},"values":[[{at:.3},"{value}"]]}}"#)
@@ -292,7 +294,7 @@ async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_fr
     let window = format!("/api/v1/points/{FACILITY}/fridge-1/temperature/window");
     let day = app.json(&window).await?;
     assert_eq!(day["buckets"].as_array().map(Vec::len), Some(1));
-    assert!(asked.lock().unwrap().is_empty(), "a day is answered here");
+    assert!(asked.lock().expect(HELD).is_empty(), "a day is answered here");
 
     let now = domain::Clock::system().now().0;
     let (from, to) = (now - 4 * 86_400_000, now + 3_600_000);
@@ -306,7 +308,7 @@ async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_fr
         .map(|buckets| buckets.iter().filter_map(|b| b["last"].as_f64()).collect())
         .unwrap_or_default();
     assert_eq!(last, [-123.5, 4.5], "from there, and from here: {days}");
-    let query = asked.lock().unwrap().join("\n");
+    let query = asked.lock().expect(HELD).join("\n");
     assert!(query.contains(r#"device="fridge-1",facility="binhe""#), "{query}");
 
     running.abort();

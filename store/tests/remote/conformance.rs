@@ -1,7 +1,7 @@
 //! One suite for every backend: histories with late, doubled and overwritten readings, gaps, changes of the clock, and
 //! negative and large values; every answer is compared with the plain implementation over what must be there.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::{
     Clock, LogPosition, Quality, Reading, Sample, Scope, SeriesKey, TimeRange, UtcMillis, rule::Comparison,
@@ -371,7 +371,7 @@ fn embedded() {
 struct Victoria {
     engine: Engine,
     records: Records,
-    forwarder: RefCell<Forwarder>,
+    remote: Remote,
     face: TimeSeries,
     _dir: TempDir,
 }
@@ -393,16 +393,23 @@ impl Victoria {
             timeout: Duration::from_secs(30),
         })
         .unwrap();
-        let forwarder = Forwarder::new(remote.clone(), records.clone(), clock.clone(), Pace::default());
         let local = store(&dir.path().join("series"), &clock);
         Some(Victoria {
             engine,
             records,
-            forwarder: RefCell::new(forwarder),
+            remote: remote.clone(),
             // Everything lies beyond the boundary: nothing is asked of the embedded store.
             face: TimeSeries::with_remote(local, remote, -1_000, clock),
             _dir: dir,
         })
+    }
+
+    async fn deliver(&self, lines: Lines) {
+        let (remote, records) = (self.remote.clone(), self.records.clone());
+        let mut forwarder = Forwarder::new(remote, records, Clock::system(), Pace::default());
+        forwarder.deliver(&Arc::new(lines)).await;
+        // What was written becomes visible to queries.
+        self.engine.get("/internal/force_flush").await;
     }
 
     /// Writes in several requests, as they would come over time.
@@ -417,9 +424,7 @@ impl Victoria {
                     .push(&heads[usize::from(series)], Sample { at, value })
                     .unwrap();
             }
-            self.forwarder.borrow_mut().deliver(&Arc::new(lines)).await;
-            // What was written becomes visible to queries.
-            self.engine.get("/internal/force_flush").await;
+            self.deliver(lines).await;
         }
     }
 }
@@ -486,7 +491,7 @@ fn many_series_of_victoria_metrics_are_told_apart() {
     let Some(victoria) = runtime.block_on(Victoria::start()) else {
         return;
     };
-    let series = 20_000_u32;
+    let series = 50_000_u32;
     let begin = UtcMillis(1_760_000_000_000);
     let key = |n: u32| SeriesKey {
         facility: format!("f{}", n / 100).parse().unwrap(),
@@ -501,8 +506,7 @@ fn many_series_of_victoria_metrics_are_told_apart() {
             .unwrap();
     }
     runtime.block_on(async {
-        victoria.forwarder.borrow_mut().deliver(&Arc::new(lines)).await;
-        victoria.engine.get("/internal/force_flush").await;
+        victoria.deliver(lines).await;
         for n in (0..series).step_by(997) {
             let latest = victoria.face.latest(&Scope::everything(), &key(n)).await.unwrap();
             assert_eq!(

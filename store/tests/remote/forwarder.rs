@@ -109,6 +109,14 @@ async fn server(
     (rig, kept)
 }
 
+/// Adds a state to those seen, if it is another one than before.
+fn note(seen: &Mutex<Vec<ForwardState>>, state: ForwardState) {
+    let mut seen = seen.lock().unwrap();
+    if seen.last() != Some(&state) {
+        seen.push(state);
+    }
+}
+
 fn is_bad(line: &str) -> bool {
     [" value=3.0 ", " value=17.0 ", " value=18.0 ", " value=99.0 "]
         .iter()
@@ -188,12 +196,7 @@ async fn every_fault_passes_and_nothing_is_lost_doubled_or_out_of_order() {
             let seen = states.clone();
             let watching = async {
                 loop {
-                    let condition = watch.condition();
-                    let mut seen = seen.lock().unwrap();
-                    if seen.last() != Some(&condition.state) {
-                        seen.push(condition.state);
-                    }
-                    drop(seen);
+                    note(&seen, watch.condition().state);
                     tokio::task::yield_now().await;
                 }
             };
@@ -202,10 +205,12 @@ async fn every_fault_passes_and_nothing_is_lost_doubled_or_out_of_order() {
                 () = watching => {}
             }
             assert!(states.lock().unwrap().contains(&state), "{name}: {states:?}");
-            let kept = kept.lock().unwrap();
             let want: Vec<&str> = first.text(0..200).lines().collect();
-            assert_eq!(kept.order, want, "{name}");
-            assert!(kept.times.values().all(|times| *times == 1), "{name}");
+            assert_eq!(kept.lock().unwrap().order, want, "{name}");
+            assert!(
+                kept.lock().unwrap().times.values().all(|times| *times == 1),
+                "{name}"
+            );
             assert_eq!(records.dead_letter_counts().await.unwrap().kept, 0, "{name}");
             assert_eq!(forwarder.watch().condition().state, ForwardState::Flowing);
         }

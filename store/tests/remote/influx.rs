@@ -73,16 +73,18 @@ fn table(result: &str, rows: &[(UtcMillis, f64)]) -> String {
     text + "\r\n"
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_is_an_error_and_never_a_panic() {
-    type Is = fn(&RemoteError) -> bool;
+/// What kind of error it must be.
+type Is = fn(&RemoteError) -> bool;
+
+/// Answers that make no sense, by name.
+fn nonsense() -> Vec<(&'static str, Reply, Is)> {
     let ok = |text: String| Reply::Say(200, Vec::new(), text);
     let header = "#datatype,string,long,double,long\r\n#group,false,false,false,false\r\n#default,count,,,\r\n\
                   ,result,table,_value,at\r\n";
     let error_table = "#datatype,string,string\r\n#group,true,true\r\n#default,,\r\n,error,reference\r\n\
                        ,engine: cursor failed,897\r\n";
     let answer: Is = |e| matches!(e, RemoteError::Answer { .. });
-    let cases: Vec<(&str, Reply, Is)> = vec![
+    vec![
         (
             "a null",
             ok(format!("{header},,0,,{}\r\n", BEGIN.0 * 1_000_000)),
@@ -137,8 +139,12 @@ async fn what_makes_no_sense_is_an_error_and_never_a_panic() {
             Reply::Say(400, vec![], "{\"message\":\"no bucket\"}".into()),
             |e| matches!(e, RemoteError::Failed { detail } if detail.contains("no bucket")),
         ),
-    ];
-    for (name, reply, is) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_an_error_and_never_a_panic() {
+    for (name, reply, is) in nonsense() {
         let (face, _rig, _dir) = face(move |_| reply.clone()).await;
         let failed = face
             .window(&Scope::everything(), &key(), &hours(Aggregates::PLAIN))
