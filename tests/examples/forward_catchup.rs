@@ -106,7 +106,11 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         sleep(Duration::from_millis(50)).await;
     }
     let count = counted(&url).await?;
-    ensure!(count == publisher.next, "{count} of {} readings are there", publisher.next);
+    ensure!(
+        count == publisher.next,
+        "{count} of {} readings are there",
+        publisher.next
+    );
     println!("all {count} readings are there, each once");
     ensure!(victoria.0.try_wait()?.is_none(), "the server ended");
     drop(victoria);
@@ -135,7 +139,9 @@ impl Publisher {
         let records: Vec<String> = (self.next..self.next + readings).map(record).collect();
         self.next += readings;
         let began = Instant::now();
-        device.publish("up", "fridge-1", &format!("[{}]", records.join(","))).await?;
+        device
+            .publish("up", "fridge-1", &format!("[{}]", records.join(",")))
+            .await?;
         self.took.push(began.elapsed());
         Ok(())
     }
@@ -175,7 +181,9 @@ async fn stored(app: &TestApp, readings: u64) -> anyhow::Result<()> {
 
 async fn forwarded(app: &TestApp) -> anyhow::Result<u64> {
     let answer = app.json("/api/v1/forwarding").await?;
-    answer["forward"]["lines"].as_u64().context("nothing is forwarded")
+    answer["forward"]["lines"]
+        .as_u64()
+        .context("nothing is forwarded")
 }
 
 /// How many readings the server has.
@@ -184,7 +192,9 @@ async fn counted(url: &str) -> anyhow::Result<u64> {
     let query = "/api/v1/query?query=sum(count_over_time(reading_value[60d]))&nocache=1";
     let answer: serde_json::Value =
         serde_json::from_str(&reqwest::get(format!("{url}{query}")).await?.text().await?)?;
-    let count = answer["data"]["result"][0]["value"][1].as_str().context("no count")?;
+    let count = answer["data"]["result"][0]["value"][1]
+        .as_str()
+        .context("no count")?;
     Ok(count.parse()?)
 }
 
