@@ -19,6 +19,7 @@ pub use key_file::KeyFileError;
 pub use records::{RecordError, Records};
 pub use series::{
     Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore,
+    export::{ExportError, ExportFormat, ExportProgress},
     query::{
         Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Ranked, Share, ShareQuery, Step,
         WindowAnswer, WindowBucket, WindowQuery, Zone,
