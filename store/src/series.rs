@@ -40,6 +40,8 @@ pub mod query;
 mod read;
 pub mod reference;
 mod rollup;
+#[cfg(test)]
+mod rollup_tests;
 mod share;
 mod sketch;
 mod week;
