@@ -83,7 +83,7 @@ impl App {
     pub(crate) async fn on(folder: DataFolder, config: Config, clock: Clock) -> anyhow::Result<App> {
         let DataFolder { records, lock } = folder;
         let dir = config.data_dir.0.clone();
-        let series = open_series(&config, &dir, &clock)?;
+        let series = open_series(&config, series_dir(&dir), &clock)?;
         let remote = config.timeseries.open()?;
         let journal = open_journal(&config, &dir, &clock)?;
         let devices = DeviceBook::new();
@@ -339,9 +339,15 @@ async fn open_sight(
     opened.context("opening cameras and models panicked")?
 }
 
-fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {
+/// Where the time-series store is in the data folder.
+pub(crate) fn series_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("series")
+}
+
+/// Opens the time-series store in `dir`.
+pub(crate) fn open_series(config: &Config, dir: PathBuf, clock: &Clock) -> anyhow::Result<SeriesStore> {
     let options = SeriesOptions {
-        dir: dir.join("series"),
+        dir,
         shards: config.series.shards,
         flush_readings: config.series.flush_readings,
         flush_age_ms: config.series.flush_age_s * 1000,

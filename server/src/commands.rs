@@ -4,7 +4,9 @@ mod camera;
 mod device;
 mod evidence;
 mod journal;
+mod progress;
 mod running;
+mod store;
 mod timeseries;
 mod vision;
 
@@ -18,6 +20,9 @@ pub(crate) use device::{add as device_add, list as device_list, revoke as device
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
 pub(crate) use running::{demo, serve};
+pub(crate) use store::{
+    check as store_check, compact as store_compact, export as store_export, stats as store_stats,
+};
 pub(crate) use timeseries::setup as timeseries_setup;
 pub(crate) use vision::evaluate as vision_evaluate;
 

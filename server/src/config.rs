@@ -115,21 +115,11 @@ impl Config {
 
     /// Every number with bounds: its name, its value, the least and the most allowed.
     fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> {
-        let forwarding = self.timeseries.ranges();
         self.sensor_ranges()
             .into_iter()
+            .chain(self.series_ranges())
             .chain(self.picture_ranges())
-            .chain(self.retention_ranges())
-            .chain(forwarding)
-    }
-
-    fn retention_ranges(&self) -> [(&'static str, u64, u64, u64); 3] {
-        let series = &self.series;
-        [
-            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
-            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
-            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
-        ]
+            .chain(self.timeseries.ranges())
     }
 
     fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
@@ -153,9 +143,9 @@ impl Config {
         ]
     }
 
-    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
-        let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
+        let (journal, mqtt) = (&self.journal, &self.mqtt);
         [
             ("journal.segment_mib", journal.segment_mib, 1, 1024),
             (
@@ -167,15 +157,6 @@ impl Config {
             ("journal.commit_interval_ms", journal.commit_interval_ms, 0, 100),
             ("journal.commit_kib", journal.commit_kib as u64, 1, 16_384),
             ("journal.queue_mib", journal.queue_mib as u64, 1, 1024),
-            ("series.shards", series.shards as u64, 1, 256),
-            (
-                "series.flush_readings",
-                series.flush_readings as u64,
-                1000,
-                10_000_000,
-            ),
-            ("series.flush_age_s", whole(series.flush_age_s), 1, 86_400),
-            ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
             (
                 "ingest.future_limit_s",
                 whole(self.ingest.future_limit_s),
@@ -221,6 +202,25 @@ impl Config {
             ("mqtt.retained_bytes", mqtt.retained_bytes as u64, 0, 1 << 34),
             ("mqtt.parked_sessions", mqtt.parked_sessions as u64, 1, 1_000_000),
             ("shutdown.deadline_s", self.shutdown.deadline_s, 1, 600),
+        ]
+    }
+
+    fn series_ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+        let series = &self.series;
+        let flush_age_s = u64::try_from(series.flush_age_s).unwrap_or(0);
+        [
+            ("series.shards", series.shards as u64, 1, 256),
+            (
+                "series.flush_readings",
+                series.flush_readings as u64,
+                1000,
+                10_000_000,
+            ),
+            ("series.flush_age_s", flush_age_s, 1, 86_400),
+            ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
+            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
+            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
+            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
         ]
     }
 

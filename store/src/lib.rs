@@ -23,6 +23,7 @@ pub use records::{RecordError, Records};
 pub use remote::{Forwarder, Remote, RemoteError, RemoteKind, RemoteOptions, Token};
 pub use series::{
     Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore,
+    export::{ExportError, ExportFormat, ExportProgress},
     query::{
         Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Ranked, Share, ShareQuery, Step,
         WindowAnswer, WindowBucket, WindowQuery, Zone,

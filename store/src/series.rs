@@ -31,13 +31,17 @@ mod crash_tests;
 mod db;
 mod disk;
 mod error;
+pub mod export;
 mod head;
+pub mod inspect;
 mod level;
 mod names;
 pub mod query;
 mod read;
 pub mod reference;
 mod rollup;
+#[cfg(test)]
+mod rollup_tests;
 mod share;
 mod sketch;
 mod week;
@@ -46,7 +50,7 @@ mod window;
 use std::{
     borrow::Cow,
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -248,7 +252,7 @@ impl SeriesStore {
     /// [`SeriesError::Damaged`] when a file cannot be read, and what the file system says.
     pub fn open(options: SeriesOptions, clock: Clock) -> Result<SeriesStore, SeriesError> {
         std::fs::create_dir_all(&options.dir).map_err(SeriesError::io(&options.dir))?;
-        let lock = lock_dir(&options)?;
+        let lock = lock_dir(&options.dir)?;
         let (catalog, known, checkpoint) = Catalog::open(&options.dir)?;
         let floors = catalog.floors()?;
         Disk::sweep(&options.dir, floors)?;
@@ -342,6 +346,12 @@ impl SeriesStore {
         }
     }
 
+    /// Every series that `scope` shows, in key order.
+    #[must_use]
+    pub fn all_series(&self, scope: &Scope) -> Vec<(SeriesKey, SeriesId)> {
+        self.0.names().all(|facility| scope.allows(facility))
+    }
+
     /// Takes readings into the head, in their order: visible to every query when it returns.
     /// `from..upto` is the stretch of the log they come from; stretches are appended in log order.
     /// Appending a stretch again, after a restart or an error, changes nothing. Readings of days that are not kept
@@ -406,6 +416,14 @@ impl SeriesStore {
     /// # Errors
     /// Those of [`SeriesStore::maintain`].
     pub fn compact(&self, all: bool) -> Result<(), SeriesError> {
+        self.compact_telling(all, &mut |_| ())
+    }
+
+    /// The same; `progress` is told how many days are left, again and again.
+    ///
+    /// # Errors
+    /// Those of [`SeriesStore::maintain`].
+    pub fn compact_telling(&self, all: bool, progress: &mut dyn FnMut(u64)) -> Result<(), SeriesError> {
         let inner = &*self.0;
         let now = (!all).then(|| inner.clock.now());
         loop {
@@ -416,7 +434,10 @@ impl SeriesStore {
             };
             let worked = disk.work_on(day);
             inner.note_waiting(&disk);
+            let left = disk.days_waiting();
+            drop(disk);
             inner.note_outcome(worked)?;
+            progress(left);
         }
     }
 
@@ -597,14 +618,12 @@ impl Inner {
     }
 }
 
-fn lock_dir(options: &SeriesOptions) -> Result<File, SeriesError> {
-    let path = options.dir.join("lock");
+fn lock_dir(dir: &Path) -> Result<File, SeriesError> {
+    let path = dir.join("lock");
     let file = File::create(&path).map_err(SeriesError::io(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(SeriesError::InUse {
-            dir: options.dir.clone(),
-        }),
+        Err(std::fs::TryLockError::WouldBlock) => Err(SeriesError::InUse { dir: dir.to_owned() }),
         Err(std::fs::TryLockError::Error(source)) => Err(SeriesError::Io { path, source }),
     }
 }

@@ -71,6 +71,20 @@ impl Catalog {
     pub(super) fn open(dir: &Path) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
         let file = dir.join("catalog.db");
         let connection = db::open_writer(&file, &LAYOUT)?;
+        Catalog::read(file, connection)
+    }
+
+    /// The same for a catalog that is there and stays as it is.
+    pub(super) fn open_reader(dir: &Path) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
+        let file = dir.join("catalog.db");
+        let connection = db::open_reader(&file, &LAYOUT)?;
+        Catalog::read(file, connection)
+    }
+
+    fn read(
+        file: PathBuf,
+        connection: Connection,
+    ) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
         let known = read_series(&file, &connection)?;
         let replay_from = connection
             .query_row("SELECT replay_from FROM position", [], |row| row.get::<_, i64>(0))
@@ -85,6 +99,11 @@ impl Catalog {
             known,
             LogPosition(replay_from.cast_unsigned()),
         ))
+    }
+
+    /// What the database finds wrong with its file.
+    pub(super) fn unsound(&self) -> Result<Vec<String>, SeriesError> {
+        db::unsound(&self.connection).map_err(SeriesError::database(&self.file))
     }
 
     /// What retention has taken away.

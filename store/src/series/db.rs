@@ -94,14 +94,14 @@ pub(super) fn open_reader(file: &Path, layout: &Layout) -> Result<Connection, Se
     }
 }
 
-/// The numbers of the files `<prefix><number>.db` in `dir`, ascending.
-pub(super) fn numbers_in(dir: &Path, prefix: &str) -> Result<Vec<i64>, SeriesError> {
+/// The numbers of the files `<prefix><number><suffix>` in `dir`, ascending.
+pub(super) fn numbers_in(dir: &Path, prefix: &str, suffix: &str) -> Result<Vec<i64>, SeriesError> {
     let mut numbers = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(SeriesError::io(dir))? {
         let name = entry.map_err(SeriesError::io(dir))?.file_name();
         let number = name
             .to_str()
-            .and_then(|n| n.strip_prefix(prefix)?.strip_suffix(".db"));
+            .and_then(|n| n.strip_prefix(prefix)?.strip_suffix(suffix));
         numbers.extend(number.and_then(|number| number.parse::<i64>().ok()));
     }
     numbers.sort_unstable();
@@ -129,6 +129,25 @@ pub(super) fn remove(file: &Path) -> Result<(), SeriesError> {
         }
     }
     Ok(())
+}
+
+/// The number of rows of a table, and the sum of their column `n`.
+pub(super) fn totals(connection: &Connection, table: &'static str) -> rusqlite::Result<(u64, u64)> {
+    let sql = format!("SELECT count(*), coalesce(sum(n), 0) FROM {table}");
+    connection.query_row(&sql, [], |row| {
+        Ok((
+            row.get::<_, i64>(0)?.cast_unsigned(),
+            row.get::<_, i64>(1)?.cast_unsigned(),
+        ))
+    })
+}
+
+/// What SQLite finds wrong with a file; nothing when it is sound.
+pub(super) fn unsound(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut check = connection.prepare("PRAGMA integrity_check(100)")?;
+    let found = check.query_map([], |row| row.get::<_, String>(0))?;
+    let found: Vec<String> = found.collect::<Result<_, _>>()?;
+    Ok(found.into_iter().filter(|what| what != "ok").collect())
 }
 
 /// Begins a transaction that holds the write lock from its first statement on.

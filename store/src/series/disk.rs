@@ -136,7 +136,7 @@ impl Disk {
     pub(super) fn sweep(dir: &Path, floors: Floors) -> Result<(), SeriesError> {
         for level in [Level::Raw, Level::Minute, Level::Hour] {
             let first = rollup::number_of(level, floors.of(level));
-            for number in rollup::numbers_in(dir, level)? {
+            for number in rollup::remains_in(dir, level)? {
                 if number < first {
                     db::remove(&rollup::file_of(dir, level, number))?;
                 }

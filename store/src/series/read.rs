@@ -413,7 +413,7 @@ impl Readers {
     }
 }
 
-fn bytes_of(file: &std::path::Path) -> u64 {
+pub(super) fn bytes_of(file: &std::path::Path) -> u64 {
     let [database, log, _index] = db::files_of(file);
     // A file that is not there, or not any more, occupies nothing.
     let bytes = |file| std::fs::metadata(file).map_or(0, |found| found.len());

@@ -56,7 +56,14 @@ pub(super) fn file_of(dir: &Path, level: Level, number: i64) -> PathBuf {
 
 /// The numbers of a level's files in `dir`, ascending.
 pub(super) fn numbers_in(dir: &Path, level: Level) -> Result<Vec<i64>, SeriesError> {
-    db::numbers_in(dir, prefix(level))
+    db::numbers_in(dir, prefix(level), ".db")
+}
+
+/// The numbers of files of which anything is left: after a power cut that may be the write-ahead file alone.
+pub(super) fn remains_in(dir: &Path, level: Level) -> Result<Vec<i64>, SeriesError> {
+    let mut numbers = numbers_in(dir, level)?;
+    numbers.extend(db::numbers_in(dir, prefix(level), ".db-wal")?);
+    Ok(numbers)
 }
 
 /// One series' row of a day, ready to be written.
@@ -125,6 +132,27 @@ impl RollupFile {
                 .map_err(&fail)?;
         }
         transaction.commit().map_err(&fail)
+    }
+
+    /// How many rows and cells there are.
+    pub(super) fn totals(&self) -> Result<(u64, u64), SeriesError> {
+        db::totals(&self.connection, "cells").map_err(SeriesError::database(&self.file))
+    }
+
+    /// What the database finds wrong with its file.
+    pub(super) fn unsound(&self) -> Result<Vec<String>, SeriesError> {
+        db::unsound(&self.connection).map_err(SeriesError::database(&self.file))
+    }
+
+    /// Every series that has a row, ascending.
+    pub(super) fn series(&self) -> Result<Vec<u32>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare("SELECT DISTINCT s FROM cells ORDER BY s")
+            .map_err(&fail)?;
+        let series = select.query_map([], |row| row.get(0)).map_err(&fail)?;
+        series.collect::<Result<_, _>>().map_err(&fail)
     }
 
     /// Reads one series' cells of the days from `first` to `last`, day by day.

@@ -52,7 +52,7 @@ pub(super) fn file_of(dir: &Path, week: i64) -> PathBuf {
 
 /// The weeks that have a file in `dir`.
 pub(super) fn weeks_in(dir: &Path) -> Result<Vec<i64>, SeriesError> {
-    db::numbers_in(dir, "raw-")
+    db::numbers_in(dir, "raw-", ".db")
 }
 
 /// One chunk's row without its columns.
@@ -94,6 +94,16 @@ impl WeekFile {
             })
             .map(|(seq, chunks)| (seq, chunks.cast_unsigned()))
             .map_err(SeriesError::database(&self.file))
+    }
+
+    /// How many chunks and readings there are.
+    pub(super) fn totals(&self) -> Result<(u64, u64), SeriesError> {
+        db::totals(&self.connection, "chunk").map_err(SeriesError::database(&self.file))
+    }
+
+    /// What the database finds wrong with its file.
+    pub(super) fn unsound(&self) -> Result<Vec<String>, SeriesError> {
+        db::unsound(&self.connection).map_err(SeriesError::database(&self.file))
     }
 
     /// The days that have chunks.

@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 use domain::{Clock, LogPosition, Reading, Scope, TimeRange, UtcMillis};
 use rusqlite::Connection;
 
-use super::{DAY_MS, batch, everything, open, series, two_chunks};
-use crate::series::{
+use super::{
     SeriesOptions, SeriesStore,
+    chunk::DAY_MS,
+    crash_tests::{ALWAYS, batch, batch_reading, everything, open, series, two_chunks},
     query::{Aggregates, Level, Step, WindowAnswer, WindowQuery},
     week,
 };
@@ -45,7 +46,7 @@ impl Log {
         for (position, record) in (0..).zip(&self.records).skip(from) {
             let reading = |&(n, at, value): &(usize, i64, f64)| Reading {
                 value,
-                ..super::batch_reading(series(store, n), at)
+                ..batch_reading(series(store, n), at)
             };
             let readings: Vec<Reading> = record.iter().map(reading).collect();
             store
@@ -155,7 +156,7 @@ fn a_crash_in_compaction_rollup_or_retention_loses_doubles_and_resurrects_nothin
         let stats = store.stats();
         assert_eq!(stats.raw_from, Some(UtcMillis(FIRST + 7 * DAY_MS)));
         let position = log.records.len() as u64;
-        let late = super::batch_reading(series(&store, 0), FIRST);
+        let late = batch_reading(series(&store, 0), FIRST);
         store
             .append(&[late], LogPosition(position), LogPosition(position + 1))
             .unwrap();
@@ -239,8 +240,8 @@ fn a_damaged_chunk_keeps_no_other_series_from_its_rollups() {
         let reader = &store.0.readers;
         let mut cells = 0;
         reader
-            .each_part((n, Level::Hour), super::ALWAYS, &[], &mut |part| {
-                if let crate::series::read::Part::Cells(of_day) = part {
+            .each_part((n, Level::Hour), ALWAYS, &[], &mut |part| {
+                if let super::read::Part::Cells(of_day) = part {
                     cells += of_day.len();
                 }
                 Ok(())
