@@ -7,6 +7,7 @@ mod cases;
 mod devices;
 mod facilities;
 mod findings;
+mod forwarding;
 mod points;
 mod system;
 
@@ -48,6 +49,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         )
         .route("/api/v1/findings", get(findings::list))
         .route("/api/v1/findings/{finding}/review", post(findings::review))
+        .route("/api/v1/forwarding", get(forwarding::show))
+        .route("/api/v1/forwarding/resend", post(forwarding::resend))
+        .route("/api/v1/forwarding/discard", post(forwarding::discard))
         .route("/api/v1/stats", get(system::stats))
         .route("/livez", get(system::livez))
         .route("/readyz", get(system::readyz))

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::IdError;
-use store::{EvidenceError, RecordError, SeriesError};
+use store::{EvidenceError, RecordError, SeriesError, TimeSeriesError};
 
 use crate::{app::App, pages::error::ErrorPage, visitor::Visitor};
 
@@ -176,6 +176,17 @@ impl From<SeriesError> for Failure {
     fn from(error: SeriesError) -> Failure {
         match error {
             SeriesError::TooManyBuckets { .. } => Failure::bad_parameter("buckets", "1 to 2000"),
+            other => Failure::unavailable(other),
+        }
+    }
+}
+
+impl From<TimeSeriesError> for Failure {
+    fn from(error: TimeSeriesError) -> Failure {
+        match error {
+            TimeSeriesError::Series(error) => error.into(),
+            // Bounded, without address and token, and the only one who can tell what is wrong over there.
+            TimeSeriesError::Remote(error) => Failure::new(Kind::Unavailable, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

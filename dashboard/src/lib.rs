@@ -46,7 +46,7 @@ use domain::{
     Clock, PersonId,
     status::{Refusal, SystemStats},
 };
-use store::{Archive, DeviceBook, Records, SeriesStore};
+use store::{Archive, DeviceBook, Records, SeriesStore, TimeSeries};
 
 use app::App;
 pub use live::LiveFeed;
@@ -66,6 +66,8 @@ pub type RefusalSource = Arc<dyn Fn() -> Vec<Refusal> + Send + Sync>;
 pub struct DashboardState {
     /// Readings.
     pub series: SeriesStore,
+    /// The same readings, and those of times that only another server still has.
+    pub timeseries: TimeSeries,
     /// Facilities, points, identities, cases.
     pub records: Records,
     /// What each device said last.

@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
+pub(crate) mod forwarding;
 pub(crate) mod overview;
 pub(crate) mod reference;
 pub(crate) mod sign_in;
@@ -40,6 +41,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(finding_routes())
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
+        .route("/forwarding", get(forwarding::show))
+        .route("/forwarding/resend", post(forwarding::resend))
+        .route("/forwarding/discard", post(forwarding::discard))
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
 }

@@ -1,6 +1,6 @@
 //! Whether the server can do its work now: what `/readyz` answers and what the pages warn of.
 
-use domain::status::SystemStats;
+use domain::status::{ForwardState, SystemStats};
 
 use crate::app::App;
 
@@ -14,6 +14,8 @@ const LEAST_FREE: f64 = 0.02;
 pub(crate) enum Trouble {
     /// The log takes nothing in: no message is acknowledged.
     Journal,
+    /// Readings cannot be written from memory to disk: the log grows.
+    Series,
     /// What arrives is not judged in time.
     Late,
     /// Little room is left on the disk.
@@ -33,11 +35,33 @@ impl Trouble {
     pub(crate) const fn code(self) -> &'static str {
         match self {
             Trouble::Journal => "journal",
+            Trouble::Series => "series",
             Trouble::Late => "lag",
             Trouble::Disk => "disk",
             Trouble::Records => "records",
         }
     }
+}
+
+/// What is the matter with forwarding that people should know. It keeps nobody from work here, so that `/readyz` does
+/// not ask for it.
+pub(crate) fn forward_trouble(stats: &SystemStats) -> Option<ForwardTrouble> {
+    let forward = stats.forward.as_ref()?;
+    if forward.owed_readings > 0 {
+        return Some(ForwardTrouble::Owed(forward.owed_readings));
+    }
+    let half_full = forward.lag_bytes.saturating_mul(2) > forward.held_bytes_max;
+    let state = forward.condition.state;
+    (half_full || state.needs_a_person()).then_some(ForwardTrouble::State(state))
+}
+
+/// What is the matter with forwarding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ForwardTrouble {
+    /// The log could hold no more: so many readings are to be sent from the embedded store.
+    Owed(u64),
+    /// A person must act, or the log fills up.
+    State(ForwardState),
 }
 
 /// What the figures alone tell.
@@ -47,6 +71,13 @@ pub(crate) fn troubles(stats: &SystemStats) -> Vec<Reason> {
         let detail = format!("the log takes nothing in: {fault}");
         reasons.push(Reason {
             trouble: Trouble::Journal,
+            detail,
+        });
+    }
+    if let Some(fault) = &stats.series_fault {
+        let detail = format!("readings stay in memory and in the log, which grows: {fault}");
+        reasons.push(Reason {
+            trouble: Trouble::Series,
             detail,
         });
     }
@@ -96,6 +127,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn forwarding_is_told_of_when_somebody_must_act_or_the_log_fills() {
+        use domain::status::{ForwardCondition, ForwardStats};
+        let told = |state, lag_bytes, owed_readings| {
+            let forward = ForwardStats {
+                condition: ForwardCondition {
+                    state,
+                    ..ForwardCondition::default()
+                },
+                lag_bytes,
+                held_bytes_max: 100,
+                owed_readings,
+                ..ForwardStats::default()
+            };
+            forward_trouble(&SystemStats {
+                forward: Some(forward),
+                ..SystemStats::default()
+            })
+        };
+        use ForwardState::{Denied, Flowing, Unreachable};
+        assert_eq!(told(Flowing, 0, 0), None);
+        assert_eq!(told(Unreachable, 40, 0), None, "it passes, and there is room");
+        assert_eq!(told(Unreachable, 60, 0), Some(ForwardTrouble::State(Unreachable)));
+        assert_eq!(told(Denied, 0, 0), Some(ForwardTrouble::State(Denied)));
+        assert_eq!(told(Flowing, 0, 7), Some(ForwardTrouble::Owed(7)));
+        assert_eq!(forward_trouble(&SystemStats::default()), None);
+    }
+
+    #[test]
     fn each_trouble_is_told() {
         let well = SystemStats {
             disk_free_ratio: 0.5,
@@ -104,11 +163,12 @@ mod tests {
         assert_eq!(troubles(&well), []);
         let ill = SystemStats {
             journal_fault: Some("disk full".into()),
+            series_fault: Some("no room on the disk".into()),
             lag_ms: 31_000,
             disk_free_ratio: 0.01,
             ..SystemStats::default()
         };
         let codes: Vec<_> = troubles(&ill).iter().map(|r| r.trouble.code()).collect();
-        assert_eq!(codes, ["journal", "lag", "disk"]);
+        assert_eq!(codes, ["journal", "series", "lag", "disk"]);
     }
 }

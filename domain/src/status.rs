@@ -202,6 +202,107 @@ pub struct Refusal {
     pub detail: String,
 }
 
+/// How forwarding to another time-series server stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForwardState {
+    /// Nothing was sent yet.
+    #[default]
+    Starting,
+    /// The server takes what it is sent.
+    Flowing,
+    /// It cannot be reached, or does not answer in time.
+    Unreachable,
+    /// It says "not now".
+    Busy,
+    /// It refuses the token.
+    Denied,
+    /// It knows no such bucket or address.
+    NoPlace,
+    /// It refuses whatever it is sent.
+    Refusing,
+    /// Our own records cannot be written.
+    Stuck,
+}
+
+impl ForwardState {
+    /// Every state, for tables.
+    pub const ALL: [ForwardState; 8] = [
+        ForwardState::Starting,
+        ForwardState::Flowing,
+        ForwardState::Unreachable,
+        ForwardState::Busy,
+        ForwardState::Denied,
+        ForwardState::NoPlace,
+        ForwardState::Refusing,
+        ForwardState::Stuck,
+    ];
+
+    /// The name in metrics and the API.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            ForwardState::Starting => "starting",
+            ForwardState::Flowing => "flowing",
+            ForwardState::Unreachable => "unreachable",
+            ForwardState::Busy => "busy",
+            ForwardState::Denied => "denied",
+            ForwardState::NoPlace => "no_place",
+            ForwardState::Refusing => "refusing",
+            ForwardState::Stuck => "stuck",
+        }
+    }
+
+    /// Whether it lasts until a person does something: waiting does not help.
+    #[must_use]
+    pub const fn needs_a_person(self) -> bool {
+        matches!(
+            self,
+            ForwardState::Denied | ForwardState::NoPlace | ForwardState::Refusing | ForwardState::Stuck
+        )
+    }
+}
+
+/// What is the matter with forwarding now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ForwardCondition {
+    /// How it stands.
+    pub state: ForwardState,
+    /// Since when; `None` before anything was sent.
+    pub since: Option<UtcMillis>,
+    /// What the server said, bounded; `None` while all is well.
+    pub detail: Option<String>,
+    /// When it is tried again.
+    pub again_at: Option<UtcMillis>,
+}
+
+/// Figures of forwarding to another time-series server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ForwardStats {
+    /// Which kind of server.
+    pub backend: &'static str,
+    /// Whether long charts are read from there too.
+    pub primary: bool,
+    /// What is the matter.
+    pub condition: ForwardCondition,
+    /// Lines that it took since start.
+    pub lines: u64,
+    /// Requests that it took since start.
+    pub requests: u64,
+    /// Requests that were tried again since start.
+    pub retries: u64,
+    /// Dead letters now.
+    pub letters: u64,
+    /// Dead letters that were dropped because there were too many.
+    pub letters_dropped: u64,
+    /// Bytes of the log that it has not yet.
+    pub lag_bytes: u64,
+    /// The most bytes of the log that are held for it.
+    pub held_bytes_max: u64,
+    /// Readings that were passed over because the log could hold no more, and are yet to be sent from the embedded
+    /// store.
+    pub owed_readings: u64,
+}
+
 /// Figures of a running system, gathered for `/api/v1/stats`, `/readyz` and `/metrics`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SystemStats {
@@ -231,6 +332,10 @@ pub struct SystemStats {
     pub disk_free_ratio: f64,
     /// Why the log takes nothing in; `None` when it does.
     pub journal_fault: Option<String>,
+    /// Forwarding to another time-series server; `None` where nothing is forwarded.
+    pub forward: Option<ForwardStats>,
+    /// Why readings cannot be written from memory to disk; `None` when they can.
+    pub series_fault: Option<String>,
 }
 
 #[cfg(test)]

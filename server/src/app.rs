@@ -13,15 +13,17 @@ use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition, PersonId};
 use journal::{Journal, Position, TimeSource};
-use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
+use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     Config,
     directory::{Identities, PointDirectory, watch_directory},
     figures::Figures,
     findings::FindingQueue,
+    forward::{FORWARD_CURSOR, Forwarding},
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
     sight::{Parts as SightParts, Sight},
@@ -62,6 +64,7 @@ pub struct App {
     directory: PointDirectory,
     findings: FindingQueue,
     sight: Sight,
+    remote: Option<Remote>,
     demo: bool,
     demo_people: Vec<(PersonId, String)>,
     _lock: DataLock,
@@ -81,7 +84,8 @@ impl App {
     pub(crate) async fn on(folder: DataFolder, config: Config, clock: Clock) -> anyhow::Result<App> {
         let DataFolder { records, lock } = folder;
         let dir = config.data_dir.0.clone();
-        let series = open_series(&config, &dir, &clock)?;
+        let series = open_series(&config, series_dir(&dir), &clock)?;
+        let remote = config.timeseries.open()?;
         let journal = open_journal(&config, &dir, &clock)?;
         let devices = DeviceBook::new();
 
@@ -128,6 +132,7 @@ impl App {
             directory,
             findings: FindingQueue::default(),
             sight,
+            remote,
             demo: false,
             demo_people: Vec::new(),
             _lock: lock,
@@ -170,7 +175,15 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let deadline = Duration::from_secs(self.config.shutdown.deadline_s);
         let mut stages = Stages::new(stop, deadline);
-        let figures = Figures::new(&self);
+        let mut figures = Figures::new(&self);
+        let forwarding = match self.remote.clone() {
+            Some(remote) => {
+                let (forwarding, shown) = Forwarding::open(&self, remote, figures.progress())?;
+                figures = figures.with_forwarding(shown);
+                Some(forwarding)
+            }
+            None => None,
+        };
         let alerts = self.engine.handle();
         let broker_handle = self.broker.handle();
         let series = self.series.clone();
@@ -210,6 +223,9 @@ impl App {
         stages.add(Task::Findings, move |stop| findings.run(records, stop));
         let upkeep = Upkeep::new(series.clone(), alerts, self.findings, journal.clone());
         stages.add(Task::Maintenance, move |stop| pipeline::maintain(upkeep, stop));
+        if let Some(forwarding) = forwarding {
+            stages.add(Task::Forwarding, move |stop| forwarding.run(stop));
+        }
         stages.add(Task::Live, move |stop| async move {
             pages.feed.run(stop).await;
             Ok(())
@@ -227,6 +243,7 @@ impl App {
         let (stats, broker) = (figures.clone(), self.broker.handle());
         DashboardState {
             series: self.series.clone(),
+            timeseries: self.timeseries(),
             records: self.records.clone(),
             devices: self.devices.clone(),
             alerts: self.engine.handle(),
@@ -243,6 +260,16 @@ impl App {
                 demo: self.demo,
                 time_zone: self.config.site.time_zone.clone(),
             },
+        }
+    }
+
+    /// Readings, wherever they are. A mirror is written to and never asked.
+    fn timeseries(&self) -> TimeSeries {
+        let config = &self.config.timeseries;
+        let (series, clock) = (self.series.clone(), self.clock.clone());
+        match self.remote.clone().filter(|_| config.is_primary()) {
+            Some(remote) => TimeSeries::with_remote(series, remote, config.local_ms(), clock),
+            None => TimeSeries::embedded(series, clock),
         }
     }
 
@@ -316,13 +343,22 @@ async fn open_sight(
     opened.context("opening cameras and models panicked")?
 }
 
-fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {
+/// Where the time-series store is in the data folder.
+pub(crate) fn series_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("series")
+}
+
+/// Opens the time-series store in `dir`.
+pub(crate) fn open_series(config: &Config, dir: PathBuf, clock: &Clock) -> anyhow::Result<SeriesStore> {
     let options = SeriesOptions {
-        dir: dir.join("series"),
+        dir,
         shards: config.series.shards,
         flush_readings: config.series.flush_readings,
         flush_age_ms: config.series.flush_age_s * 1000,
         max_series: config.series.max_series,
+        raw_days: config.series.raw_days,
+        minute_days: config.series.minute_days,
+        hour_days: config.series.hour_days,
     };
     SeriesStore::open(options, clock.clone()).context("cannot open the time-series store")
 }
@@ -346,6 +382,19 @@ fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Jo
     journal
         .cursor(INGEST_CURSOR)
         .context("cannot read the journal's cursors")?;
+    if config.timeseries.is_forwarding() {
+        journal
+            .cursor(FORWARD_CURSOR)
+            .context("cannot read the journal's cursors")?;
+    } else if journal
+        .remove_cursor(FORWARD_CURSOR)
+        .context("a cursor that nobody needs cannot be removed")?
+    {
+        // Left alone it would hold the log until nothing is accepted any more.
+        warn!(
+            "Nothing is forwarded any more; what the time-series server did not have yet is not sent to it."
+        );
+    }
     Ok(journal)
 }
 

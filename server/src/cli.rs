@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{CameraUrl, DeviceId, FacilityId, PersonId, RegionId, Role};
+use domain::{CameraUrl, DeviceId, FacilityId, Metric, PersonId, RegionId, Role};
 
 use crate::commands;
 
@@ -37,6 +37,9 @@ enum Command {
     /// Look into the journal
     #[command(subcommand)]
     Journal(JournalCommand),
+    /// Look into the time-series store, work on it, take readings out of it
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Look at a camera before it is attached
     #[command(subcommand)]
     Camera(CameraCommand),
@@ -46,6 +49,9 @@ enum Command {
     /// Judge pictures apart from the running server
     #[command(subcommand)]
     Vision(VisionCommand),
+    /// Prepare the time-series server that readings are forwarded to
+    #[command(subcommand)]
+    Timeseries(TimeseriesCommand),
 }
 
 /// How the demo runs.
@@ -265,6 +271,12 @@ pub(crate) struct VisionEvaluateArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum TimeseriesCommand {
+    /// Make InfluxDB's bucket with its retention, or say what VictoriaMetrics needs
+    Setup(ConfigArgs),
+}
+
+#[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
     Inspect(InspectArgs),
@@ -277,6 +289,72 @@ pub(crate) struct InspectArgs {
     /// The journal's folder, instead of the configuration's
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Read everything and say what is damaged. The server must be stopped
+    Check(StoreArgs),
+    /// Put every day that is over into its final form now. The server must be stopped
+    Compact(StoreCompactArgs),
+    /// List the store's files: days, bytes, readings. The server may run
+    Stats(StoreArgs),
+    /// Write readings as CSV or Parquet. The server must be stopped
+    Export(StoreExportArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The store's folder, instead of the configuration's
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreCompactArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Days that are not over too
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// What an export is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportAs {
+    /// Text with commas
+    Csv,
+    /// Columns, compressed
+    Parquet,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreExportArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Readings of this facility only
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: Option<FacilityId>,
+    /// Readings of devices with this identifier only
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<DeviceId>,
+    /// Readings of this metric only: temperature, humidity, …
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Option<Metric>,
+    /// From this moment on, as RFC 3339: 2027-01-01T00:00:00+08:00
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<jiff::Timestamp>,
+    /// Until just before this moment
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<jiff::Timestamp>,
+    /// What is written
+    #[arg(long, value_enum, default_value = "csv")]
+    pub(crate) format: ExportAs,
+    /// The new file; standard output without one, or with `-`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Runs the process: reads the arguments, does the work, and answers with the exit status — 0 for done, 1
@@ -311,9 +389,14 @@ fn run(cli: Cli) -> ExitCode {
         Command::Person(PersonCommand::Password(args)) => commands::person_password(&args),
         Command::Person(PersonCommand::Bar(args)) => commands::person_bar(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
+        Command::Store(StoreCommand::Check(args)) => commands::store_check(&args),
+        Command::Store(StoreCommand::Compact(args)) => commands::store_compact(&args),
+        Command::Store(StoreCommand::Stats(args)) => commands::store_stats(&args),
+        Command::Store(StoreCommand::Export(args)) => commands::store_export(&args),
         Command::Camera(CameraCommand::Probe(args)) => commands::camera_probe(&args),
         Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),
         Command::Vision(VisionCommand::Evaluate(args)) => commands::vision_evaluate(&args),
+        Command::Timeseries(TimeseriesCommand::Setup(args)) => commands::timeseries_setup(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,7 +5,10 @@ mod device;
 mod evidence;
 mod journal;
 mod person;
+mod progress;
 mod running;
+mod store;
+mod timeseries;
 mod vision;
 
 use std::io::Write;
@@ -21,6 +24,10 @@ pub(crate) use person::{
     add as person_add, bar as person_bar, list as person_list, set_password as person_password,
 };
 pub(crate) use running::{demo, serve};
+pub(crate) use store::{
+    check as store_check, compact as store_compact, export as store_export, stats as store_stats,
+};
+pub(crate) use timeseries::setup as timeseries_setup;
 pub(crate) use vision::evaluate as vision_evaluate;
 
 use crate::{

@@ -5,6 +5,7 @@
 //! either: they come from files.
 
 mod sections;
+mod timeseries;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use sections::{
 };
 pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
+use timeseries::TimeSeriesConfig;
 
 /// The prefix of environment variables that override options.
 const ENV_PREFIX: &str = "SUNSHINE_";
@@ -65,6 +67,7 @@ pub struct Config {
     pub(crate) mqtt: Mqtt,
     pub(crate) journal: JournalConfig,
     pub(crate) series: Series,
+    pub(crate) timeseries: TimeSeriesConfig,
     pub(crate) ingest: IngestConfig,
     pub(crate) rules: Rules,
     pub(crate) cameras: Cameras,
@@ -112,7 +115,11 @@ impl Config {
 
     /// Every number with bounds: its name, its value, the least and the most allowed.
     fn ranges(&self) -> impl Iterator<Item = (&'static str, u64, u64, u64)> {
-        self.sensor_ranges().into_iter().chain(self.picture_ranges())
+        self.sensor_ranges()
+            .into_iter()
+            .chain(self.series_ranges())
+            .chain(self.picture_ranges())
+            .chain(self.timeseries.ranges())
     }
 
     fn picture_ranges(&self) -> [(&'static str, u64, u64, u64); 10] {
@@ -136,9 +143,9 @@ impl Config {
         ]
     }
 
-    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
-        let (journal, series, mqtt) = (&self.journal, &self.series, &self.mqtt);
+        let (journal, mqtt) = (&self.journal, &self.mqtt);
         [
             ("journal.segment_mib", journal.segment_mib, 1, 1024),
             (
@@ -150,15 +157,6 @@ impl Config {
             ("journal.commit_interval_ms", journal.commit_interval_ms, 0, 100),
             ("journal.commit_kib", journal.commit_kib as u64, 1, 16_384),
             ("journal.queue_mib", journal.queue_mib as u64, 1, 1024),
-            ("series.shards", series.shards as u64, 1, 256),
-            (
-                "series.flush_readings",
-                series.flush_readings as u64,
-                1000,
-                10_000_000,
-            ),
-            ("series.flush_age_s", whole(series.flush_age_s), 1, 86_400),
-            ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
             (
                 "ingest.future_limit_s",
                 whole(self.ingest.future_limit_s),
@@ -207,6 +205,25 @@ impl Config {
         ]
     }
 
+    fn series_ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+        let series = &self.series;
+        let flush_age_s = u64::try_from(series.flush_age_s).unwrap_or(0);
+        [
+            ("series.shards", series.shards as u64, 1, 256),
+            (
+                "series.flush_readings",
+                series.flush_readings as u64,
+                1000,
+                10_000_000,
+            ),
+            ("series.flush_age_s", flush_age_s, 1, 86_400),
+            ("series.max_series", u64::from(series.max_series), 1, 10_000_000),
+            ("series.raw_days", u64::from(series.raw_days), 0, 36_500),
+            ("series.minute_days", u64::from(series.minute_days), 0, 36_500),
+            ("series.hour_days", u64::from(series.hour_days), 0, 36_500),
+        ]
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |option, reason: String| Err(ConfigError::Refused { option, reason });
         if !self.http.listen.ip().is_loopback() {
@@ -222,6 +239,14 @@ impl Config {
             if !(low..=high).contains(&value) {
                 return refuse(option, format!("{value} is not between {low} and {high}"));
             }
+        }
+        self.timeseries.check()?;
+        let (local, raw) = (self.timeseries.local_days, u64::from(self.series.raw_days));
+        if self.timeseries.is_primary() && raw > 0 && local > raw {
+            return refuse(
+                "timeseries.local_days",
+                format!("{local} days are not kept here; series.raw_days is {raw}: give at most that many"),
+            );
         }
         if let Some(name) = &self.mqtt.anonymous_as {
             if !self.mqtt.listen.ip().is_loopback() {
@@ -331,6 +356,21 @@ mod tests {
                 "reachable from other machines",
             ),
             ("[shutdown]\ndeadline_s = 0", "between 1 and 600"),
+            ("[timeseries]\nbackend = \"influxdb2\"", "option timeseries.url"),
+            (
+                "[timeseries]\nbackend = \"influxdb2\"\nurl = \"http://h:8086\"",
+                "option timeseries.organisation",
+            ),
+            (
+                "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"http://u:p@h:8428\"",
+                "token_file",
+            ),
+            ("[timeseries]\nmode = \"mirror\"", "option timeseries.mode"),
+            (
+                "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"http://h:8428\"\nlocal_days = 91",
+                "series.raw_days is 90",
+            ),
+            ("[timeseries]\njournal_percent = 90", "between 1 and 80"),
         ];
         for (text, want) in cases {
             let refused = load(text, &[]).unwrap_err();

@@ -9,11 +9,11 @@ use std::{
 };
 
 use broker::BrokerHandle;
-use domain::{Clock, UtcMillis, status::SystemStats};
+use domain::{Clock, LogPosition, UtcMillis, status::SystemStats};
 use journal::Journal;
 use store::{DeviceBook, SeriesStore};
 
-use crate::app::App;
+use crate::{app::App, forward::ForwardFigures};
 
 /// How far ingest has come; written by its thread, read by whoever asks.
 #[derive(Debug, Default)]
@@ -36,6 +36,7 @@ pub(crate) struct Figures {
     broker: BrokerHandle,
     clock: Clock,
     data_dir: PathBuf,
+    forward: Option<ForwardFigures>,
 }
 
 impl Figures {
@@ -49,7 +50,14 @@ impl Figures {
             broker: parts.broker.handle(),
             clock: parts.clock.clone(),
             data_dir: parts.data_dir.to_owned(),
+            forward: None,
         }
+    }
+
+    /// The same, with those of forwarding.
+    pub(crate) fn with_forwarding(mut self, forward: ForwardFigures) -> Figures {
+        self.forward = Some(forward);
+        self
     }
 
     pub(crate) fn progress(&self) -> Arc<Progress> {
@@ -57,6 +65,7 @@ impl Figures {
     }
 
     pub(crate) fn gather(&self) -> SystemStats {
+        let series = self.series.stats();
         let log = self.journal.stats();
         let broker = self.broker.stats();
         let stored = self.progress.stored_upto.load(Ordering::Acquire);
@@ -80,7 +89,8 @@ impl Figures {
                 0
             },
             connections: broker.connections,
-            series: self.series.stats().series,
+            series: series.series,
+            series_fault: series.fault,
             journal_bytes: log.disk_bytes,
             journal_capacity_bytes: log.capacity_bytes,
             journal_syncs: log.syncs,
@@ -89,6 +99,10 @@ impl Figures {
                 log.full
                     .then(|| "the journal is full: free disk space, or raise journal.capacity_mib".to_owned())
             }),
+            forward: self
+                .forward
+                .as_ref()
+                .map(|forward| forward.gather(LogPosition(log.durable.0))),
         }
     }
 }

@@ -17,6 +17,7 @@ mod demo;
 mod directory;
 mod figures;
 mod findings;
+mod forward;
 mod import;
 mod pipeline;
 mod secret_file;

@@ -29,6 +29,8 @@ pub(crate) enum Task {
     Judgement,
     /// Head to disk, log to free space.
     Maintenance,
+    /// Readings to another time-series server. What it has not sent yet stays in the log.
+    Forwarding,
     /// What open pages are told.
     Live,
     /// Pages and API.
@@ -116,7 +118,13 @@ impl Stages {
         if closed.is_err() {
             error!("Closing the journal panicked; what was acknowledged is on disk.");
         }
-        for task in [Task::Ingest, Task::Findings, Task::Judgement, Task::Maintenance] {
+        for task in [
+            Task::Ingest,
+            Task::Findings,
+            Task::Judgement,
+            Task::Maintenance,
+            Task::Forwarding,
+        ] {
             self.stop(task, until).await;
         }
         let head = series.clone();

@@ -9,6 +9,8 @@
 mod crash;
 #[path = "process/publisher.rs"]
 mod publisher;
+#[path = "process/store_command.rs"]
+mod store_command;
 #[path = "process/sunshine.rs"]
 mod sunshine;
 

@@ -22,6 +22,7 @@ mod fields;
 mod findings;
 mod identities;
 mod people;
+mod letters;
 mod points;
 mod regions;
 mod snapshot;
@@ -44,6 +45,7 @@ pub use people::{
     MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
+pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,

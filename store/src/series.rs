@@ -1,7 +1,8 @@
 //! The embedded time-series store.
 //!
 //! Readings go into a head in memory and from there, a shard at a time, into compressed chunks in SQLite
-//! files, one file per week. Queries see both. The log is the store's only write-ahead log: a process
+//! files, one file per week. Queries see both. When a day is over, its minutes and hours are rolled up into files of
+//! their own, which are kept for longer than the readings. The log is the store's only write-ahead log: a process
 //! that dies loses the head and reads it again from the log, beginning at [`SeriesStore::checkpoint`].
 //!
 //! What holds always:
@@ -12,26 +13,44 @@
 //!   would lie over corrections that came later.
 //! * A chunk on disk never names a series whose key is not in `catalog.db`.
 //! * The position in `catalog.db` never lies beyond a reading that is not in a chunk.
+//! * A week file goes only when the rollups of all its days are on disk, and does not come back: readings of days
+//!   that are gone are counted and not stored.
+//!
+//! What goes wrong on the disk changes nothing of this. A full disk and a failed write or sync make
+//! [`SeriesStore::maintain`] fail and [`SeriesStats::fault`] say why; what was to be written stays in memory and in
+//! the log, is written again by the next call, and only then is the log let go of.
 //!
 //! Nothing here runs by itself: one thread of the owner calls [`SeriesStore::maintain`] again and again.
 
+mod ask;
 mod catalog;
+mod cells;
 mod chunk;
 #[cfg(test)]
 mod crash_tests;
 mod db;
 mod disk;
 mod error;
+pub mod export;
 mod head;
+pub mod inspect;
+mod level;
 mod names;
+pub mod query;
 mod read;
+pub mod reference;
+mod rollup;
+#[cfg(test)]
+mod rollup_tests;
+mod share;
+mod sketch;
 mod week;
 mod window;
 
 use std::{
+    borrow::Cow,
     fs::File,
-    ops::ControlFlow,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -45,12 +64,12 @@ use domain::{
 pub use error::SeriesError;
 
 use catalog::Catalog;
-use chunk::settle;
-use disk::Disk;
+use chunk::{DAY_MS, settle};
+use disk::{Disk, Keep};
 use head::{FlushPolicy, Head};
 use names::Names;
+use query::Level;
 use read::Readers;
-use window::Window;
 
 /// The most buckets that one [`SeriesStore::window`] answers.
 pub const MAX_BUCKETS: u32 = 2_000;
@@ -74,6 +93,12 @@ pub struct SeriesOptions {
     pub flush_age_ms: i64,
     /// The most series; more are refused. Default 50,000, about 300 bytes of memory each.
     pub max_series: u32,
+    /// Days for which readings are kept, in whole weeks; 0 for ever. Default 90.
+    pub raw_days: u32,
+    /// Days for which minutes are kept, in periods of four weeks; 0 for ever. Default 365.
+    pub minute_days: u32,
+    /// Days for which hours are kept, in periods of 52 weeks; 0 for ever, which is the default.
+    pub hour_days: u32,
 }
 
 impl SeriesOptions {
@@ -86,6 +111,17 @@ impl SeriesOptions {
             flush_readings: 32_768,
             flush_age_ms: 3_600_000,
             max_series: 50_000,
+            raw_days: 90,
+            minute_days: 365,
+            hour_days: 0,
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        Keep {
+            raw_days: self.raw_days,
+            minute_days: self.minute_days,
+            hour_days: self.hour_days,
         }
     }
 
@@ -141,6 +177,20 @@ pub struct SeriesStats {
     pub readings_appended: u64,
     /// Shards written to disk since the store was opened.
     pub flushes: u64,
+    /// Bytes of the files of readings.
+    pub raw_bytes: u64,
+    /// Bytes of the files of minutes.
+    pub minute_bytes: u64,
+    /// Bytes of the files of hours.
+    pub hour_bytes: u64,
+    /// Days that wait to be compacted and rolled up; the current one is among them.
+    pub days_waiting: u64,
+    /// Readings of days that are not kept any more, since the store was opened: they were not stored.
+    pub too_late: u64,
+    /// The first moment whose readings are kept; `None` while none were given up.
+    pub raw_from: Option<UtcMillis>,
+    /// Why the last attempt to write to the disk failed; `None` when it did not.
+    pub fault: Option<String>,
 }
 
 /// Cheap to clone; all clones are the same store. All calls are synchronous and safe from any thread.
@@ -186,6 +236,9 @@ struct Inner {
     noted_at: Mutex<UtcMillis>,
     appended: AtomicU64,
     flushes: AtomicU64,
+    too_late: AtomicU64,
+    days_waiting: AtomicU64,
+    fault: Mutex<Option<String>>,
     /// Held for as long as the store is open: two stores in one directory would not know of each other.
     _lock: File,
 }
@@ -199,9 +252,11 @@ impl SeriesStore {
     /// [`SeriesError::Damaged`] when a file cannot be read, and what the file system says.
     pub fn open(options: SeriesOptions, clock: Clock) -> Result<SeriesStore, SeriesError> {
         std::fs::create_dir_all(&options.dir).map_err(SeriesError::io(&options.dir))?;
-        let lock = lock_dir(&options)?;
+        let lock = lock_dir(&options.dir)?;
         let (catalog, known, checkpoint) = Catalog::open(&options.dir)?;
-        let readers = Arc::new(Readers::open(options.dir.clone())?);
+        let floors = catalog.floors()?;
+        Disk::sweep(&options.dir, floors)?;
+        let readers = Arc::new(Readers::open(options.dir.clone(), floors)?);
         let disk = Disk::open(&options.dir, catalog, readers.clone())?;
         let head = Head::new(options.shards, checkpoint);
         let mut names = Names::default();
@@ -219,11 +274,14 @@ impl SeriesStore {
             names: RwLock::new(names),
             head,
             readers,
+            days_waiting: AtomicU64::new(disk.days_waiting()),
             disk: Mutex::new(disk),
             checkpoint: AtomicU64::new(checkpoint.0),
             noted_at: Mutex::new(now),
             appended: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
+            too_late: AtomicU64::new(0),
+            fault: Mutex::new(None),
             _lock: lock,
         })))
     }
@@ -288,9 +346,16 @@ impl SeriesStore {
         }
     }
 
+    /// Every series that `scope` shows, in key order.
+    #[must_use]
+    pub fn all_series(&self, scope: &Scope) -> Vec<(SeriesKey, SeriesId)> {
+        self.0.names().all(|facility| scope.allows(facility))
+    }
+
     /// Takes readings into the head, in their order: visible to every query when it returns.
     /// `from..upto` is the stretch of the log they come from; stretches are appended in log order.
-    /// Appending a stretch again, after a restart or an error, changes nothing.
+    /// Appending a stretch again, after a restart or an error, changes nothing. Readings of days that are not kept
+    /// any more are counted in [`SeriesStats::too_late`] and passed over.
     ///
     /// # Errors
     /// [`SeriesError::UnknownSeries`] and [`SeriesError::HeadFull`]; nothing was taken then.
@@ -314,113 +379,25 @@ impl SeriesStore {
         if waiting >= inner.options.head_limit(series) {
             return Err(SeriesError::HeadFull { readings: waiting });
         }
+        let in_time = inner.in_time(readings);
         inner
             .head
-            .append(readings, from.max(checkpoint), upto, inner.clock.now());
-        inner.appended.fetch_add(readings.len() as u64, Ordering::Relaxed);
+            .append(&in_time, from.max(checkpoint), upto, inner.clock.now());
+        inner.appended.fetch_add(in_time.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The latest sample by event time; of several at one moment the one appended last. From memory.
-    #[must_use]
-    pub fn latest(&self, scope: &Scope, series: SeriesId) -> Option<Sample> {
-        if self.0.shows(scope, series) {
-            self.0.head.latest(series)
-        } else {
-            None
-        }
-    }
-
-    /// `range` in `buckets` of equal length, at most [`MAX_BUCKETS`]; those that hold nothing are absent.
-    /// Where the length is not a whole number of milliseconds, a bucket begins at the next whole one.
-    /// Empty for a series that is unknown or outside `scope`.
-    ///
-    /// # Errors
-    /// [`SeriesError::TooManyBuckets`], [`SeriesError::Damaged`] when a chunk cannot be read, and what the
-    /// database says.
-    pub fn window(
-        &self,
-        scope: &Scope,
-        series: SeriesId,
-        range: TimeRange,
-        buckets: u32,
-    ) -> Result<Vec<Bucket>, SeriesError> {
-        if buckets > MAX_BUCKETS {
-            return Err(SeriesError::TooManyBuckets {
-                asked: buckets,
-                max: MAX_BUCKETS,
-            });
-        }
-        if buckets == 0 || range.length_ms() == 0 || !self.0.shows(scope, series) {
-            return Ok(Vec::new());
-        }
-        let memory = self.0.memory(series, range);
-        let mut window = Window::new(range, buckets);
-        self.0.readers.each_day(series.0, range, &memory, &mut |day| {
-            window.add_day(day)?;
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(window.finish())
-    }
-
-    /// Every sample in `range`, oldest first, at most `limit`. Empty for a series that is unknown or
-    /// outside `scope`.
-    ///
-    /// # Errors
-    /// [`SeriesError::Damaged`] when a chunk cannot be read, and what the database says.
-    pub fn scan(
-        &self,
-        scope: &Scope,
-        series: SeriesId,
-        range: TimeRange,
-        limit: usize,
-    ) -> Result<Vec<Sample>, SeriesError> {
-        if range.length_ms() == 0 || limit == 0 || !self.0.shows(scope, series) {
-            return Ok(Vec::new());
-        }
-        let memory = self.0.memory(series, range);
-        let mut samples = Vec::new();
-        self.0.readers.each_day(series.0, range, &memory, &mut |day| {
-            let of_day = day.decode(&day.rows)?;
-            let room = limit - samples.len();
-            samples.extend(of_day.into_iter().filter(|s| range.contains(s.at)).take(room));
-            Ok(if samples.len() < limit {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            })
-        })?;
-        Ok(samples)
-    }
-
-    /// One unit of background work: flushes one shard that is due, or compacts some series of one closed
-    /// day. True when there was something to do, so that the caller asks again at once; after false or
-    /// an error the caller waits a little (a second, say). Never holds up appends or queries.
+    /// One unit of background work: flushes one shard that is due, compacts or rolls up some series of one closed
+    /// day, or removes a file that has outlived its time. True when there was something to do, so that the caller
+    /// asks again at once; after false or an error the caller waits a little (a second, say). Never holds up appends
+    /// or queries.
     ///
     /// # Errors
     /// [`SeriesError::Full`] when the disk is full, and what the database says. What could not be written
     /// stays in memory and is tried again by the next call.
     pub fn maintain(&self) -> Result<bool, SeriesError> {
-        let inner = &*self.0;
-        let now = inner.clock.now();
-        let mut disk = inner.disk();
-        let policy = FlushPolicy {
-            readings: inner.options.flush_readings,
-            age_ms: inner.options.flush_age_ms,
-        };
-        if let Some(shard) = inner.head.due(policy, now, disk.turn) {
-            disk.turn = shard + 1;
-            inner.flush_shard(&mut disk, shard)?;
-            return Ok(true);
-        }
-        inner.note_position(&mut disk, Some(now))?;
-        match disk.next_day(Some(now)) {
-            Some(day) => {
-                disk.compact_step(day)?;
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        let worked = self.0.maintain();
+        self.0.note_outcome(worked)
     }
 
     /// Writes the whole head to disk: for shutdown and tests. [`SeriesStore::checkpoint`] then stands at
@@ -429,32 +406,38 @@ impl SeriesStore {
     /// # Errors
     /// Those of [`SeriesStore::maintain`].
     pub fn flush(&self) -> Result<(), SeriesError> {
-        let inner = &*self.0;
-        let mut disk = inner.disk();
-        for shard in 0..inner.head.shard_count() {
-            // The second time takes what came in while an earlier, failed flush was still waiting.
-            for _ in 0..2 {
-                inner.flush_shard(&mut disk, shard)?;
-            }
-        }
-        inner.note_position(&mut disk, None)
+        let flushed = self.0.flush(&mut self.0.disk());
+        self.0.note_outcome(flushed)
     }
 
-    /// Rewrites every closed day (or, with `all`, every day) to one chunk per series. A day closes six
-    /// hours after its end in UTC.
+    /// Rewrites every closed day (or, with `all`, every day) to one chunk per series, and rolls it up. A day closes
+    /// six hours after its end in UTC.
     ///
     /// # Errors
     /// Those of [`SeriesStore::maintain`].
     pub fn compact(&self, all: bool) -> Result<(), SeriesError> {
+        self.compact_telling(all, &mut |_| ())
+    }
+
+    /// The same; `progress` is told how many days are left, again and again.
+    ///
+    /// # Errors
+    /// Those of [`SeriesStore::maintain`].
+    pub fn compact_telling(&self, all: bool, progress: &mut dyn FnMut(u64)) -> Result<(), SeriesError> {
         let inner = &*self.0;
         let now = (!all).then(|| inner.clock.now());
         loop {
             // The lock is let go between steps, so that flushes get their turn.
             let mut disk = inner.disk();
-            match disk.next_day(now) {
-                Some(day) => disk.compact_step(day)?,
-                None => return Ok(()),
+            let Some(day) = disk.next_day(now) else {
+                return Ok(());
             };
+            let worked = disk.work_on(day);
+            inner.note_waiting(&disk);
+            let left = disk.days_waiting();
+            drop(disk);
+            inner.note_outcome(worked)?;
+            progress(left);
         }
     }
 
@@ -462,13 +445,23 @@ impl SeriesStore {
     #[must_use]
     pub fn stats(&self) -> SeriesStats {
         let inner = &*self.0;
+        let bytes = |level| inner.readers.bytes(level);
+        let (raw_bytes, minute_bytes, hour_bytes) =
+            (bytes(Level::Raw), bytes(Level::Minute), bytes(Level::Hour));
         SeriesStats {
             series: u64::from(inner.series.load(Ordering::Acquire)),
             head_readings: inner.head.readings(),
-            disk_bytes: inner.readers.disk_bytes(),
+            disk_bytes: raw_bytes + minute_bytes + hour_bytes + inner.readers.catalog_bytes(),
             chunks: inner.readers.chunks(),
             readings_appended: inner.appended.load(Ordering::Relaxed),
             flushes: inner.flushes.load(Ordering::Relaxed),
+            raw_bytes,
+            minute_bytes,
+            hour_bytes,
+            days_waiting: inner.days_waiting.load(Ordering::Relaxed),
+            too_late: inner.too_late.load(Ordering::Relaxed),
+            raw_from: inner.raw_from(),
+            fault: inner.fault().clone(),
         }
     }
 }
@@ -490,10 +483,97 @@ impl Inner {
             .is_some_and(|key| scope.allows(&key.facility))
     }
 
-    fn memory(&self, series: SeriesId, range: TimeRange) -> Vec<Sample> {
+    fn fault(&self) -> MutexGuard<'_, Option<String>> {
+        self.fault.lock().expect("nothing panics while it notes a fault")
+    }
+
+    fn note_outcome<T>(&self, outcome: Result<T, SeriesError>) -> Result<T, SeriesError> {
+        *self.fault() = outcome.as_ref().err().map(ToString::to_string);
+        outcome
+    }
+
+    fn note_waiting(&self, disk: &Disk) {
+        self.days_waiting.store(disk.days_waiting(), Ordering::Relaxed);
+    }
+
+    /// The first moment whose readings are kept, if any were given up.
+    fn raw_from(&self) -> Option<UtcMillis> {
+        let day = self.readers.floors().of(Level::Raw);
+        (day > i64::MIN).then(|| UtcMillis(day.saturating_mul(DAY_MS)))
+    }
+
+    /// The readings of days that are kept.
+    fn in_time<'a>(&self, readings: &'a [Reading]) -> Cow<'a, [Reading]> {
+        let Some(from) = self.raw_from() else {
+            return readings.into();
+        };
+        if readings.iter().all(|reading| reading.at >= from) {
+            return readings.into();
+        }
+        let kept: Vec<Reading> = readings.iter().filter(|r| r.at >= from).copied().collect();
+        let late = readings.len() - kept.len();
+        self.too_late.fetch_add(late as u64, Ordering::Relaxed);
+        kept.into()
+    }
+
+    fn memory(&self, series: SeriesId, mut range: TimeRange) -> Vec<Sample> {
+        range.from = range.from.max(self.raw_from().unwrap_or(range.from));
         let mut samples = self.head.samples(series, range);
         settle(&mut samples);
         samples
+    }
+
+    fn maintain(&self) -> Result<bool, SeriesError> {
+        let now = self.clock.now();
+        let mut disk = self.disk();
+        let policy = FlushPolicy {
+            readings: self.options.flush_readings,
+            age_ms: self.options.flush_age_ms,
+        };
+        if let Some(shard) = self.head.due(policy, now, disk.turn) {
+            disk.turn = shard + 1;
+            self.flush_shard(&mut disk, shard)?;
+            return Ok(true);
+        }
+        self.note_position(&mut disk, Some(now))?;
+        let worked = match disk.next_day(Some(now)) {
+            Some(day) => disk.work_on(day).map(|()| true),
+            None => self.retire(&mut disk, now),
+        };
+        self.note_waiting(&disk);
+        worked
+    }
+
+    /// Removes one file that has outlived its time.
+    fn retire(&self, disk: &mut Disk, now: UtcMillis) -> Result<bool, SeriesError> {
+        let keep = self.options.keep();
+        if disk.outlived(now, keep).is_none() {
+            return Ok(false);
+        }
+        // A clock that jumped ahead must not take everything: the newest reading has a say.
+        let Some(newest) = self.head.newest() else {
+            return Ok(false);
+        };
+        let Some((level, day)) = disk.outlived(now.min(newest), keep) else {
+            return Ok(false);
+        };
+        if level == Level::Raw && self.head.has_before(UtcMillis(day.saturating_mul(DAY_MS))) {
+            // Late readings of these days wait in memory: they belong into the rollups first.
+            self.flush(disk)?;
+            return Ok(true);
+        }
+        disk.retire(level, day)?;
+        Ok(true)
+    }
+
+    fn flush(&self, disk: &mut Disk) -> Result<(), SeriesError> {
+        for shard in 0..self.head.shard_count() {
+            // The second time takes what came in while an earlier, failed flush was still waiting.
+            for _ in 0..2 {
+                self.flush_shard(disk, shard)?;
+            }
+        }
+        self.note_position(disk, None)
     }
 
     fn flush_shard(&self, disk: &mut Disk, shard: usize) -> Result<(), SeriesError> {
@@ -538,14 +618,12 @@ impl Inner {
     }
 }
 
-fn lock_dir(options: &SeriesOptions) -> Result<File, SeriesError> {
-    let path = options.dir.join("lock");
+fn lock_dir(dir: &Path) -> Result<File, SeriesError> {
+    let path = dir.join("lock");
     let file = File::create(&path).map_err(SeriesError::io(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(SeriesError::InUse {
-            dir: options.dir.clone(),
-        }),
+        Err(std::fs::TryLockError::WouldBlock) => Err(SeriesError::InUse { dir: dir.to_owned() }),
         Err(std::fs::TryLockError::Error(source)) => Err(SeriesError::Io { path, source }),
     }
 }

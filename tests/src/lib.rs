@@ -167,12 +167,17 @@ impl TestApp {
     }
 
     /// Stops it in order and starts it again on the same data and the same ports.
-    pub async fn restart(mut self) -> anyhow::Result<TestApp> {
+    pub async fn restart(self) -> anyhow::Result<TestApp> {
+        self.restart_with("").await
+    }
+
+    /// The same with further configuration, as for [`TestApp::start_with`].
+    pub async fn restart_with(mut self, extra: &str) -> anyhow::Result<TestApp> {
         let dir = self.dir.take();
         let path = self.path.clone();
         let ports = (self.addrs.http.port(), self.addrs.mqtt.port());
         self.finish().await?;
-        let mut app = Self::open(&path, "", ports).await?;
+        let mut app = Self::open(&path, extra, ports).await?;
         app.dir = dir;
         Ok(app)
     }
@@ -429,6 +434,8 @@ impl Device {
             rumqttc::MqttOptions::new(format!("test-{device}"), mqtt.ip().to_string(), mqtt.port());
         options.set_credentials(format!("{FACILITY}/{device}"), SECRET);
         options.set_keep_alive(Duration::from_secs(30));
+        // As large as the broker takes.
+        options.set_max_packet_size(262_144, 262_144);
         let (client, events) = rumqttc::AsyncClient::new(options, 64);
         let mut device = Device { client, events };
         device

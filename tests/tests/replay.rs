@@ -125,11 +125,11 @@ impl Judging {
         }
         records.put_points(&district.points).await?;
         let options = SeriesOptions {
-            dir: dir.path().join("series"),
             shards: 4,
             flush_readings: 1_000_000,
             flush_age_ms: 3_600_000,
             max_series: 1000,
+            ..SeriesOptions::new(dir.path().join("series"))
         };
         let series = SeriesStore::open(options, clock)?;
         Ok(Judging {

@@ -8,10 +8,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::status::SystemStats;
+use domain::status::{ForwardState, ForwardStats, SystemStats};
 use serde::Serialize;
 
-use super::json;
+use super::{forwarding::ForwardBody, json};
 use crate::{app::App, sight::VisionBackend};
 
 pub(super) async fn index() -> impl IntoResponse {
@@ -33,6 +33,9 @@ pub(super) async fn index() -> impl IntoResponse {
             "/api/v1/cameras/probe": "POST {\"source\", \"sub\", \"credentials\"}: what a camera sends, or the cause and its remedy",
             "/api/v1/findings": "what cameras say they saw, newest first (state, facility, camera, check, limit, before)",
             "/api/v1/findings/{finding}/review": "POST {\"by\", \"verdict\", \"comment\", \"version\"}",
+            "/api/v1/forwarding": "readings on their way to another time-series server, and the lines it refuses (limit)",
+            "/api/v1/forwarding/resend": "POST: send the refused lines once more",
+            "/api/v1/forwarding/discard": "POST: give the refused lines up",
             "/api/v1/stats": "figures of the running server",
             "/livez": "the process answers",
             "/readyz": "it can do its work; 503 with reasons when not",
@@ -58,6 +61,9 @@ struct Stats {
     journal_syncs: u64,
     disk_free_ratio: f64,
     journal_fault: Option<String>,
+    /// `null` where nothing is forwarded to another time-series server.
+    forward: Option<ForwardBody>,
+    series_fault: Option<String>,
     viewers: usize,
     /// With what pictures are judged; `null` when they are not.
     vision: Option<Vision>,
@@ -110,6 +116,8 @@ pub(super) async fn stats(State(app): State<Arc<App>>) -> impl IntoResponse {
         journal_syncs: s.journal_syncs,
         disk_free_ratio: s.disk_free_ratio,
         journal_fault: s.journal_fault,
+        forward: s.forward.map(ForwardBody::from),
+        series_fault: s.series_fault,
         viewers: app.live.viewers(),
         vision: vision((app.stores.sight.backend)()),
     })
@@ -180,7 +188,65 @@ fn exposition(stats: &SystemStats, viewers: usize) -> String {
         family(&mut out, name, "gauge", help);
         line(&mut out, name, "", value);
     }
+    if let Some(forward) = &stats.forward {
+        forwarding(&mut out, forward);
+    }
     out
+}
+
+fn forwarding(out: &mut String, forward: &ForwardStats) {
+    for (name, help, value) in [
+        (
+            "forward_lines_total",
+            "Lines that the time-series server took.",
+            forward.lines,
+        ),
+        (
+            "forward_retries_total",
+            "Requests to the time-series server that were tried again.",
+            forward.retries,
+        ),
+        (
+            "forward_letters_dropped_total",
+            "Dead letters that were dropped.",
+            forward.letters_dropped,
+        ),
+    ] {
+        family(out, name, "counter", help);
+        line(out, name, "", value as f64);
+    }
+    for (name, help, value) in [
+        (
+            "forward_lag_bytes",
+            "Bytes of the log that the time-series server has not.",
+            forward.lag_bytes,
+        ),
+        (
+            "forward_held_bytes_max",
+            "The most bytes of the log held for it.",
+            forward.held_bytes_max,
+        ),
+        ("forward_letters", "Dead letters now.", forward.letters),
+        (
+            "forward_owed_readings",
+            "Readings passed over and not sent yet.",
+            forward.owed_readings,
+        ),
+    ] {
+        family(out, name, "gauge", help);
+        line(out, name, "", value as f64);
+    }
+    let name = "forward_state";
+    family(out, name, "gauge", "1 for the state that forwarding is in.");
+    for state in ForwardState::ALL {
+        let is = u8::from(state == forward.condition.state);
+        line(
+            out,
+            name,
+            &format!("{{state=\"{}\"}}", state.code()),
+            f64::from(is),
+        );
+    }
 }
 
 fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
@@ -203,8 +269,8 @@ fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
     ]
 }
 
-fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 9] {
-    let fault = if stats.journal_fault.is_some() { 1.0 } else { 0.0 };
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 10] {
+    let fault = |fault: &Option<String>| if fault.is_some() { 1.0 } else { 0.0 };
     let capacity = stats.journal_capacity_bytes as f64;
     [
         (
@@ -234,7 +300,16 @@ fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, 
             "Free share of the data disk.",
             stats.disk_free_ratio,
         ),
-        ("journal_fault", "1 while the log takes nothing in.", fault),
+        (
+            "journal_fault",
+            "1 while the log takes nothing in.",
+            fault(&stats.journal_fault),
+        ),
+        (
+            "series_fault",
+            "1 while readings cannot be written to disk.",
+            fault(&stats.series_fault),
+        ),
         (
             "live_viewers",
             "Pages that follow the live stream.",
@@ -265,12 +340,18 @@ mod tests {
             records_accepted: 7,
             rejects: vec![("syntax", 3), ("unit", 1)],
             lag_ms: 1_500,
+            forward: Some(ForwardStats {
+                lines: 5,
+                ..ForwardStats::default()
+            }),
             ..SystemStats::default()
         };
         let text = exposition(&stats, 2);
         assert!(text.contains("sunshine_records_accepted_total 7\n"));
         assert!(text.contains("sunshine_rejects_total{reason=\"syntax\"} 3\n"));
         assert!(text.contains("sunshine_lag_seconds 1.5\n"));
+        assert!(text.contains("sunshine_forward_lines_total 5\n"));
+        assert!(text.contains("sunshine_forward_state{state=\"starting\"} 1\n"));
         let mut announced = "";
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     app::App,
-    failure::Failure,
+    failure::{Failure, Kind},
     format::{Locale, is_switch},
     picture::Limit,
     spark,
@@ -126,10 +126,19 @@ impl Chart {
     ) -> Result<Chart, Failure> {
         let range = request.range;
         let mut windows: Vec<Vec<Bucket>> = Vec::with_capacity(request.lines.len());
+        let mut failed = None;
         for line in &request.lines {
-            windows.push(match line.series {
-                Some(series) => app.window(scope, series, range, BUCKETS).await?,
-                None => Vec::new(),
+            let read = match line.series {
+                Some(series) => app.window(scope, series, range, BUCKETS).await,
+                None => Ok(Vec::new()),
+            };
+            windows.push(match read {
+                // Another server's failure leaves the chart empty, with its reason, and the page whole.
+                Err(failure) if failure.kind == Kind::Unavailable => {
+                    failed = Some(failure.cause);
+                    Vec::new()
+                }
+                read => read?,
             });
         }
         let nearest = request.limits.first().map(|l| l.value);
@@ -167,7 +176,10 @@ impl Chart {
             to: locale.clock_time(range.to),
             marked: !request.marks.is_empty() && measured,
             mark_label: i18n_embed_fl::fl!(locale.l, "chart-mark"),
-            empty: (!measured).then(|| i18n_embed_fl::fl!(locale.l, "chart-empty")),
+            empty: (!measured).then(|| match failed {
+                Some(cause) => i18n_embed_fl::fl!(locale.l, "chart-unavailable", cause = cause),
+                None => i18n_embed_fl::fl!(locale.l, "chart-empty"),
+            }),
         })
     }
 }

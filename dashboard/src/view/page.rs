@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     format::{Locale, Stamp},
     i18n::{Lang, Loader},
-    readiness::{Trouble, troubles},
+    readiness::{ForwardTrouble, Trouble, forward_trouble, troubles},
     visitor::Visitor,
 };
 
@@ -134,9 +134,18 @@ fn words(locale: &Locale, app: &App) -> Vec<String> {
     let stats = (app.stores.stats)();
     let word = |trouble| match trouble {
         Trouble::Journal => fl!(locale.l, "trouble-journal"),
+        Trouble::Series => fl!(locale.l, "trouble-series"),
         Trouble::Late => fl!(locale.l, "trouble-late", age = locale.duration(stats.lag_ms)),
         Trouble::Disk => fl!(locale.l, "trouble-disk"),
         Trouble::Records => fl!(locale.l, "trouble-records"),
     };
-    troubles(&stats).into_iter().map(|r| word(r.trouble)).collect()
+    let forward = forward_trouble(&stats).map(|trouble| match trouble {
+        ForwardTrouble::Owed(n) => fl!(locale.l, "trouble-forward-owed", n = n),
+        ForwardTrouble::State(state) => {
+            let state = crate::pages::forwarding::state_word(locale, state);
+            fl!(locale.l, "trouble-forward", state = state)
+        }
+    });
+    let troubles = troubles(&stats).into_iter().map(|r| word(r.trouble));
+    troubles.chain(forward).collect()
 }

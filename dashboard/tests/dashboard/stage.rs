@@ -96,6 +96,7 @@ impl Stage {
         }));
         let (figures, at) = (Arc::clone(&stats), now);
         let state = DashboardState {
+            timeseries: store::TimeSeries::embedded(series.clone(), clock.clone()),
             series,
             records,
             devices: DeviceBook::new(),

@@ -160,6 +160,9 @@ pub(crate) struct Series {
     pub(crate) flush_readings: usize,
     pub(crate) flush_age_s: i64,
     pub(crate) max_series: u32,
+    pub(crate) raw_days: u32,
+    pub(crate) minute_days: u32,
+    pub(crate) hour_days: u32,
 }
 
 impl Default for Series {
@@ -169,6 +172,9 @@ impl Default for Series {
             flush_readings: 32_768,
             flush_age_s: 3600,
             max_series: 200_000,
+            raw_days: 90,
+            minute_days: 365,
+            hour_days: 0,
         }
     }
 }

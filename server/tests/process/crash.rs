@@ -63,11 +63,11 @@ fn forty_kills_lose_no_acknowledged_message_and_double_none() {
 
 fn check_stored(dir: &std::path::Path, acknowledged: &[Vec<bool>], first_ts: i64) {
     let options = SeriesOptions {
-        dir: dir.join("data/series"),
         shards: 16,
         flush_readings: 100_000,
         flush_age_ms: 60_000,
         max_series: 1000,
+        ..SeriesOptions::new(dir.join("data/series"))
     };
     let store = SeriesStore::open(options, Clock::system()).unwrap();
     let everything = Scope::everything();

@@ -1,5 +1,5 @@
 //! `catalog.db`: which number stands for which series, every series' last value on disk, and how far the
-//! log is on disk.
+//! log is on disk, and what retention took away.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use rusqlite::{Connection, params};
 use super::{
     db::{self, Layout},
     error::SeriesError,
+    query::Level,
 };
 
 const LAYOUT: Layout = Layout {
-    format: 1,
     creation: "",
     schema: "
         CREATE TABLE series(
@@ -25,8 +25,33 @@ const LAYOUT: Layout = Layout {
             UNIQUE(facility, device, metric)
         );
         CREATE TABLE position(one INTEGER PRIMARY KEY CHECK (one = 1), replay_from INTEGER NOT NULL);
-        INSERT INTO position VALUES (1, 0);",
+        INSERT INTO position VALUES (1, 0);
+        CREATE TABLE floor(level INTEGER PRIMARY KEY, day INTEGER NOT NULL);",
+    upgrades: &["CREATE TABLE floor(level INTEGER PRIMARY KEY, day INTEGER NOT NULL);"],
 };
+
+/// For every level, the first day that is kept. Days before it are gone for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Floors([i64; 3]);
+
+impl Default for Floors {
+    fn default() -> Floors {
+        Floors([i64::MIN; 3])
+    }
+}
+
+impl Floors {
+    /// The first day of `level` that is kept.
+    pub(super) fn of(&self, level: Level) -> i64 {
+        self.0[level as usize]
+    }
+
+    /// Raises the floor of a level; it never falls.
+    pub(super) fn raise(&mut self, level: Level, day: i64) {
+        let floor = &mut self.0[level as usize];
+        *floor = day.max(*floor);
+    }
+}
 
 pub(super) struct Catalog {
     file: PathBuf,
@@ -46,6 +71,20 @@ impl Catalog {
     pub(super) fn open(dir: &Path) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
         let file = dir.join("catalog.db");
         let connection = db::open_writer(&file, &LAYOUT)?;
+        Catalog::read(file, connection)
+    }
+
+    /// The same for a catalog that is there and stays as it is.
+    pub(super) fn open_reader(dir: &Path) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
+        let file = dir.join("catalog.db");
+        let connection = db::open_reader(&file, &LAYOUT)?;
+        Catalog::read(file, connection)
+    }
+
+    fn read(
+        file: PathBuf,
+        connection: Connection,
+    ) -> Result<(Catalog, Vec<Known>, LogPosition), SeriesError> {
         let known = read_series(&file, &connection)?;
         let replay_from = connection
             .query_row("SELECT replay_from FROM position", [], |row| row.get::<_, i64>(0))
@@ -60,6 +99,41 @@ impl Catalog {
             known,
             LogPosition(replay_from.cast_unsigned()),
         ))
+    }
+
+    /// What the database finds wrong with its file.
+    pub(super) fn unsound(&self) -> Result<Vec<String>, SeriesError> {
+        db::unsound(&self.connection).map_err(SeriesError::database(&self.file))
+    }
+
+    /// What retention has taken away.
+    pub(super) fn floors(&self) -> Result<Floors, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut floors = Floors::default();
+        let mut select = self
+            .connection
+            .prepare("SELECT day FROM floor WHERE level = ?")
+            .map_err(&fail)?;
+        for level in [Level::Raw, Level::Minute, Level::Hour] {
+            let mut found = select.query([level as i64]).map_err(&fail)?;
+            if let Some(row) = found.next().map_err(&fail)? {
+                floors.raise(level, row.get(0).map_err(&fail)?);
+            }
+        }
+        Ok(floors)
+    }
+
+    /// Notes that days of `level` before `day` are gone. Called before any of their files goes.
+    pub(super) fn raise_floor(&mut self, level: Level, day: i64) -> Result<(), SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        transaction
+            .execute(
+                "INSERT INTO floor VALUES (?1, ?2) ON CONFLICT(level) DO UPDATE SET day = max(day, ?2)",
+                [level as i64, day],
+            )
+            .map_err(&fail)?;
+        transaction.commit().map_err(&fail)
     }
 
     /// How many series the file knows: those with smaller numbers.

@@ -37,6 +37,9 @@ pub(super) struct Summary {
     pub(super) max: f64,
     pub(super) sum: f64,
     pub(super) last: f64,
+    /// The longest time from one sample to the next, in milliseconds; 0 for a single one. Chunks of an older
+    /// version do not say.
+    pub(super) gap_ms: Option<i64>,
 }
 
 /// One encoded chunk, ready to be written.
@@ -109,10 +112,16 @@ fn encode_run(series: u32, run: &[Sample], effort: Effort) -> Chunk {
             max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             sum: values.iter().sum(),
             last: last.value,
+            gap_ms: Some(longest_gap(run)),
         },
         times: simple_compress(&times, &config).expect("the level is one that pco knows"),
         values: simple_compress(&values, &config).expect("the level is one that pco knows"),
     }
+}
+
+fn longest_gap(run: &[Sample]) -> i64 {
+    let gaps = run.windows(2).map(|pair| pair[1].at.ms_since(pair[0].at));
+    gaps.max().unwrap_or_default()
 }
 
 /// Decodes a chunk and checks it against its checksum and summary. The error says what is wrong.
@@ -184,6 +193,7 @@ mod tests {
             (middle.count, middle.min, middle.max, middle.last),
             (3, -3.0, 4.1, 4.1)
         );
+        assert_eq!(middle.gap_ms, Some(DAY_MS - 8));
         let back: Vec<Sample> = chunks
             .iter()
             .flat_map(|c| decode(&c.times, &c.values, c.checksum(), &c.summary).unwrap())

@@ -6,7 +6,12 @@
 //! the log be read again from an earlier position: the same readings then come to rest in chunks with a
 //! higher `seq`, which hold over the earlier ones. So no transaction needs to span files.
 //!
-//! Compaction rewrites the chunks of one series and day as one, in a transaction of their file.
+//! Compaction rewrites the chunks of one series and day as one, in a transaction of their file. Rollups are then
+//! computed from what the day holds, minutes before hours, and last the day is noted as complete in its week file: by
+//! the same file, and so by the same transaction, that takes the note away when a late reading is written.
+//!
+//! Retention first notes in the catalog from which day on a level is kept, then removes the files below. A crash
+//! in between leaves files that the next start removes unread.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,11 +22,15 @@ use std::{
 use domain::{LogPosition, Sample, SeriesKey, TimeRange, UtcMillis};
 
 use super::{
-    catalog::Catalog,
+    catalog::{Catalog, Floors},
+    cells::cells_of,
     chunk::{Chunk, DAY_MS, Effort, encode, settle},
+    db,
     error::SeriesError,
     head::Frozen,
+    query::Level,
     read::{Readers, merge},
+    rollup::{self, RollupFile},
     week::{Rewritten, WeekFile, week_of},
 };
 
@@ -31,8 +40,38 @@ const DAY_CLOSES_AFTER_MS: i64 = 6 * 3_600_000;
 /// Series rewritten in one step of compaction: bounds a transaction and the pause between flushes.
 const SERIES_PER_STEP: u32 = 128;
 
-/// Week files kept open for writing.
+/// Week files, and rollup files of each level, kept open for writing.
 const OPEN_WRITERS: usize = 2;
+
+/// How long each level is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    /// Days for which readings are kept; 0 for ever.
+    pub(super) raw_days: u32,
+    /// The same for minutes.
+    pub(super) minute_days: u32,
+    /// The same for hours.
+    pub(super) hour_days: u32,
+}
+
+impl Keep {
+    fn days(self, level: Level) -> i64 {
+        i64::from(match level {
+            Level::Raw => self.raw_days,
+            Level::Minute => self.minute_days,
+            Level::Hour => self.hour_days,
+        })
+    }
+}
+
+/// How far the work on a day has come.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// Series up to this one have one chunk.
+    Compact(i64),
+    /// All have, and series up to this one have their rollups.
+    Roll(i64),
+}
 
 /// The whole of time, for reading every chunk of a day.
 const ALWAYS: TimeRange = TimeRange {
@@ -44,11 +83,12 @@ pub(super) struct Disk {
     dir: PathBuf,
     catalog: Catalog,
     writers: BTreeMap<i64, WeekFile>,
+    rollups: BTreeMap<(Level, i64), RollupFile>,
     readers: Arc<Readers>,
     /// The highest sequence number in use.
     seq: i64,
-    /// Days that may have more than one chunk per series, and the series up to which that was checked.
-    unchecked: BTreeMap<i64, i64>,
+    /// Days that may have more than one chunk per series, or rollups that are behind.
+    unchecked: BTreeMap<i64, Work>,
     /// For every shard whose flush has begun and not succeeded yet: the weeks it has written.
     half_done: BTreeMap<usize, BTreeSet<i64>>,
     /// The shard whose turn it is: one that cannot be written must not keep the others from it.
@@ -64,6 +104,7 @@ impl Disk {
             dir: dir.to_owned(),
             catalog,
             writers: BTreeMap::new(),
+            rollups: BTreeMap::new(),
             readers,
             seq: 0,
             unchecked: BTreeMap::new(),
@@ -78,10 +119,30 @@ impl Disk {
             let (seq, chunks) = file.tally()?;
             disk.seq = disk.seq.max(seq);
             disk.readers.note_chunks(week, chunks);
-            disk.unchecked
-                .extend(file.days()?.into_iter().map(|day| (day, -1)));
+            let rolled = file.rolled_days()?;
+            let behind = file.days()?.into_iter().filter(|day| !rolled.contains(day));
+            disk.unchecked.extend(behind.map(|day| (day, Work::Compact(-1))));
+            disk.readers.note_rolled(rolled);
+        }
+        for level in [Level::Minute, Level::Hour] {
+            for number in disk.readers.rollups(level) {
+                RollupFile::open_writer(dir, level, number)?;
+            }
         }
         Ok(disk)
+    }
+
+    /// Removes files that retention has given up: what a crash left of them.
+    pub(super) fn sweep(dir: &Path, floors: Floors) -> Result<(), SeriesError> {
+        for level in [Level::Raw, Level::Minute, Level::Hour] {
+            let first = rollup::number_of(level, floors.of(level));
+            for number in rollup::remains_in(dir, level)? {
+                if number < first {
+                    db::remove(&rollup::file_of(dir, level, number))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How many series the catalog has on disk.
@@ -99,7 +160,8 @@ impl Disk {
     ) -> Result<Vec<(u32, Sample)>, SeriesError> {
         self.step()?;
         self.catalog.save_series(new_keys)?;
-        let Encoded { by_week, lasts } = encode_columns(frozen);
+        let floor = self.readers.floors().of(Level::Raw);
+        let Encoded { by_week, lasts } = encode_columns(frozen, floor);
         self.seq += 1;
         for (week, chunks) in by_week {
             let done = self
@@ -135,8 +197,10 @@ impl Disk {
         let file = self.writer(week)?;
         file.insert(chunks, seq)?;
         let (_, count) = file.tally()?;
+        self.readers.note_behind(chunks.iter().map(|chunk| chunk.day));
         self.readers.note_chunks(week, count);
-        self.unchecked.extend(chunks.iter().map(|chunk| (chunk.day, -1)));
+        let behind = chunks.iter().map(|chunk| (chunk.day, Work::Compact(-1)));
+        self.unchecked.extend(behind);
         Ok(())
     }
 
@@ -152,7 +216,23 @@ impl Disk {
         Ok(self.writers.get_mut(&week).expect("it was just opened"))
     }
 
-    /// The next day to compact: closed at `now`, or any with `None`.
+    fn rollup(&mut self, level: Level, day: i64) -> Result<&mut RollupFile, SeriesError> {
+        let name = (level, rollup::number_of(level, day));
+        if !self.rollups.contains_key(&name) {
+            let of_level = || (level, i64::MIN)..=(level, i64::MAX);
+            if self.rollups.range(of_level()).count() >= OPEN_WRITERS
+                && let Some(oldest) = self.rollups.range(of_level()).next().map(|(name, _)| *name)
+            {
+                self.rollups.remove(&oldest);
+            }
+            let file = RollupFile::open_writer(&self.dir, level, name.1)?;
+            self.readers.note_rollup(level, name.1);
+            self.rollups.insert(name, file);
+        }
+        Ok(self.rollups.get_mut(&name).expect("it was just opened"))
+    }
+
+    /// The next day to work on: closed at `now`, or any with `None`.
     pub(super) fn next_day(&self, now: Option<UtcMillis>) -> Option<i64> {
         let (day, _) = self.unchecked.first_key_value()?;
         let closed = |now: UtcMillis| {
@@ -164,13 +244,24 @@ impl Disk {
         now.is_none_or(closed).then_some(*day)
     }
 
-    /// Rewrites some series of one day with one chunk each. True when it wrote something; the day leaves
-    /// the list when nothing is left to do in it.
-    pub(super) fn compact_step(&mut self, day: i64) -> Result<bool, SeriesError> {
+    /// Days that wait for compaction or rollups.
+    pub(super) fn days_waiting(&self) -> u64 {
+        self.unchecked.len() as u64
+    }
+
+    /// One step of the work on a day: some series get one chunk each; when all have, some get their rollups. The day
+    /// leaves the list when nothing is left to do.
+    pub(super) fn work_on(&mut self, day: i64) -> Result<(), SeriesError> {
         self.step()?;
-        let Some(&after) = self.unchecked.get(&day) else {
-            return Ok(false);
-        };
+        match self.unchecked.get(&day) {
+            Some(&Work::Compact(after)) => self.compact_step(day, after),
+            Some(&Work::Roll(after)) => self.roll_step(day, after),
+            None => Ok(()),
+        }
+    }
+
+    /// Rewrites some series of one day with one chunk each.
+    fn compact_step(&mut self, day: i64, after: i64) -> Result<(), SeriesError> {
         let week = week_of(day);
         let file = self.writer(week)?;
         let scattered = file.scattered(day, after, SERIES_PER_STEP)?;
@@ -179,8 +270,8 @@ impl Disk {
             if after >= 0 {
                 file.shrink()?;
             }
-            self.unchecked.remove(&day);
-            return Ok(false);
+            self.unchecked.insert(day, Work::Roll(-1));
+            return Ok(());
         };
         let mut rewritten = Vec::with_capacity(scattered.len());
         for series in scattered {
@@ -196,9 +287,89 @@ impl Disk {
         file.replace(day, &rewritten)?;
         let (_, count) = file.tally()?;
         self.readers.note_chunks(week, count);
-        self.unchecked.insert(day, i64::from(last));
+        self.unchecked.insert(day, Work::Compact(i64::from(last)));
+        self.step()
+    }
+
+    /// Computes the rollups of some series of one day, where they are behind.
+    fn roll_step(&mut self, day: i64, after: i64) -> Result<(), SeriesError> {
+        let versions = self.writer(week_of(day))?.versions(day, after, SERIES_PER_STEP)?;
+        let Some(&(last, _)) = versions.last() else {
+            self.writer(week_of(day))?.note_rolled(day)?;
+            self.step()?;
+            self.readers.note_rolled([day]);
+            self.unchecked.remove(&day);
+            return Ok(());
+        };
+        let (mut minutes, mut hours) = (Vec::new(), Vec::new());
+        for (series, seq) in versions {
+            let minute_behind = self.rollup(Level::Minute, day)?.version(series, day)? != Some(seq);
+            let hour_behind = self.rollup(Level::Hour, day)?.version(series, day)? != Some(seq);
+            if !minute_behind && !hour_behind {
+                continue;
+            }
+            let file = self.writer(week_of(day))?;
+            let rows = file.rows(day, series, ALWAYS)?;
+            let samples = match merge(file, &rows, &[]) {
+                Ok(samples) => samples,
+                // What is damaged must not keep the others from being rolled up and, in time, removed.
+                Err(error @ SeriesError::Damaged { .. }) => {
+                    tracing::error!(series, day, %error, "a damaged chunk is left out of the rollups");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let row = |level| rollup::Row {
+                series,
+                seq,
+                cells: cells_of(&samples, level),
+            };
+            minutes.extend(minute_behind.then(|| row(Level::Minute)));
+            hours.extend(hour_behind.then(|| row(Level::Hour)));
+        }
+        for (level, rows) in [(Level::Minute, minutes), (Level::Hour, hours)] {
+            if !rows.is_empty() {
+                self.rollup(level, day)?.replace(day, &rows)?;
+            }
+            self.step()?;
+        }
+        self.unchecked.insert(day, Work::Roll(i64::from(last)));
+        Ok(())
+    }
+
+    /// The oldest file that has outlived its time at `now`: its level, and the first day that stays.
+    pub(super) fn outlived(&self, now: UtcMillis, keep: Keep) -> Option<(Level, i64)> {
+        let oldest = |level| match level {
+            Level::Raw => self.readers.weeks().first().copied(),
+            Level::Minute | Level::Hour => self.readers.rollups(level).first().copied(),
+        };
+        [Level::Raw, Level::Minute, Level::Hour]
+            .into_iter()
+            .find_map(|level| {
+                let days = keep.days(level);
+                let next = (oldest(level)? + 1).saturating_mul(rollup::span(level));
+                let over = next.saturating_add(days).saturating_mul(DAY_MS) <= now.0;
+                // Whatever is to be computed from the days of a week is computed before they go.
+                let complete = level != Level::Raw || self.unchecked.range(..next).next().is_none();
+                (days > 0 && over && complete).then_some((level, next))
+            })
+    }
+
+    /// Gives up every day of a level before `day`.
+    pub(super) fn retire(&mut self, level: Level, day: i64) -> Result<(), SeriesError> {
         self.step()?;
-        Ok(true)
+        self.catalog.raise_floor(level, day)?;
+        let first = rollup::number_of(level, day);
+        self.readers.raise_floor(level, day);
+        if level == Level::Raw {
+            self.writers = self.writers.split_off(&first);
+        } else {
+            self.rollups
+                .retain(|(of, number), _| *of != level || *number >= first);
+        }
+        self.step()?;
+        Disk::sweep(&self.dir, self.readers.floors())?;
+        self.step()
     }
 
     #[cfg(test)]
@@ -226,8 +397,9 @@ struct Encoded {
     lasts: Vec<(u32, Sample)>,
 }
 
-/// Encodes every column and says which sample of each is the newest.
-fn encode_columns(frozen: &Frozen) -> Encoded {
+/// Encodes every column and says which sample of each is the newest. Days before `floor` are passed over: what they
+/// were is settled.
+fn encode_columns(frozen: &Frozen, floor: i64) -> Encoded {
     let mut by_week: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
     let mut lasts = Vec::with_capacity(frozen.columns.len());
     let mut chunks = Vec::new();
@@ -236,7 +408,7 @@ fn encode_columns(frozen: &Frozen) -> Encoded {
         settle(&mut samples);
         lasts.extend(samples.last().map(|last| (*series, *last)));
         encode(*series, &samples, Effort::Quick, &mut chunks);
-        for chunk in chunks.drain(..) {
+        for chunk in chunks.drain(..).filter(|chunk| chunk.day >= floor) {
             by_week.entry(week_of(chunk.day)).or_default().push(chunk);
         }
     }

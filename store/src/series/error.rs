@@ -53,13 +53,13 @@ pub enum SeriesError {
         source: Option<Box<dyn Error + Send + Sync>>,
     },
     /// A file was written by another version of the product.
-    #[error("{} has format {found}, but this version reads format {known} only", file.display())]
+    #[error("{} has format {found}, but this version knows formats 1 to {known}; run the version that wrote it", file.display())]
     UnknownFormat {
         /// The file.
         file: PathBuf,
         /// The format it says it has.
         found: i64,
-        /// The format this version reads and writes.
+        /// The format this version writes; it reads every older one.
         known: i64,
     },
     /// Another process, or another store of this process, has the directory open.

@@ -156,6 +156,45 @@ impl Head {
         self.shard(shard).slots.get(slot)?.last
     }
 
+    /// The newest samples of many series, asked for at once: all shards are locked together.
+    pub(super) fn latest_of(&self, series: impl Iterator<Item = Option<SeriesId>>) -> Vec<Option<Sample>> {
+        // Nobody who holds a shard waits for another, so the order of locking does not matter.
+        let shards: Vec<_> = (0..self.shards.len()).map(|index| self.shard(index)).collect();
+        series
+            .map(|series| {
+                let (shard, slot) = self.place(series?.0);
+                shards[shard].slots.get(slot)?.last
+            })
+            .collect()
+    }
+
+    /// The newest moment of any series.
+    pub(super) fn newest(&self) -> Option<UtcMillis> {
+        let newest = |index| {
+            let shard: MutexGuard<'_, Shard> = self.shard(index);
+            shard
+                .slots
+                .iter()
+                .filter_map(|slot| slot.last)
+                .map(|last| last.at)
+                .max()
+        };
+        (0..self.shards.len()).filter_map(newest).max()
+    }
+
+    /// Whether any reading before `moment` waits to be written.
+    pub(super) fn has_before(&self, moment: UtcMillis) -> bool {
+        (0..self.shards.len()).any(|index| {
+            let shard = self.shard(index);
+            let frozen = shard
+                .frozen
+                .iter()
+                .flat_map(|f| f.columns.iter().map(|(_, column)| column));
+            let live = shard.slots.iter().map(|slot| &slot.column);
+            frozen.chain(live).flatten().any(|sample| sample.at < moment)
+        })
+    }
+
     /// Copies the samples of one series in `range`, in order of arrival.
     pub(super) fn samples(&self, series: SeriesId, range: TimeRange) -> Vec<Sample> {
         let (index, slot) = self.place(series.0);

@@ -57,6 +57,14 @@ impl Names {
         id
     }
 
+    /// The series of all facilities that `wanted` allows, in key order.
+    pub(super) fn all(&self, wanted: impl Fn(&FacilityId) -> bool) -> Vec<(SeriesKey, SeriesId)> {
+        let facilities = self.by_facility.keys().filter(|facility| wanted(facility));
+        facilities
+            .flat_map(|facility| self.of_facility(facility))
+            .collect()
+    }
+
     /// The series of one facility in key order.
     pub(super) fn of_facility(&self, facility: &FacilityId) -> Vec<(SeriesKey, SeriesId)> {
         let Some((facility, series)) = self.by_facility.get_key_value(facility) else {

@@ -21,18 +21,24 @@ pub(super) const WEEK_DAYS: i64 = 7;
 /// sensor would have a page to themselves (measured: 1.9 bytes per reading instead of 1.45).
 /// Incremental vacuum lets compaction give pages back without rewriting the file.
 const LAYOUT: Layout = Layout {
-    format: 1,
     creation: "PRAGMA page_size=8192; PRAGMA auto_vacuum=INCREMENTAL;",
     schema: "
         CREATE TABLE chunk(
             day INTEGER NOT NULL, s INTEGER NOT NULL, t0 INTEGER NOT NULL, seq INTEGER NOT NULL,
             t1 INTEGER NOT NULL, n INTEGER NOT NULL, mn REAL NOT NULL, mx REAL NOT NULL,
-            sum REAL NOT NULL, last REAL NOT NULL, crc INTEGER NOT NULL,
-            tb BLOB NOT NULL, vb BLOB NOT NULL,
-            UNIQUE(day, s, t0, seq)
+            sum REAL NOT NULL, last REAL NOT NULL, gap INTEGER, crc INTEGER NOT NULL,
+            tb BLOB NOT NULL, vb BLOB NOT NULL
         );
+        CREATE UNIQUE INDEX summary ON chunk(day, s, t0, seq, t1, n, mn, mx, sum, last, gap);
+        CREATE TABLE rolled(day INTEGER PRIMARY KEY);
         CREATE TABLE tally(one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, chunks INTEGER NOT NULL);
         INSERT INTO tally VALUES (1, 0, 0);",
+    // Format 2 knows the longest gap in a chunk, has the summaries in an index, so that reading them touches no
+    // page of a chunk, and notes the days whose rollups are complete.
+    upgrades: &["
+        ALTER TABLE chunk ADD COLUMN gap INTEGER;
+        CREATE UNIQUE INDEX summary ON chunk(day, s, t0, seq, t1, n, mn, mx, sum, last, gap);
+        CREATE TABLE rolled(day INTEGER PRIMARY KEY);"],
 };
 
 /// The week a day lies in.
@@ -46,15 +52,7 @@ pub(super) fn file_of(dir: &Path, week: i64) -> PathBuf {
 
 /// The weeks that have a file in `dir`.
 pub(super) fn weeks_in(dir: &Path) -> Result<Vec<i64>, SeriesError> {
-    let mut weeks = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(SeriesError::io(dir))? {
-        let name = entry.map_err(SeriesError::io(dir))?.file_name();
-        let week = name
-            .to_str()
-            .and_then(|n| n.strip_prefix("raw-")?.strip_suffix(".db"));
-        weeks.extend(week.and_then(|number| number.parse::<i64>().ok()));
-    }
-    Ok(weeks)
+    db::numbers_in(dir, "raw-", ".db")
 }
 
 /// One chunk's row without its columns.
@@ -98,6 +96,16 @@ impl WeekFile {
             .map_err(SeriesError::database(&self.file))
     }
 
+    /// How many chunks and readings there are.
+    pub(super) fn totals(&self) -> Result<(u64, u64), SeriesError> {
+        db::totals(&self.connection, "chunk").map_err(SeriesError::database(&self.file))
+    }
+
+    /// What the database finds wrong with its file.
+    pub(super) fn unsound(&self) -> Result<Vec<String>, SeriesError> {
+        db::unsound(&self.connection).map_err(SeriesError::database(&self.file))
+    }
+
     /// The days that have chunks.
     pub(super) fn days(&self) -> Result<Vec<i64>, SeriesError> {
         let fail = SeriesError::database(&self.file);
@@ -126,6 +134,15 @@ impl WeekFile {
             insert_chunk(&transaction, chunk, seq).map_err(&fail)?;
         }
         let added = i64::try_from(chunks.len()).expect("a flush has fewer than 2^63 chunks");
+        let mut days: Vec<i64> = chunks.iter().map(|chunk| chunk.day).collect();
+        days.dedup();
+        for day in days {
+            // Late readings: what was computed from this day does not hold any more.
+            transaction
+                .prepare_cached("DELETE FROM rolled WHERE day = ?")
+                .and_then(|mut delete| delete.execute([day]))
+                .map_err(&fail)?;
+        }
         transaction
             .execute(
                 "UPDATE tally SET seq = max(seq, ?), chunks = chunks + ?",
@@ -154,12 +171,34 @@ impl WeekFile {
         let mut select = self
             .connection
             .prepare_cached(
-                "SELECT rowid, seq, t0, t1, n, mn, mx, sum, last FROM chunk
+                "SELECT rowid, seq, t0, t1, n, mn, mx, sum, last, gap FROM chunk
                  WHERE day = ? AND s = ? AND t1 >= ? AND t0 < ? ORDER BY t0, seq",
             )
             .map_err(&fail)?;
         let parameters = params![day, series, range.from.0, range.to.0];
         let rows = select.query_map(parameters, read_row).map_err(&fail)?;
+        rows.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// The chunks of many series in one day that reach into `range`, by series and first moment.
+    pub(super) fn rows_of_many(
+        &self,
+        day: i64,
+        (first, last): (u32, u32),
+        range: TimeRange,
+    ) -> Result<Vec<(u32, Row)>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare_cached(
+                "SELECT rowid, seq, t0, t1, n, mn, mx, sum, last, gap, s FROM chunk
+                 WHERE day = ? AND s BETWEEN ? AND ? AND t1 >= ? AND t0 < ? ORDER BY s, t0, seq",
+            )
+            .map_err(&fail)?;
+        let parameters = params![day, first, last, range.from.0, range.to.0];
+        let rows = select
+            .query_map(parameters, |row| Ok((row.get(10)?, read_row(row)?)))
+            .map_err(&fail)?;
         rows.collect::<Result<_, _>>().map_err(&fail)
     }
 
@@ -218,6 +257,41 @@ impl WeekFile {
         transaction.commit().map_err(&fail)
     }
 
+    /// For series above `after` in `day`, ascending, at most `limit`: the highest `seq` of their chunks. Whatever is
+    /// computed from them holds for as long as that stays the same.
+    pub(super) fn versions(&self, day: i64, after: i64, limit: u32) -> Result<Vec<(u32, i64)>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare_cached(
+                "SELECT s, max(seq) FROM chunk WHERE day = ? AND s > ? GROUP BY s ORDER BY s LIMIT ?",
+            )
+            .map_err(&fail)?;
+        let found = select
+            .query_map(params![day, after, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(&fail)?;
+        found.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// The days whose rollups are complete.
+    pub(super) fn rolled_days(&self) -> Result<Vec<i64>, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        let mut select = self
+            .connection
+            .prepare("SELECT day FROM rolled ORDER BY day")
+            .map_err(&fail)?;
+        let days = select.query_map([], |row| row.get(0)).map_err(&fail)?;
+        days.collect::<Result<_, _>>().map_err(&fail)
+    }
+
+    /// Notes that a day's rollups are complete; until the next chunk of that day is written.
+    pub(super) fn note_rolled(&mut self, day: i64) -> Result<(), SeriesError> {
+        self.connection
+            .execute("INSERT OR IGNORE INTO rolled VALUES (?)", [day])
+            .map(drop)
+            .map_err(SeriesError::database(&self.file))
+    }
+
     /// Gives pages that are free back to the file system.
     pub(super) fn shrink(&self) -> Result<(), SeriesError> {
         let fail = SeriesError::database(&self.file);
@@ -239,8 +313,10 @@ pub(super) struct Rewritten {
 }
 
 fn insert_chunk(connection: &Connection, chunk: &Chunk, seq: i64) -> rusqlite::Result<()> {
-    let mut insert =
-        connection.prepare_cached("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO chunk(day, s, t0, seq, t1, n, mn, mx, sum, last, gap, crc, tb, vb)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
     let s = &chunk.summary;
     insert.execute(params![
         chunk.day,
@@ -253,6 +329,7 @@ fn insert_chunk(connection: &Connection, chunk: &Chunk, seq: i64) -> rusqlite::R
         s.max,
         s.sum,
         s.last,
+        s.gap_ms,
         chunk.checksum(),
         chunk.times,
         chunk.values
@@ -272,6 +349,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
             max: row.get(6)?,
             sum: row.get(7)?,
             last: row.get(8)?,
+            gap_ms: row.get(9)?,
         },
     })
 }

@@ -1,33 +1,83 @@
-//! Buckets of equal length over a span of time.
+//! Gathers the buckets of a window from summaries, samples and cells.
 
 use domain::{Sample, TimeRange, UtcMillis};
 
-use super::{Bucket, chunk::Summary, error::SeriesError, read::Day, week::Row};
+use super::{
+    cells::Cell,
+    chunk::Summary,
+    error::SeriesError,
+    query::{Aggregates, Level, Quantiles, WindowBucket, nearest_rank},
+    read::Day,
+    sketch::Sketch,
+    week::Row,
+};
 
-/// Gathers buckets. Samples may come in any order, but each moment only once.
+/// Gathers buckets. Each moment may come only once. What one call adds is in order of time, and so are calls, except
+/// that without quantiles a day may follow its own samples.
 pub(super) struct Window {
-    range: TimeRange,
+    /// Bucket `i` is `edges[i]..edges[i + 1]`.
+    edges: Vec<UtcMillis>,
+    level: Level,
+    wanted: Aggregates,
     gathered: Vec<Option<Gathering>>,
+    quantiles: Option<Values>,
 }
 
 #[derive(Clone, Copy)]
 struct Gathering {
-    bucket: Bucket,
+    bucket: WindowBucket,
     /// When its last sample was.
     last_at: UtcMillis,
 }
 
+/// The values of the bucket that is being filled.
+struct Values {
+    bucket: usize,
+    held: Held,
+}
+
+enum Held {
+    /// All of them, for the exact rank.
+    Exact(Vec<f64>),
+    /// Counted by bins.
+    Binned(Box<Sketch>),
+}
+
 impl Window {
-    pub(super) fn new(range: TimeRange, buckets: u32) -> Window {
+    pub(super) fn new(edges: Vec<UtcMillis>, level: Level, wanted: Aggregates) -> Window {
+        let buckets = edges.len().saturating_sub(1);
         Window {
-            range,
-            gathered: vec![None; buckets as usize],
+            edges,
+            level,
+            wanted,
+            gathered: vec![None; buckets],
+            quantiles: None,
         }
     }
 
-    /// Adds what one day holds. A chunk that lies in one bucket and overlaps nothing is added by its
-    /// summary; only the others are decoded.
+    /// The moments that can count in a bucket: whole cells.
+    pub(super) fn range(&self) -> TimeRange {
+        let (Some(from), Some(to)) = (self.edges.first(), self.edges.last()) else {
+            return TimeRange {
+                from: UtcMillis(0),
+                to: UtcMillis(0),
+            };
+        };
+        let end = self.level.cell_ms().map_or(*to, |cell| {
+            let past = to.0.rem_euclid(cell);
+            if past == 0 { *to } else { *to + (cell - past) }
+        });
+        TimeRange { from: *from, to: end }
+    }
+
+    /// Adds what one day holds. A chunk that lies in one bucket and overlaps nothing is added by its summary, unless
+    /// quantiles are wanted; only the others are decoded.
     pub(super) fn add_day(&mut self, day: &Day<'_>) -> Result<(), SeriesError> {
+        if self.wanted.has_quantiles() {
+            let samples = day.decode(&day.rows)?;
+            self.add_samples(&samples);
+            return Ok(());
+        }
         let alone = alone(&day.rows, day.memory);
         let mut to_decode = Vec::new();
         for (row, alone) in day.rows.iter().zip(alone) {
@@ -40,21 +90,47 @@ impl Window {
         Ok(())
     }
 
+    /// Adds cells, oldest first.
+    pub(super) fn add_cells(&mut self, cells: &[Cell]) {
+        for cell in cells {
+            let Some(index) = self.index(cell.start) else {
+                continue;
+            };
+            let summary = Summary {
+                from: cell.start,
+                to: cell.start,
+                count: cell.count,
+                min: cell.min,
+                max: cell.max,
+                sum: cell.sum,
+                last: cell.last,
+                gap_ms: None,
+            };
+            self.add(index, &summary);
+            if self.wanted.has_quantiles()
+                && let Held::Binned(sketch) = self.values(index)
+            {
+                sketch.add_bins(&cell.bins);
+            }
+        }
+    }
+
     /// The buckets that hold anything, oldest first.
-    pub(super) fn finish(self) -> Vec<Bucket> {
+    pub(super) fn finish(mut self) -> Vec<WindowBucket> {
+        self.settle_quantiles();
         self.gathered.into_iter().flatten().map(|g| g.bucket).collect()
     }
 
     fn add_samples(&mut self, samples: &[Sample]) {
         // Samples come in order: the bucket is looked up only when its end is passed.
-        let range = self.range;
-        let mut current = 0;
-        let mut end = range.from;
-        for sample in samples.iter().filter(|s| range.contains(s.at)) {
-            if sample.at >= end {
-                current = self.index(sample.at);
-                end = self.start(current + 1);
+        let mut current = None;
+        let quantiles = self.wanted.has_quantiles();
+        for sample in samples {
+            let at = self.level.moment(sample.at);
+            if !current.is_some_and(|index: usize| self.edges[index] <= at && at < self.edges[index + 1]) {
+                current = self.index(at);
             }
+            let Some(index) = current else { continue };
             let one = Summary {
                 from: sample.at,
                 to: sample.at,
@@ -63,8 +139,15 @@ impl Window {
                 max: sample.value,
                 sum: sample.value,
                 last: sample.value,
+                gap_ms: None,
             };
-            self.add(current, &one);
+            self.add(index, &one);
+            if quantiles {
+                match self.values(index) {
+                    Held::Exact(values) => values.push(sample.value),
+                    Held::Binned(sketch) => sketch.add(sample.value),
+                }
+            }
         }
     }
 
@@ -73,13 +156,15 @@ impl Window {
             gathering.add(summary);
             return;
         }
-        let bucket = Bucket {
-            start: self.start(index),
+        let bucket = WindowBucket {
+            start: self.edges[index],
+            end: self.edges[index + 1],
             count: u64::from(summary.count),
             min: summary.min,
             max: summary.max,
             sum: summary.sum,
             last: summary.last,
+            quantiles: Quantiles::default(),
         };
         self.gathered[index] = Some(Gathering {
             bucket,
@@ -87,32 +172,55 @@ impl Window {
         });
     }
 
-    /// The bucket that a span lies in, if it lies in one and in the range.
-    fn only_bucket(&self, summary: &Summary) -> Option<usize> {
-        if !self.range.contains(summary.from) || !self.range.contains(summary.to) {
-            return None;
+    /// The values of a bucket. Asking for a later one settles the one before.
+    fn values(&mut self, index: usize) -> &mut Held {
+        if self
+            .quantiles
+            .as_ref()
+            .is_some_and(|values| values.bucket != index)
+        {
+            self.settle_quantiles();
         }
-        let index = self.index(summary.from);
-        (index == self.index(summary.to)).then_some(index)
+        let level = self.level;
+        let values = self.quantiles.get_or_insert_with(|| Values {
+            bucket: index,
+            held: match level {
+                Level::Raw => Held::Exact(Vec::new()),
+                Level::Minute | Level::Hour => Held::Binned(Box::new(Sketch::new())),
+            },
+        });
+        &mut values.held
     }
 
-    /// The bucket of a moment in the range. Wide arithmetic: a range may be as long as time itself.
-    fn index(&self, at: UtcMillis) -> usize {
-        let offset = i128::from(at.0) - i128::from(self.range.from.0);
-        let index = offset * self.gathered.len() as i128 / self.length();
-        usize::try_from(index).expect("a moment in the range has a bucket")
+    fn settle_quantiles(&mut self) {
+        let Some(Values { bucket, held }) = self.quantiles.take() else {
+            return;
+        };
+        let Some(Gathering { bucket, .. }) = &mut self.gathered[bucket] else {
+            return;
+        };
+        bucket.quantiles = match held {
+            Held::Exact(mut values) => Quantiles::of(self.wanted, |percent| {
+                let rank = nearest_rank(percent, values.len() as u64);
+                let rank = usize::try_from(rank).expect("a rank is below the number of values");
+                *values.select_nth_unstable_by(rank, f64::total_cmp).1
+            }),
+            Held::Binned(sketch) => Quantiles::of(self.wanted, |percent| {
+                sketch.quantile(percent, bucket.min, bucket.max)
+            }),
+        };
     }
 
-    /// The first moment of a bucket: the smallest whose [`Window::index`] is `index`.
-    fn start(&self, index: usize) -> UtcMillis {
-        let buckets = self.gathered.len() as i128;
-        let offset = (index as i128 * self.length() + buckets - 1) / buckets;
-        let start = i128::from(self.range.from.0) + offset;
-        UtcMillis(i64::try_from(start).expect("a bucket begins in the range or at its end"))
+    /// The bucket that a span lies in, if it lies in one.
+    fn only_bucket(&self, summary: &Summary) -> Option<usize> {
+        let index = self.index(self.level.moment(summary.from))?;
+        (self.level.moment(summary.to) < self.edges[index + 1]).then_some(index)
     }
 
-    fn length(&self) -> i128 {
-        i128::from(self.range.to.0) - i128::from(self.range.from.0)
+    /// The bucket of a moment, if it lies in one.
+    fn index(&self, at: UtcMillis) -> Option<usize> {
+        let after = self.edges.partition_point(|edge| *edge <= at);
+        (0 < after && after < self.edges.len()).then(|| after - 1)
     }
 }
 
@@ -131,7 +239,7 @@ impl Gathering {
 }
 
 /// Which of a day's chunks share no moment with another chunk's span or with a sample in memory.
-fn alone(rows: &[Row], memory: &[Sample]) -> Vec<bool> {
+pub(super) fn alone(rows: &[Row], memory: &[Sample]) -> Vec<bool> {
     let mut alone: Vec<bool> = rows
         .iter()
         .map(|row| {
@@ -162,6 +270,7 @@ fn alone(rows: &[Row], memory: &[Sample]) -> Vec<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::series::query::{Step, edges};
 
     fn row(from: i64, to: i64) -> Row {
         let summary = Summary {
@@ -172,6 +281,7 @@ mod tests {
             max: 0.0,
             sum: 0.0,
             last: 0.0,
+            gap_ms: None,
         };
         Row {
             id: 0,
@@ -211,22 +321,17 @@ mod tests {
     #[test]
     fn every_moment_lies_between_the_ends_of_its_bucket() {
         for (from, to, buckets) in [(0, 10, 3), (-7, 100, 10), (5, 6, 4), (i64::MIN, i64::MAX, 2000)] {
-            let window = Window::new(
-                TimeRange {
-                    from: UtcMillis(from),
-                    to: UtcMillis(to),
-                },
-                buckets,
-            );
+            let range = TimeRange {
+                from: UtcMillis(from),
+                to: UtcMillis(to),
+            };
+            let edges = edges(range, &Step::Parts(buckets)).unwrap();
+            let window = Window::new(edges, Level::Raw, Aggregates::PLAIN);
             for at in [from, from + 1, from / 2 + to / 2, to - 2, to - 1] {
-                if at < from || at >= to {
-                    continue;
-                }
+                let inside = (from..to).contains(&at);
                 let index = window.index(UtcMillis(at));
-                assert!(
-                    window.start(index).0 <= at && at < window.start(index + 1).0,
-                    "{from} {to} {at}"
-                );
+                assert_eq!(index.is_some(), inside, "{from} {to} {at}");
+                assert!(index.is_none_or(|i| window.edges[i].0 <= at && at < window.edges[i + 1].0));
             }
         }
     }

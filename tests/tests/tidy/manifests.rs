@@ -170,8 +170,13 @@ pub(crate) fn lints(repository: &Repository) -> Vec<Finding> {
         .collect()
 }
 
-/// Two SQLites in one process corrupt each other's locks, and two TLS stacks are twice the patching; a
-/// git dependency can vanish.
+/// The client of InfluxDB 2, which the owner of this product named, is built on an older HTTP client with an older TLS.
+/// Whoever else would come to use that is found: it is there for these alone.
+const OLDER_HTTP: (&str, &str) = ("reqwest", "0.11");
+const OLDER_HTTP_IS_FOR: [&str; 2] = ["influxdb2", "sunshine-store"];
+
+/// Two SQLites in one process corrupt each other's locks, and two TLS stacks are twice the patching (the one that
+/// [`OLDER_HTTP`] brings set aside); a git dependency can vanish.
 pub(crate) fn lock_file(repository: &Repository) -> Vec<Finding> {
     let Some(file) = repository.file("Cargo.lock") else {
         let what = "there is no lock file".into();
@@ -207,7 +212,9 @@ pub(crate) fn lock_file(repository: &Repository) -> Vec<Finding> {
         }
     }
     for (name, is_exact, at_least) in [("libsqlite3-sys", true, 1), ("rustls", false, 0)] {
-        let of_name = packages.iter().filter(|p| field(p, "name") == name);
+        let of_name = packages
+            .iter()
+            .filter(|p| field(p, "name") == name && !is_older_http(&packages, p));
         let versions: BTreeSet<String> = of_name
             .map(|p| field(p, "version"))
             .map(|version| if is_exact { version } else { compatible(&version) })
@@ -221,7 +228,56 @@ pub(crate) fn lock_file(repository: &Repository) -> Vec<Finding> {
             );
         }
     }
+    if let Some(others) = strangers_to_older_http(&packages) {
+        report(
+            "name = \"reqwest\"",
+            format!("the HTTP client of InfluxDB is used by {others} too"),
+            "use the newer one",
+        );
+    }
     findings
+}
+
+/// Who uses [`OLDER_HTTP`] besides those whom it is for.
+fn strangers_to_older_http(packages: &[Value]) -> Option<String> {
+    let mut others: Vec<&str> = packages
+        .iter()
+        .filter(|package| is_of_older_http(package))
+        .flat_map(|package| dependents(packages, package))
+        .filter_map(|user| user.get("name").and_then(Value::as_str))
+        .filter(|name| !OLDER_HTTP_IS_FOR.contains(name))
+        .collect();
+    others.sort_unstable();
+    (!others.is_empty()).then(|| others.join(", "))
+}
+
+fn is_of_older_http(package: &Value) -> bool {
+    let text = |name: &str| package.get(name).and_then(Value::as_str).unwrap_or("");
+    (text("name"), compatible(text("version")).as_str()) == OLDER_HTTP
+}
+
+/// Whether everything that needs `package` is part of [`OLDER_HTTP`].
+fn is_older_http(packages: &[Value], package: &Value) -> bool {
+    if is_of_older_http(package) {
+        return true;
+    }
+    let users = dependents(packages, package);
+    !users.is_empty() && users.iter().all(|user| is_older_http(packages, user))
+}
+
+/// The packages of a lock file that depend on `package`, which it names with the version where there are several.
+fn dependents<'p>(packages: &'p [Value], package: &Value) -> Vec<&'p Value> {
+    let text = |name: &str| package.get(name).and_then(Value::as_str).unwrap_or("");
+    let (name, version) = (text("name"), text("version"));
+    let is_this = |wanted: &str| match wanted.split_once(' ') {
+        Some((wanted, of)) => wanted == name && of.split(' ').next() == Some(version),
+        None => wanted == name,
+    };
+    let needs = |user: &&Value| {
+        let wanted = user.get("dependencies").and_then(Value::as_array);
+        wanted.is_some_and(|all| all.iter().filter_map(Value::as_str).any(is_this))
+    };
+    packages.iter().filter(needs).collect()
 }
 
 /// The part of a version within which Cargo would have chosen one: `1` of `1.2.3`, `0.23` of `0.23.4`.
@@ -299,6 +355,26 @@ mod tests {
         assert_eq!(check(&[rustls("0.23.1"), rustls("0.23.2")]), []);
         assert_eq!(check(&[rustls("0.22.4"), rustls("0.23.2")])[0].line, 6);
         assert_eq!(check(&[rustls("0.23.4"), rustls("1.0.0")]).len(), 1);
+        let user = |name: &str, version: &str, needs: &str| {
+            format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\ndependencies = [\"{needs}\"]\n")
+        };
+        let older = [
+            rustls("0.21.12"),
+            rustls("0.23.4"),
+            user("tokio-rustls", "0.24.1", "rustls 0.21.12"),
+            user("reqwest", "0.11.27", "tokio-rustls"),
+            user("influxdb2", "0.5.2", "reqwest 0.11.27"),
+            user("reqwest", "0.13.5", "rustls 0.23.4"),
+        ];
+        assert_eq!(check(&older), []);
+        let shared = [&older[..], &[user("other", "1.0.0", "reqwest 0.11.27")]].concat();
+        assert_eq!(check(&shared).len(), 1, "somebody else uses the older client");
+        let beside = [&older[..], &[user("other", "1.0.0", "rustls 0.21.12")]].concat();
+        assert_eq!(
+            check(&beside).len(),
+            1,
+            "the older TLS is there for another reason"
+        );
         assert_eq!(
             check(&[package("libsqlite3-sys", "0.37.1", "registry+x")]).len(),
             1

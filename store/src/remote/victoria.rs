@@ -1,0 +1,158 @@
+//! VictoriaMetrics, through our own client.
+
+use reqwest::{Client, Response, StatusCode, Url, header};
+
+use super::{
+    answer::{Answer, bounded, retry_after},
+    options::{RemoteError, RemoteOptions, address},
+};
+
+/// The most of an error's body that is read.
+const MOST_ERROR_BYTES: usize = 4096;
+
+/// A client of one VictoriaMetrics. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Victoria {
+    http: Client,
+    write: Url,
+    read: Url,
+}
+
+impl Victoria {
+    pub(super) fn new(options: &RemoteOptions) -> Result<Victoria, RemoteError> {
+        let write = address(&options.write_url, false)?;
+        let read = match &options.read_url {
+            Some(url) => address(url, false)?,
+            None => write.clone(),
+        };
+        Ok(Victoria {
+            http: client(options, "Bearer")?,
+            write: below(&write, "api/v2/write"),
+            read,
+        })
+    }
+
+    /// Writes lines that are compressed already.
+    pub(super) async fn write(&self, compressed: Vec<u8>) -> Answer {
+        post_lines(&self.http, &self.write, &[("precision", "ms")], compressed).await
+    }
+
+    /// Asks for `path` with parameters, which travel in the body: a query may be longer than an address.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<Response, RemoteError> {
+        let body = form(parameters);
+        let asked = self
+            .http
+            .post(below(&self.read, path))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body)
+            .send()
+            .await;
+        let response = asked.map_err(|e| unreachable(&e))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let detail = bounded(&format!("{status}: {}", words(response).await));
+        Err(match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Denied { detail },
+            _ => RemoteError::Failed { detail },
+        })
+    }
+}
+
+/// A client with the token, the authority and the time limit of `options`. It follows no redirect: what is written
+/// goes where the configuration says, or nowhere.
+pub(super) fn client(options: &RemoteOptions, scheme: &str) -> Result<Client, RemoteError> {
+    let setup = |detail: String| RemoteError::Setup { detail };
+    let mut headers = header::HeaderMap::new();
+    if let Some(token) = &options.token {
+        let value = format!("{scheme} {}", token.reveal());
+        let mut value = header::HeaderValue::from_str(&value)
+            .map_err(|_refused| setup("the token holds characters that no token has".into()))?;
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    let mut builder = Client::builder()
+        .default_headers(headers)
+        .timeout(options.timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy();
+    if let Some(pem) = &options.ca_pem {
+        let authorities =
+            reqwest::Certificate::from_pem_bundle(pem).map_err(|e| setup(bounded(&e.to_string())))?;
+        builder = builder.tls_certs_only(authorities);
+    }
+    builder.build().map_err(|e| setup(bounded(&causes(&e))))
+}
+
+pub(super) async fn post_lines(
+    http: &Client,
+    url: &Url,
+    parameters: &[(&str, &str)],
+    compressed: Vec<u8>,
+) -> Answer {
+    let mut url = url.clone();
+    url.query_pairs_mut().extend_pairs(parameters);
+    let sent = http
+        .post(url)
+        .header(header::CONTENT_ENCODING, "gzip")
+        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
+        .body(compressed)
+        .send()
+        .await;
+    match sent {
+        Err(e) => Answer::Unreachable(bounded(&causes(&e))),
+        Ok(response) => {
+            let status = response.status().as_u16();
+            let after = response.headers().get(header::RETRY_AFTER);
+            let after = retry_after(after.and_then(|value| value.to_str().ok()));
+            Answer::of(status, &words(response).await, after)
+        }
+    }
+}
+
+/// An error with what lies behind it, without the address: it is in the configuration, not in every message.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(cause) = at {
+        text = format!("{text}: {cause}");
+        at = cause.source();
+    }
+    text
+}
+
+fn unreachable(error: &reqwest::Error) -> RemoteError {
+    RemoteError::Unreachable {
+        detail: bounded(&causes(error)),
+    }
+}
+
+/// The beginning of an error's body. One that breaks off says as much as came.
+async fn words(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() >= MOST_ERROR_BYTES {
+            bytes.truncate(MOST_ERROR_BYTES);
+            break;
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}
+
+fn form(parameters: &[(&str, String)]) -> String {
+    let mut scratch = Url::parse("http://form.invalid/").expect("a constant that is a URL");
+    scratch.query_pairs_mut().extend_pairs(parameters);
+    scratch.query().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,332 @@
+//! Readings on their way to another time-series server that is away, comes back, refuses and fills the log: with a real
+//! MQTT client in front and a server behind that keeps what it takes.
+
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
+};
+
+use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use integration_tests::{Device, FACILITY, TestApp, owned, until};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+extern crate sunshine_integration_tests as integration_tests;
+
+/// What the server says when it takes lines.
+const TAKEN: u16 = 204;
+
+const HELD: &str = "nothing panics while it holds what the server keeps";
+
+/// A time-series server that answers with whatever status it is told to, and keeps what it takes.
+struct Server {
+    url: String,
+    kept: Arc<Kept>,
+    running: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Kept {
+    status: AtomicU16,
+    /// Each line, and how often it came.
+    lines: Mutex<BTreeMap<String, usize>>,
+    /// The order in which they first came.
+    order: Mutex<Vec<String>>,
+}
+
+impl Server {
+    async fn start(status: u16) -> anyhow::Result<Server> {
+        let kept = Arc::new(Kept::default());
+        kept.status.store(status, Ordering::SeqCst);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let router = Router::new()
+            .route("/api/v2/write", post(write))
+            .with_state(kept.clone());
+        let running = owned(async move {
+            axum::serve(listener, router).await.expect("the server runs");
+        });
+        Ok(Server { url, kept, running })
+    }
+
+    fn answers(&self, status: u16) {
+        self.kept.status.store(status, Ordering::SeqCst);
+    }
+
+    /// The values it has of one device's temperature, in the order in which they came.
+    fn values(&self, device: &str) -> Vec<f64> {
+        let start =
+            format!("reading,device={device},facility={FACILITY},metric=temperature,unit=degC value=");
+        let order = self.kept.order.lock().expect(HELD);
+        let of = order.iter().filter_map(|line| line.strip_prefix(&start));
+        of.filter_map(|rest| rest.split(' ').next()?.parse().ok())
+            .collect()
+    }
+
+    fn repeated(&self) -> usize {
+        let lines = self.kept.lines.lock().expect(HELD);
+        lines.values().filter(|times| **times > 1).count()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
+    let mut text = String::new();
+    let read = flate2::read::GzDecoder::new(&body[..]).read_to_string(&mut text);
+    let status = kept.status.load(Ordering::SeqCst);
+    let refuses = text.contains("value=666.0 ") && status == TAKEN;
+    if read.is_err() || refuses {
+        return StatusCode::BAD_REQUEST;
+    }
+    if status == TAKEN {
+        for line in text.lines() {
+            let mut lines = kept.lines.lock().expect(HELD);
+            let times = lines.entry(line.to_owned()).or_default();
+            *times += 1;
+            if *times == 1 {
+                kept.order.lock().expect(HELD).push(line.to_owned());
+            }
+        }
+    }
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn influxdb(url: &str, more: &str) -> String {
+    format!(
+        "[timeseries]\nbackend = \"influxdb2\"\nmode = \"mirror\"\nurl = \"{url}\"\norganisation = \"kitchens\"\n\
+         bucket = \"sunshine\"\n{more}"
+    )
+}
+
+async fn forward(app: &TestApp) -> anyhow::Result<serde_json::Value> {
+    Ok(app.json("/api/v1/forwarding").await?["forward"].clone())
+}
+
+async fn wait_for_state(app: &TestApp, state: &str) -> anyhow::Result<()> {
+    until(&format!("forwarding is {state}"), || async {
+        Ok(forward(app).await?["state"] == state)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_gets_every_reading_once_in_order_also_after_a_restart() -> anyhow::Result<()>
+{
+    let server = Server::start(503).await?;
+    let mut app = TestApp::start_with(&influxdb(&server.url, "")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..40 {
+        // Each is acknowledged although the server is away.
+        let payload = format!(r#"{{"ts":{},"v":{n}.5}}"#, 1_795_000_000_000_i64 + n);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    until("the last is stored here", || async {
+        Ok(app.latest("fridge-1", "temperature").await? == Some(39.5))
+    })
+    .await?;
+    wait_for_state(&app, "busy").await?;
+    let (ready, _) = app.get("/readyz").await?;
+    assert_eq!(ready, 200, "somebody else's failure is not ours");
+    drop(device);
+    app = app.restart_with(&influxdb(&server.url, "")).await?;
+    wait_for_state(&app, "busy").await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    device
+        .publish("up/temperature", "fridge-1", r#"{"ts":1795000000040,"v":40.5}"#)
+        .await?;
+    assert_eq!(server.values("fridge-1"), Vec::<f64>::new());
+    server.answers(TAKEN);
+    let want: Vec<f64> = (0..=40).map(|n| f64::from(n) + 0.5).collect();
+    until("the server has them all", || async {
+        Ok(server.values("fridge-1").len() >= want.len())
+    })
+    .await?;
+    assert_eq!(server.values("fridge-1"), want, "in order");
+    assert_eq!(server.repeated(), 0, "each once");
+    wait_for_state(&app, "flowing").await?;
+    let forward = forward(&app).await?;
+    assert_eq!(
+        (&forward["letters"], &forward["owed_readings"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(forward["mode"], "mirror");
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_said_on_every_page_and_a_bad_line_can_be_sent_again() -> anyhow::Result<()> {
+    let server = Server::start(401).await?;
+    let app = TestApp::start_with(&influxdb(&server.url, "")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for value in ["1", "666", "3"] {
+        device.publish("up/temperature", "fridge-1", value).await?;
+    }
+    wait_for_state(&app, "denied").await?;
+    let (_, page) = app.get("/?lang=en").await?;
+    assert!(page.contains("it refuses the token"), "the banner");
+    let (_, page) = app.get("/?lang=zh-CN").await?;
+    assert!(page.contains("令牌被拒绝"), "the banner");
+    let (_, metrics) = app.get("/metrics").await?;
+    assert!(metrics.contains("sunshine_forward_state{state=\"denied\"} 1"));
+
+    server.answers(TAKEN);
+    until("the good ones are there", || async {
+        Ok(server.values("fridge-1") == [1.0, 3.0])
+    })
+    .await?;
+    until("the bad one is a letter", || async {
+        Ok(forward(&app).await?["letters"] == 1)
+    })
+    .await?;
+    let (_, page) = app.get("/forwarding?lang=en").await?;
+    assert!(
+        page.contains("value=666.0") && page.contains("Send all again"),
+        "{page}"
+    );
+    // The server is mended, and the letter sent again.
+    server.answers(200);
+    let asked = reqwest::Client::new()
+        .post(app.url("/api/v1/forwarding/resend"))
+        .header("Sec-Fetch-Site", "same-origin")
+        .send()
+        .await?;
+    assert_eq!(asked.text().await?, r#"{"letters":1}"#);
+    until("no letter is left", || async {
+        Ok(forward(&app).await?["letters"] == 0)
+    })
+    .await?;
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_its_share_of_the_log_readings_are_passed_over_and_sent_later_from_the_store()
+-> anyhow::Result<()> {
+    let server = Server::start(503).await?;
+    // One per cent of 256 MiB.
+    let app = TestApp::start_with(&influxdb(&server.url, "journal_percent = 1\n")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    // A member that nobody knows makes a message as long as it likes.
+    let padding = "x".repeat(200_000);
+    for n in 0..30 {
+        let at = 1_795_000_000_000_i64 + n;
+        let payload = format!(r#"{{"ts":{at},"v":{n},"note":"{padding}"}}"#);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    until("some are passed over", || async {
+        let forward = forward(&app).await?;
+        let owed = forward["owed_readings"].as_u64().unwrap_or(0);
+        let lag = forward["lag_bytes"].as_u64().unwrap_or(u64::MAX);
+        Ok(owed > 0 && lag <= forward["held_bytes_max"].as_u64().unwrap_or(0))
+    })
+    .await?;
+    let (_, page) = app.get("/?lang=en").await?;
+    assert!(page.contains("readings were passed over"), "the banner");
+    server.answers(TAKEN);
+    until("nothing is owed", || async {
+        let all = (0..30).all(|n| server.values("fridge-1").contains(&f64::from(n)));
+        Ok(all && forward(&app).await?["owed_readings"] == 0)
+    })
+    .await?;
+    app.finish().await
+}
+
+/// A VictoriaMetrics that takes every write, and answers every window with one value that no device ever sent.
+async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(String, JoinHandle<()>)> {
+    let answer = |asked: Arc<Mutex<Vec<String>>>, body: String| async move {
+        let parameters: BTreeMap<String, String> = serde_urlencoded(&body);
+        let at: f64 = parameters["start"].parse().expect("a number");
+        asked.lock().expect(HELD).push(parameters["query"].clone());
+        let series = ["count", "sum", "min", "max", "last"].map(|function| {
+            let value = if function == "count" { "2" } else { "-123.5" };
+            format!(r#"{{"metric":{{"rollup":"{function}_over_time"}},"values":[[{at:.3},"{value}"]]}}"#)
+        });
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"matrix","result":[{}]}}}}"#,
+            series.join(",")
+        )
+    };
+    let router = Router::new()
+        .route("/api/v2/write", post(|| async { StatusCode::NO_CONTENT }))
+        .route(
+            "/select/0/prometheus/api/v1/query_range",
+            post(move |body: String| answer(asked.clone(), body)),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let running = owned(async move {
+        axum::serve(listener, router).await.expect("the server runs");
+    });
+    Ok((url, running))
+}
+
+/// The parameters of a form.
+fn serde_urlencoded(body: &str) -> BTreeMap<String, String> {
+    let url = reqwest::Url::parse(&format!("http://form.invalid/?{body}")).expect("a form");
+    url.query_pairs()
+        .map(|(k, v)| (k.into_owned(), v.into_owned()))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_from_here() -> anyhow::Result<()>
+{
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (url, running) = victoria_metrics(asked.clone()).await?;
+    let app = TestApp::start_with(&format!(
+        "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"{url}\"\nread_url = \"{url}/select/0/prometheus\"\n\
+         local_days = 1\n"
+    ))
+    .await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    device.publish("up/temperature", "fridge-1", "4.5").await?;
+    until("the value is there", || async {
+        Ok(app.latest("fridge-1", "temperature").await? == Some(4.5))
+    })
+    .await?;
+    let window = format!("/api/v1/points/{FACILITY}/fridge-1/temperature/window");
+    let day = app.json(&window).await?;
+    assert_eq!(day["buckets"].as_array().map(Vec::len), Some(1));
+    assert!(asked.lock().expect(HELD).is_empty(), "a day is answered here");
+
+    let now = domain::Clock::system().now().0;
+    let (from, to) = (now - 4 * 86_400_000, now + 3_600_000);
+    // A whole number of seconds in each bucket.
+    let to = from + (to - from) / 97_000 * 97_000 + 97_000;
+    let days = app
+        .json(&format!("{window}?from={from}&to={to}&buckets=97"))
+        .await?;
+    let last: Vec<f64> = days["buckets"]
+        .as_array()
+        .map(|buckets| buckets.iter().filter_map(|b| b["last"].as_f64()).collect())
+        .unwrap_or_default();
+    assert_eq!(last, [-123.5, 4.5], "from there, and from here: {days}");
+    let query = asked.lock().expect(HELD).join("\n");
+    assert!(query.contains(r#"device="fridge-1",facility="binhe""#), "{query}");
+
+    running.abort();
+    until("the other server is gone", || async {
+        Ok(app
+            .get(&format!("{window}?from={from}&to={to}&buckets=97"))
+            .await?
+            .0
+            == 503)
+    })
+    .await?;
+    let (_, problem) = app
+        .get(&format!("{window}?from={from}&to={to}&buckets=97"))
+        .await?;
+    assert!(
+        problem.contains("the time-series server cannot be reached"),
+        "{problem}"
+    );
+    assert_eq!(app.get(&window).await?.0, 200, "a day is answered all the same");
+    app.finish().await
+}
