@@ -29,6 +29,7 @@ mod chunk;
 #[cfg(test)]
 mod crash_tests;
 mod db;
+mod digest;
 mod disk;
 mod error;
 pub mod export;
