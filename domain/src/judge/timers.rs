@@ -9,6 +9,8 @@ pub(super) enum Target {
     Condition(u32),
     /// The silence of a point.
     Watch(u32),
+    /// The next moment at which something is set aside, or is not any more.
+    Mutes,
 }
 
 /// A timer in listening time.

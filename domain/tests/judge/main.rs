@@ -4,5 +4,8 @@
 mod kinds;
 mod log_time;
 mod memory;
+mod mutes;
+mod pasts;
 mod properties;
 mod stage;
+mod wide;
