@@ -192,13 +192,27 @@ mod tests {
                 .iter()
                 .filter(|r| r.applies_to(point))
                 .map(|r| r.id.to_string())
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
                 .collect()
         };
         let cases: [(&str, &str, &[&str]); 4] = [
-            ("temperature", "fridge_air", &["CN-TMP-01", "CN-TMP-02", "SYS-01"]),
-            ("temperature", "office", &["SYS-01"]),
-            ("battery", "fridge_air", &["SYS-01", "SYS-04"]),
-            ("sos", "bedside", &["SYS-01", "SYS-SOS-01"]),
+            (
+                "temperature",
+                "fridge_air",
+                &[
+                    "CN-TMP-01",
+                    "CN-TMP-02",
+                    "CN-TMP-05",
+                    "SYS-01",
+                    "SYS-02",
+                    "SYS-03",
+                    "SYS-05",
+                ],
+            ),
+            ("temperature", "office", &["SYS-01", "SYS-02", "SYS-05"]),
+            ("battery", "fridge_air", &["SYS-01", "SYS-04", "SYS-05"]),
+            ("sos", "bedside", &["SYS-01", "SYS-05", "SYS-SOS-01"]),
         ];
         for (metric, point_type, want) in cases {
             assert_eq!(

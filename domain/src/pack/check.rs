@@ -31,8 +31,8 @@ pub(super) fn rule(rule: &RawRule) -> Result<(), String> {
         hold_s: rule.hold_s.into(),
         clear_hold_s: rule.clear_hold_s.into(),
     };
-    units(&numbers, rule.unit)?;
-    check(&numbers)
+    check(&numbers)?;
+    units(&numbers, rule.unit)
 }
 
 /// Whether the numbers of `rule` make sense together, after they were changed.
