@@ -17,6 +17,7 @@ mod app;
 mod assets;
 mod attach;
 mod cameras;
+mod criterion;
 mod directory;
 mod failure;
 mod format;

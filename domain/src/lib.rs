@@ -29,6 +29,7 @@ pub mod scope;
 pub mod sight;
 pub mod status;
 pub mod time;
+pub mod window;
 pub mod zone;
 
 pub use address::{DeviceTopic, Leaf};
@@ -48,4 +49,5 @@ pub use rule::{Confidence, Rule, RuleKind, Severity};
 pub use scope::Scope;
 pub use sight::{CameraFault, CameraHealth, ProbeReport};
 pub use time::{Clock, TimeRange, UtcMillis};
+pub use window::{Shelf, When, Window, WindowKind};
 pub use zone::Zone;

@@ -1,5 +1,6 @@
 //! Rules: what is judged, against which limit, for how long, and on whose authority.
 
+mod change;
 mod kind;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::{
     id::{FacilityId, Metric, RuleId},
 };
 
+pub use change::{Direction, MAX_LAXER_MS, OverrideError, RuleOverride, direction, with_overrides};
 pub use kind::{Clause, DayMinute, Near, ResetSide, RuleKind, StageStep, Weigh};
 
 /// How bad a breach is, worst first.

@@ -23,6 +23,8 @@ mod findings;
 mod identities;
 mod points;
 mod regions;
+mod rule_changes;
+mod shelves;
 mod snapshot;
 mod teaching;
 mod text;
@@ -39,6 +41,7 @@ pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
+pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,
