@@ -92,6 +92,12 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
+    /// Log time then; `None` before the log began.
+    #[must_use]
+    pub fn log_time(&self) -> Option<UtcMillis> {
+        self.log_time
+    }
+
     /// Whether this judge's build can read it.
     #[must_use]
     pub fn is_readable(&self) -> bool {
