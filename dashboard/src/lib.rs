@@ -35,6 +35,7 @@ mod video;
 mod view;
 mod visitor;
 mod watcher;
+mod zone;
 
 use std::{fmt, sync::Arc};
 
@@ -56,6 +57,7 @@ pub use sight::{
     OfCamera, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck, TeachRefused, VideoFeed, VideoItem,
     VisionBackend,
 };
+pub use zone::offsets;
 
 /// Asks the running system for its figures.
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;

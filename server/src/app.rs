@@ -85,7 +85,14 @@ impl App {
         let devices = DeviceBook::new();
 
         let rules = pipeline::rules(&config.rules.packs)?;
-        let engine = alerts::Engine::open(records.clone(), series.clone(), rules, clock.clone())
+        let zone = jiff::tz::TimeZone::get(&config.site.time_zone).with_context(|| {
+            format!(
+                "option site.time_zone: {:?} is no time zone",
+                config.site.time_zone
+            )
+        })?;
+        let zone = dashboard::offsets(&zone);
+        let engine = alerts::Engine::open_in(zone, records.clone(), series.clone(), rules, clock.clone())
             .await
             .context("cannot restore judgement from the record store")?;
 
@@ -312,7 +319,7 @@ async fn open_sight(
     opened.context("opening cameras and models panicked")?
 }
 
-fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {
+pub(crate) fn open_series(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<SeriesStore> {
     let options = SeriesOptions {
         dir: dir.join("series"),
         shards: config.series.shards,

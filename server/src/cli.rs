@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{CameraUrl, DeviceId, FacilityId};
+use domain::{CameraUrl, DeviceId, FacilityId, RuleId};
 
 use crate::commands;
 
@@ -31,6 +31,9 @@ enum Command {
     /// Add, list or revoke the devices that may sign in to the broker
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Show the rules, or try a changed one on the stored history
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Look into the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -195,6 +198,35 @@ pub(crate) struct VisionEvaluateArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// List the rules that are switched on: severity, kind, limit, clause, edition and how well that is known
+    List(ConfigArgs),
+    /// Judge the stored history by a rule as it is and as it would be, and show the cases of each day
+    Test(RulesTestArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RulesTestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The rule
+    #[arg(long, value_name = "ID")]
+    pub(crate) rule: RuleId,
+    /// The limit to try, in the metric's unit (for silence in report intervals, for sums in minutes)
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) limit: Option<f64>,
+    /// The hold time to try, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) hold: Option<u32>,
+    /// How many days of history, up to now (1 to 100)
+    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) days: u8,
+    /// One facility only
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: Option<FacilityId>,
+}
+
+#[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
     Inspect(InspectArgs),
@@ -236,6 +268,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Device(DeviceCommand::Add(args)) => commands::device_add(&args),
         Command::Device(DeviceCommand::List(args)) => commands::device_list(&args),
         Command::Device(DeviceCommand::Revoke(args)) => commands::device_revoke(&args),
+        Command::Rules(RulesCommand::List(args)) => commands::rules_list(&args),
+        Command::Rules(RulesCommand::Test(args)) => commands::rules_test(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
         Command::Camera(CameraCommand::Probe(args)) => commands::camera_probe(&args),
         Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),

@@ -4,6 +4,7 @@ mod camera;
 mod device;
 mod evidence;
 mod journal;
+mod rules;
 mod running;
 mod vision;
 
@@ -16,6 +17,7 @@ pub(crate) use camera::probe as camera_probe;
 pub(crate) use device::{add as device_add, list as device_list, revoke as device_revoke};
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
+pub(crate) use rules::{list as rules_list, test as rules_test};
 pub(crate) use running::{demo, serve};
 pub(crate) use vision::evaluate as vision_evaluate;
 
