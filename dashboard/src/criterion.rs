@@ -75,22 +75,22 @@ impl Locale {
             RuleKind::ClockSkew { limit_s, .. } => {
                 fl!(self.l, "criterion-clock", time = self.seconds(*limit_s))
             }
-            RuleKind::Correlation {
-                op,
-                limit,
-                over_s,
-                with,
-                ..
-            } => {
-                let own = match over_s {
-                    Some(_) => fl!(self.l, "criterion-rate", what = compared(*op, *limit)),
-                    None => compared(*op, *limit),
-                };
-                let others = with.iter().map(|clause| self.clause(clause));
-                let others = others.collect::<Vec<_>>().join(", ");
-                fl!(self.l, "criterion-joint", what = own, others = others)
+            RuleKind::Correlation { op, limit, with, .. } => {
+                let own = compared(*op, *limit);
+                self.joint((own, rule.kind.is_of_change()), with)
             }
         }
+    }
+
+    fn joint(&self, (own, is_change): (String, bool), with: &[Clause]) -> String {
+        let own = if is_change {
+            fl!(self.l, "criterion-rate", what = own)
+        } else {
+            own
+        };
+        let others = with.iter().map(|clause| self.clause(clause));
+        let others = others.collect::<Vec<_>>().join(", ");
+        fl!(self.l, "criterion-joint", what = own, others = others)
     }
 
     fn limit(&self, metric: Option<&Metric>, value: f64) -> String {

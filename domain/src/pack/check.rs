@@ -74,33 +74,8 @@ fn check(rule: &Numbers<'_>) -> Result<(), String> {
         return Err(format!("hold times are 0 to {MAX_HOLD_S} seconds"));
     }
     match rule.kind {
-        RuleKind::Threshold {
-            op,
-            limit,
-            clear_op,
-            clear_limit,
-        } => limits((*op, *limit), (*clear_op, *clear_limit)),
-        RuleKind::RateOfChange {
-            op,
-            limit,
-            clear_op,
-            clear_limit,
-            over_s,
-        } => {
-            within("over_s", *over_s, 1, 3_600)?;
-            limits((*op, *limit), (*clear_op, *clear_limit))
-        }
-        RuleKind::Range {
-            low,
-            high,
-            clear_low,
-            clear_high,
-        } => {
-            let sorted = low <= clear_low && clear_low < clear_high && clear_high <= high;
-            if finite(&[*low, *high]) && sorted {
-                return Ok(());
-            }
-            Err("`low` ≤ `clear_low` < `clear_high` ≤ `high` must hold".to_owned())
+        RuleKind::Threshold { .. } | RuleKind::RateOfChange { .. } | RuleKind::Range { .. } => {
+            check_value(rule.kind)
         }
         RuleKind::Boolean => Ok(()),
         RuleKind::Event { limit, .. } => {
@@ -133,6 +108,63 @@ fn check(rule: &Numbers<'_>) -> Result<(), String> {
             }
             Err("`begin` must not lie above `limit`".to_owned())
         }
+        RuleKind::Missing { .. }
+        | RuleKind::NoData { .. }
+        | RuleKind::Stuck { .. }
+        | RuleKind::ClockSkew { .. } => check_time(rule),
+        RuleKind::Correlation {
+            limit,
+            over_s,
+            with,
+            window_s,
+            ..
+        } => {
+            within("over_s", over_s.unwrap_or(1), 1, 3_600)?;
+            within("window_s", *window_s, 0, DAY_S)?;
+            clauses(with)?;
+            finite_limit(*limit)
+        }
+    }
+}
+
+/// The kinds that compare a value, or its change, with limits.
+fn check_value(kind: &RuleKind) -> Result<(), String> {
+    match kind {
+        RuleKind::Threshold {
+            op,
+            limit,
+            clear_op,
+            clear_limit,
+        } => limits((*op, *limit), (*clear_op, *clear_limit)),
+        RuleKind::RateOfChange {
+            op,
+            limit,
+            clear_op,
+            clear_limit,
+            over_s,
+        } => {
+            within("over_s", *over_s, 1, 3_600)?;
+            limits((*op, *limit), (*clear_op, *clear_limit))
+        }
+        RuleKind::Range {
+            low,
+            high,
+            clear_low,
+            clear_high,
+        } => {
+            let sorted = low <= clear_low && clear_low < clear_high && clear_high <= high;
+            if finite(&[*low, *high]) && sorted {
+                return Ok(());
+            }
+            Err("`low` ≤ `clear_low` < `clear_high` ≤ `high` must hold".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kinds about what does not come, or does not move.
+fn check_time(rule: &Numbers<'_>) -> Result<(), String> {
+    match rule.kind {
         RuleKind::Missing {
             limit, by, within_s, ..
         } => {
@@ -168,18 +200,7 @@ fn check(rule: &Numbers<'_>) -> Result<(), String> {
             within("clear_s", *clear_s, 0, *limit_s)?;
             within("for_s", *for_s, 0, DAY_S)
         }
-        RuleKind::Correlation {
-            limit,
-            over_s,
-            with,
-            window_s,
-            ..
-        } => {
-            within("over_s", over_s.unwrap_or(1), 1, 3_600)?;
-            within("window_s", *window_s, 0, DAY_S)?;
-            clauses(with)?;
-            finite_limit(*limit)
-        }
+        _ => Ok(()),
     }
 }
 

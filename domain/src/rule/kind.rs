@@ -364,6 +364,15 @@ impl RuleKind {
         }
     }
 
+    /// Whether its limit is a change per minute.
+    #[must_use]
+    pub fn is_of_change(&self) -> bool {
+        matches!(
+            self,
+            RuleKind::RateOfChange { .. } | RuleKind::Correlation { over_s: Some(_), .. }
+        )
+    }
+
     /// Its name in packs and the API.
     #[must_use]
     pub const fn code(&self) -> &'static str {

@@ -85,10 +85,15 @@ fn ticked(log: &[LogEvent], every: i64) -> Vec<LogEvent> {
     more
 }
 
-/// How many cases each property is tried on: `PROPTEST_CASES` for more.
-fn cases(usual: u32) -> ProptestConfig {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
-    ProptestConfig::with_cases(asked.unwrap_or(usual))
+/// How many cases each property is tried on; `PROPTEST_CASES` asks for more.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    // What proptest tries when nobody asks.
+    let unasked = 256;
+    if asked.cases == unasked {
+        return ProptestConfig::with_cases(usual);
+    }
+    asked
 }
 
 /// Shorter holds, so that a log of minutes sees whole lives of conditions.
