@@ -276,18 +276,18 @@ impl<'a> Merged<'a> {
     fn advance(&mut self, number: usize) -> Result<(), AlertError> {
         let source = &mut self.sources[number];
         let mut next = source.page.next();
-        if next.is_none() {
-            if let (Some(series), Some(from)) = (source.series, source.more_from) {
-                let rest = TimeRange {
-                    from,
-                    to: self.range.to,
-                };
-                let page = self.history.series.scan(self.history.scope, series, rest, PAGE)?;
-                let is_last = page.len() < PAGE;
-                source.more_from = page.last().filter(|_| !is_last).map(|sample| sample.at + 1);
-                source.page = page.into_iter();
-                next = source.page.next();
-            }
+        if next.is_none()
+            && let (Some(series), Some(from)) = (source.series, source.more_from)
+        {
+            let rest = TimeRange {
+                from,
+                to: self.range.to,
+            };
+            let page = self.history.series.scan(self.history.scope, series, rest, PAGE)?;
+            let is_last = page.len() < PAGE;
+            source.more_from = page.last().filter(|_| !is_last).map(|sample| sample.at + 1);
+            source.page = page.into_iter();
+            next = source.page.next();
         }
         source.next = next;
         if let Some(sample) = next {

@@ -301,6 +301,20 @@ impl Judge {
         self.revision
     }
 
+    /// About how many bytes the judge's lists hold: points, conditions, their memories and timers. Without the text
+    /// of identifiers, which points share with their directory, and of rules.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let index = self.index.capacity() * size_of::<(SeriesKey, PointIndex)>();
+        self.points.capacity() * size_of::<Watched>()
+            + index
+            + self.conditions.capacity() * size_of::<Condition>()
+            + self.tracks.capacity() * size_of::<Track>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.members.capacity() * size_of::<Member>()
+            + self.timers.held_bytes()
+    }
+
     /// Time passed. Appends the transitions to `out`. A moment before log time changes nothing.
     pub fn tick(&mut self, at: UtcMillis, out: &mut Vec<Transition>) {
         match self.time.advance(at) {

@@ -354,8 +354,9 @@ fn check_numbers(rule: &Rule, cells: &[&str], limit: &str) {
             weigh: Weigh::Value,
             ..
         } => {
-            let ppm: f64 = limit.parse().unwrap();
-            assert_eq!(ppm * hold_s.parse::<f64>().unwrap() / 60.0, got, "{id}");
+            let ppm: f64 = limit.parse().expect("a number of ppm");
+            let held_s: f64 = hold_s.parse().expect("a number of seconds");
+            assert_eq!(ppm * held_s / 60.0, got, "{id}");
         }
         RuleKind::Stage { ref steps, .. } => {
             // Minutes, for each step that is judged: `120`, or `120 then 240`.

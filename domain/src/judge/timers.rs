@@ -48,6 +48,10 @@ impl Timers {
         self.0.len()
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Timer>()
+    }
+
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }

@@ -305,7 +305,7 @@ fn two_things_at_once_are_told_only_together() {
         &[(true, 20, 25), (false, 20, 45)],
     );
     // Not for long enough.
-    check("uv", &[on.clone(), seen(&[(20, 1.0), (24, 0.0)])], 100, &[]);
+    check("uv", &[on, seen(&[(20, 1.0), (24, 0.0)])], 100, &[]);
     // A camera that has fallen silent sees nobody.
     let stage = check("uv", &[at(LAMP, &[(200, 1.0)]), seen(&[(20, 1.0)])], 300, &[]);
     assert!(stage.judge.board().points.len() == 9);
@@ -436,5 +436,5 @@ fn a_limit_can_be_changed_and_what_lies_beside_it_keeps_its_distance() {
         by: by(&["08:00"]),
         within_s: 60,
     };
-    assert_eq!(rule("m", None, missing.clone(), 0, 0).kind.limit(), None);
+    assert_eq!(rule("m", None, missing, 0, 0).kind.limit(), None);
 }
