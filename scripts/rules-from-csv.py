@@ -4,8 +4,7 @@
     scripts/rules-from-csv.py domain/packs/rules.csv [OUTPUT_DIRECTORY]
 
 The table gives the numbers and where they come from; this script says both in words for people, in Chinese
-and English, and decides which rules the product can judge today. What it leaves out stands, with the reason, at the head of each
-pack. The same table always gives the same files.
+and English, and which kind of rule judges each. What it leaves out stands, with the reason, at the head of its pack. The same table always gives the same files.
 """
 
 import csv
@@ -61,45 +60,122 @@ ADDED = [
     },
 ]
 
-# What the product's rule kinds cannot judge, and why.
+# What stays out of the packs, and why.
 LEFT_OUT = {
-    "CN-SMP-02": "judges one weighing, not a value that lasts",
-    "CN-SMP-03": "judges a record of samples",
-    "CN-SMP-04": "judges a record of samples against the menu",
-    "CN-DZ-01": "dose: minutes in a band, summed",
-    "CN-DZ-02": "dose: minutes in a band, summed",
-    "CN-CK-01": "judges the one reading at the end of cooking",
-    "CN-CL-01": "stages of cooling",
-    "CN-CL-02": "stages of cooling",
-    "CN-UV-01": "correlation of lamp and first entry",
-    "CN-UV-02": "correlation of lamp and camera",
-    "CN-UV-03": "a quarterly reading by hand",
-    "CN-DS-01": "cycle: longest run above a limit",
-    "CN-DS-02": "cycle: longest run above a limit",
-    "CN-DS-03": "cycle: longest run above a limit",
-    "CN-DS-04": "cycle: concentration and time",
-    "CN-DS-05": "counts cycles between meals",
-    "CN-HW-01": "a statistic, not an alarm",
-    "CN-MC-01": "judges a record of people",
-    "CN-MC-02": "judges one measurement of one person",
-    "CN-CERT-01": "judges a record of people",
-    "CN-LIC-01": "judges a record of the facility",
-    "CN-GOV-01": "judges a ledger",
-    "FG-GAS-04": "judges a register of devices",
-    "FG-GAS-05": "correlation of valve and presence",
-    "FG-HOOD-01": "correlation of hood and stove",
-    "SYS-02": "a value that does not change",
-    "SYS-03": "a rate of change",
-    "SYS-05": "compares clocks, not a metric",
-    "SYS-06": "suppresses other rules",
-    "US-CL-01": "stages of cooling",
-    "US-CL-02": "stages of cooling",
-    "US-DS-01": "cycle: longest run above a limit",
-    "EU-CC-01": "the limit is the site's own",
-    "EU-LOG-01": "judges a register of devices",
-    "FR-CL-01": "stages of cooling",
-    "HK-CL-01": "stages of cooling",
+    "CN-HW-01": "a statistic, not an alarm, by the table's own word",
+    "SYS-06": "no rule: a window that sets rules aside (see docs/RULES.md); 45 minutes at most, four a day",
+    "EU-CC-01": "the law gives no number: a site enters its own limit as an override of UK-TMP-01",
 }
+
+
+def event(op, limit):
+    return f'{{ kind = "event", op = "{op}", limit = {float(limit)} }}'
+
+
+def dose(low, high, weigh, limit, reset, reset_s):
+    band = "".join(f"{name} = {float(end)}, " for name, end in (("low", low), ("high", high)) if end is not None)
+    return (f'{{ kind = "dose", {band}weigh = "{weigh}", limit = {float(limit)}, '
+            f'reset = "{reset}", reset_s = {reset_s} }}')
+
+
+def stage(start, *steps):
+    each = ", ".join(f"{{ to = {float(to)}{f', within_s = {s}' if s else ''} }}" for to, s in steps)
+    return f'{{ kind = "stage", from = {float(start)}, steps = [{each}] }}'
+
+
+def cycle(begin, limit, for_s):
+    return f'{{ kind = "cycle", begin = {float(begin)}, limit = {float(limit)}, for_s = {for_s} }}'
+
+
+def missing(by, within_s, op=">=", limit=1):
+    times = ", ".join(f'"{t}"' for t in by)
+    return f'{{ kind = "missing", op = "{op}", limit = {float(limit)}, by = [{times}], within_s = {within_s} }}'
+
+
+def below(limit, clear):
+    return f'{{ kind = "threshold", op = "<", limit = {float(limit)}, clear_op = ">=", clear_limit = {float(clear)} }}'
+
+
+def joint(op, limit, with_, near, window_s=0, over_s=None):
+    """A correlation; `with_` holds (metric, op, limit, every)."""
+    rise = f"over_s = {over_s}, " if over_s else ""
+    clauses = ", ".join(
+        f'{{ metric = "{m}", op = "{o}", limit = {float(l)}{", every = true" if every else ""} }}' for m, o, l, every in with_)
+    return (f'{{ kind = "correlation", op = "{op}", limit = {float(limit)}, {rise}with = [{clauses}], '
+            f'window_s = {window_s}, near = "{near}" }}')
+
+
+DAY = 24 * 3600
+# Rules of the kinds that a row of the table cannot spell: what is judged, and where it differs from the row, in
+# which unit, of which metric and point type, and how long it must hold.
+SPECIAL = {
+    "CN-SMP-02": {"judge": event("<", 125), "unit": "g", "latched": True},
+    "CN-SMP-03": {"judge": event("<", 48), "unit": "h", "latched": True},
+    # Breakfast, lunch and supper begin at 06:30, 11:00 and 17:00.
+    "CN-SMP-04": {"judge": missing(["07:30", "12:00", "18:00"], 7200), "unit": "count", "metric": "samples_taken"},
+    "CN-DZ-01": {"judge": dose(8, 60, "time", 120, "above", 600), "unit": "degC", "metric": "temperature"},
+    "CN-DZ-02": {"judge": dose(8, 60, "time", 90, "above", 600), "unit": "degC", "metric": "temperature"},
+    "CN-CK-01": {"judge": event("<", 70), "unit": "degC", "latched": True},
+    "CN-CL-01": {"judge": stage(60, (21, 7200)), "unit": "degC", "metric": "temperature"},
+    "CN-CL-02": {"judge": stage(60, (21, None), (8, 7200)), "unit": "degC", "metric": "temperature"},
+    "CN-UV-01": {"judge": cycle(1, 1, 1800), "metric": "uv_on"},
+    "CN-UV-02": {"judge": joint(">=", 1, [("person_count", ">", 0, False)], "place"), "metric": "uv_on",
+                 "point_type": "uv_lamp", "hold_s": 5, "clear_hold_s": 30},
+    "CN-UV-03": {"judge": below(70, 75), "unit": "uW/cm2"},
+    "CN-DS-01": {"judge": cycle(60, 100, 600), "unit": "degC", "metric": "temperature"},
+    "CN-DS-02": {"judge": cycle(60, 120, 600), "unit": "degC", "metric": "temperature"},
+    "CN-DS-03": {"judge": cycle(60, 85, 40), "unit": "degC"},
+    "CN-DS-04": {"judge": cycle(50, 250, 300), "unit": "mg/L"},
+    # Before lunch and before supper; the cabinet reports each cycle that it completed.
+    "CN-DS-05": {"judge": missing(["10:30", "16:30"], 6 * 3600), "metric": "disinfection_done"},
+    "CN-MC-01": {"judge": missing(["08:00"], 4 * 3600), "unit": "count", "metric": "morning_check"},
+    "CN-MC-02": {"judge": event(">", 37.3), "unit": "degC", "latched": True},
+    "CN-CERT-01": {"judge": below(30, 30), "unit": "d"},
+    "CN-LIC-01": {"judge": below(60, 60), "unit": "d", "severity": "P3"},
+    "CN-LIC-02": {"judge": below(30, 30), "unit": "d"},
+    "CN-LIC-03": {"judge": below(7, 7), "unit": "d"},
+    "CN-GOV-01": {"judge": missing(["20:00"], DAY), "metric": "daily_control_done"},
+    "CN-GOV-02": {"judge": missing(["20:00"], 7 * DAY), "metric": "weekly_review_done"},
+    "CN-GOV-03": {"judge": missing(["20:00"], 31 * DAY), "metric": "monthly_meeting_done"},
+    "CN-TMP-05": {"judge": joint(">", 8, [("door_open", ">=", 1, False)], "place"), "unit": "degC",
+                  "hold_s": 300, "clear_hold_s": 60},
+    "FG-CO-01": {"judge": dose(50, None, "value", 3000, "below", 600), "unit": "ppm"},
+    "FG-GAS-04": {"judge": below(1, 1), "unit": "count", "metric": "gas_alarms_working"},
+    "FG-GAS-05": {"judge": joint(">=", 1, [("person_count", "<", 1, True)], "facility"), "metric": "gas_valve_open",
+                  "hold_s": 600},
+    "FG-GAS-06": {"judge": joint(">", 1, [("stove_unattended", ">=", 1, False)], "facility", 60, 30), "unit": "%LEL",
+                  "hold_s": 30, "clear_hold_s": 60},
+    "FG-HOOD-01": {"judge": joint(">=", 1, [("hood_on", "<", 1, True)], "facility"), "metric": "stove_on",
+                   "point_type": "stove", "hold_s": 60, "clear_hold_s": 30},
+    "EN-PEST-02": {"judge": joint(">=", 1, [("off_hours_presence", ">=", 1, False)], "facility", 1800)},
+    "SYS-02": {"judge": '{ kind = "stuck", for_s = 21600, tolerance = 0.0 }', "unit": "degC", "metric": "temperature"},
+    "SYS-03": {"judge": '{ kind = "rate_of_change", op = ">", limit = 2.0, clear_op = "<=", clear_limit = 1.0, over_s = 60 }',
+               "unit": "degC", "metric": "temperature", "hold_s": 120, "clear_hold_s": 300},
+    "SYS-05": {"judge": '{ kind = "clock_skew", limit_s = 300, clear_s = 60, for_s = 600 }', "metric": None},
+    "US-CL-01": {"judge": stage(57, (21, 7200)), "unit": "degC", "metric": "temperature"},
+    "US-CL-02": {"judge": stage(57, (5, 21600)), "unit": "degC", "metric": "temperature"},
+    "US-DS-01": {"judge": cycle(60, 82, 0), "unit": "degC"},
+    "EU-LOG-01": {"judge": '{ kind = "threshold", op = ">", limit = 2.0, clear_op = "<=", clear_limit = 2.0 }', "unit": "1"},
+    "FR-CL-01": {"judge": stage(63, (10, 7200)), "unit": "degC", "metric": "temperature"},
+    "HK-CL-01": {"judge": stage(60, (20, 7200), (4, 14400)), "unit": "degC", "metric": "temperature"},
+}
+
+
+def added(rule, pack, metric, point_type, severity, confidence="E"):
+    return {"rule_id": rule, "pack": pack, "metric": metric, "point_type": point_type, "unit": "", "op": "", "threshold": "",
+            "for_s": "0", "clear_op": "", "clear_threshold": "", "clear_for_s": "0", "severity": severity, "clause": "",
+            "source_read": "", "confidence": confidence, "note": ""}
+
+
+ADDED += [
+    added("CN-LIC-02", "cn-canteen", "licence_days_left", "facility", "P2"),
+    added("CN-LIC-03", "cn-canteen", "licence_days_left", "facility", "P1"),
+    added("CN-GOV-02", "cn-canteen", "weekly_review_done", "ledger", "P3", "S"),
+    added("CN-GOV-03", "cn-canteen", "monthly_meeting_done", "ledger", "P3", "S"),
+    added("CN-TMP-05", "cn-canteen", "temperature", "fridge_air", "P3"),
+    added("FG-GAS-06", "fire-gas", "combustible_gas", "kitchen_gas", "P0"),
+    added("EN-PEST-02", "environment", "rodent_trap_trip", "trap", "P1"),
+]
 
 # What a rule rests on, for people: clause, edition and source, each in Chinese and English. A text that is the
 # same in both stands alone. They say what the table says and nothing beyond it.
@@ -124,6 +200,63 @@ CHILLED_SOURCE = (
     "Hangzhou Daily 2023-06-07 (sample fridge alarm at 0–8 °C); a search hit of the 2011 edition says 0–10 °C",
 )
 AUTHORITY = {
+    "CN-SMP-02": (("GB 31654-2021《餐饮服务通用卫生规范》：每个品种留样不少于 125 g", "GB 31654-2021, general hygiene for catering: at least 125 g of each dish is kept"), "2021",
+        ("两个公开代码库引用该条；某校检查表；一所高校用 200 g", "two public code bases that quote the clause; a school's checklist; one university uses 200 g")),
+    "CN-SMP-03": (("GB 31654-2021《餐饮服务通用卫生规范》：留样保存 48 小时以上", "GB 31654-2021, general hygiene for catering: samples are kept for 48 h or more"), "2021",
+        ("两个公开代码库引用该条；某校网页", "two public code bases that quote the clause; a university's page")),
+    "CN-SMP-04": (("《食品安全法实施条例》第28条（养老机构食堂应当留样）；餐后 1 小时为自定", "Implementing Regulations of the Food Safety Law, Art. 28 (canteens of care homes keep samples); the hour after the meal is our own"), UNCHECKED,
+        ("某指南第458页所引第28条", "Art. 28 as quoted in a guide, page 458")),
+    "CN-DZ-01": (("GB 31654-2021 与《餐饮服务食品安全操作规范》：8–60 °C 存放不超过 2 小时", "GB 31654-2021 and the catering code of practice: at most 2 h between 8 and 60 °C"), UNCHECKED,
+        ("中国烹饪协会饮品标准2019年报道；食品条文凭记忆", "China Cuisine Association, news of 2019 on a drinks standard; the clause on food is from memory")),
+    "CN-DZ-02": (("CN-DZ-01 的预警，90 分钟为自定", "early warning of CN-DZ-01; the 90 minutes are our own"), OWN_EDITION, OWN_SOURCE),
+    "CN-CK-01": (samr("加工和再加热的中心温度不低于 70 °C", "cooked and reheated to 70 °C or more at the core"), "2018",
+        ("orlabait.com 引用的部门规章（中心 70 °C 以上）；2025-07 的通知：再加热 70 °C", "a ministry's rule as quoted on orlabait.com (70 °C or more at the core); notice of 2025-07: reheating to 70 °C")),
+    "CN-CL-01": (samr("2 小时内从 60 °C 降到 21 °C", "from 60 to 21 °C within 2 h"), "2018",
+        ("凭记忆；香港食安中心为 2 小时降到 20 °C、再 4 小时降到 4 °C（不同）", "from memory; Hong Kong's CFS says 20 °C in 2 h, then 4 °C in 4 h, which differs")),
+    "CN-CL-02": (samr("再 2 小时内从 21 °C 降到 8 °C", "from 21 to 8 °C within a further 2 h"), "2018", FROM_MEMORY),
+    "CN-UV-01": (samr("紫外线灯在每次使用前无人时照射 30 分钟以上并记录", "UV lamps run for 30 minutes or more, with nobody there, before each use, and that is recorded"), "2018",
+        ("cardozapub 食堂规范：无人工作时 30 分钟以上并有记录", "cardozapub canteen specification: over 30 minutes when nobody works there, with records")),
+    "CN-UV-02": (samr("紫外线灯只在无人时开启", "UV lamps are on only while nobody is there"), "2018",
+        ("cardozapub 食堂规范（同上条）", "cardozapub canteen specification, the same clause")),
+    "CN-UV-03": (("紫外线灯辐照强度不低于 70 µW/cm²，距离不超过 2 m", "UV irradiance of 70 µW/cm² or more, at most 2 m away"), ("2009/2011 版", "2009 and 2011 editions"),
+        ("readke.com 与 t1958.com 的网页", "pages of readke.com and t1958.com")),
+    "CN-DS-01": (samr("附录：蒸汽或煮沸 100 °C 10 分钟以上", "annex: steam or boiling at 100 °C for 10 minutes or more"), "2018",
+        ("kfzbg.com：5–10 分钟；husay.cn：10 分钟", "kfzbg.com: 5–10 min; husay.cn: 10 min")),
+    "CN-DS-02": (samr("附录：红外线 120 °C 以上 10 分钟以上", "annex: infrared at 120 °C or more for 10 minutes or more"), "2018",
+        ("二手资料：120 °C 15–20 分钟", "secondary: 120 °C for 15–20 min")),
+    "CN-DS-03": (("2011 版：85 °C 40 秒；2018 版只要求确保效果", "2011 edition: 85 °C for 40 s; the 2018 edition only asks for the effect"), "2011",
+        ("husay.cn：约 85 °C、40 秒；可按洗碗机说明书改", "husay.cn: about 85 °C for 40 s; a site may follow its machine's manual")),
+    "CN-DS-04": (samr("附录：有效氯 250 mg/L 浸泡 5 分钟以上", "annex: free chlorine of 250 mg/L for 5 minutes or more"), "2018",
+        ("某校检查表：250 mg/L 30 分钟", "a school's checklist: 250 mg/L for 30 min")),
+    "CN-DS-05": (("餐具用一次消毒一次", "tableware is disinfected after each use"), UNCHECKED,
+        ("余杭2021年：每日检查消毒柜状态", "Yuhang 2021: the cabinet's state is checked each day")),
+    "CN-MC-01": (("上岗前晨检；8 时为自定", "health check before work; eight o'clock is our own"), UNCHECKED,
+        ("杭州2023年：晨检机，戴帽和口罩才能通过", "Hangzhou 2023: a check-in machine that passes nobody without hat and mask")),
+    "CN-MC-02": (("晨检体温，设备默认 35.9–37.3 °C", "temperature at the morning check, the device's default 35.9–37.3 °C"), UNCHECKED,
+        ("jiangyang118/supervisor 的说明（normalTemperatureRange=35.9-37.3）", "README of jiangyang118/supervisor (normalTemperatureRange=35.9-37.3)")),
+    "CN-CERT-01": (("《食品安全法》第45条：每年健康检查；30 天为自定", "Food Safety Law, Art. 45: yearly health check; the 30 days are our own"), UNCHECKED,
+        ("公开代码中的引用", "quoted in public code")),
+    "CN-TMP-05": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "FG-GAS-04": (("《安全生产法》第36条：使用燃气的餐饮单位应当安装报警装置", "Work Safety Law, Art. 36: caterers that use gas install alarm devices"), UNCHECKED,
+        ("qdddl.cn 引用第36条", "Art. 36 as quoted on qdddl.cn")),
+    "FG-GAS-05": (("行业惯例", "good practice"), OWN_EDITION, OWN_SOURCE),
+    "FG-GAS-06": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "FG-HOOD-01": (("烹饪时应开启排油烟", "fumes are extracted while cooking"), OWN_EDITION, OWN_SOURCE),
+    "EN-PEST-02": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-02": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-03": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-05": (OWN_CLAUSE, OWN_EDITION, ("theengs #239 中有人提出需要", "theengs #239 asks for it")),
+    "US-CL-01": (("FDA 食品法典 3-501.14：2 小时内从 57 °C 降到 21 °C（135→70 °F）", "FDA Food Code 3-501.14: 57 to 21 °C (135 to 70 °F) within 2 h"), UNCHECKED,
+        ("ask.com 摘录；代码中的 ProofKit 文字", "extract on ask.com; ProofKit's text in public code")),
+    "US-CL-02": (("FDA 食品法典 3-501.14：共 6 小时内降到 5 °C（41 °F）", "FDA Food Code 3-501.14: to 5 °C (41 °F) within 6 h in all"), UNCHECKED,
+        ("ask.com 摘录；代码中的 ProofKit 文字", "extract on ask.com; ProofKit's text in public code")),
+    "US-DS-01": (("FDA 食品法典 4-501.112：漂洗水 82 °C（180 °F），餐具表面 71 °C", "FDA Food Code 4-501.112: final rinse at 82 °C (180 °F), 71 °C at the utensil's surface"), UNCHECKED, FROM_MEMORY),
+    "EU-LOG-01": (("EN 12830:2018 温度记录仪、EN 13486 定期校验：至少 2 级", "EN 12830:2018 recorders and EN 13486 periodic verification: class 2 or better"), "2018",
+        ("crtech.co.uk；theiteh.com（适用范围 -80～85 °C）", "crtech.co.uk; theiteh.com (scope -80 to 85 °C)")),
+    "FR-CL-01": (("法国 2009-12-21 法令：2 小时内从 63 °C 降到 10 °C", "French order of 21 December 2009: 63 to 10 °C within 2 h"), "2009",
+        ("glama.ai 上 frigolog 工具的文字", "text of the frigolog tool on glama.ai")),
+    "HK-CL-01": (("香港食物安全中心两段冷却：2 小时内到 20 °C，再 4 小时内到 4 °C", "Hong Kong CFS, two-stage cooling: to 20 °C within 2 h, then to 4 °C within 4 h"), UNCHECKED,
+        ("食物安全中心网页 cfs.gov.hk/safe_kitchen/cooling", "the CFS page cfs.gov.hk/safe_kitchen/cooling")),
     "CN-TMP-01": (CHILLED, "2018", CHILLED_SOURCE),
     "CN-TMP-02": (CHILLED, "2018", CHILLED_SOURCE),
     "CN-TMP-03": (samr("冷冻宜低于 -12 °C", "frozen storage preferably below -12 °C"), "2018",
@@ -148,7 +281,7 @@ AUTHORITY = {
         ("wangblog.cn：15322.1-2019 的适用范围；设定范围凭记忆", "wangblog.cn: scope of 15322.1-2019; the range is from memory")),
     "FG-GAS-02": (("GB/T 50493：一级报警不高于 25 %LEL", "GB/T 50493: level 1 at or below 25 %LEL"), UNCHECKED, FROM_MEMORY),
     "FG-GAS-03": (("高限报警 50 %LEL", "high alarm at 50 %LEL"), UNCHECKED, FROM_MEMORY),
-    "FG-CO-01": (("EN 50291：50 ppm 持续 60–90 分钟报警", "EN 50291: 50 ppm alarms in 60–90 min"), UNCHECKED, CO_SOURCE),
+    "FG-CO-01": (("EN 50291：50 ppm 持续 60–90 分钟报警；按浓度×时间 3000 ppm·min 累计", "EN 50291: 50 ppm alarms in 60–90 min; summed as concentration times time, 3,000 ppm·min"), UNCHECKED, CO_SOURCE),
     "FG-CO-02": (("EN 50291：100 ppm 持续 10–40 分钟报警", "EN 50291: 100 ppm alarms in 10–40 min"), UNCHECKED, CO_SOURCE),
     "FG-CO-03": (("EN 50291：300 ppm 在 3 分钟内报警", "EN 50291: 300 ppm alarms within 3 min"), UNCHECKED, CO_SOURCE),
     "FG-SMK-01": (("GB 20517-2025（联网另见 GB/T 45839-2025）", "GB 20517-2025 (networking: GB/T 45839-2025)"), "2025",
@@ -190,6 +323,16 @@ AUTHORITY = {
         "2006 (WSI 2006/31)",
         ("legislation.gov.uk，wsi/2006/31；2 小时宽限凭记忆", "legislation.gov.uk, wsi/2006/31; the tolerance of 2 h is from memory")),
 }
+
+LICENCE = (("食品经营许可应在有效期内，DB53/T 1173-2023 要求监测；天数为自定",
+            "the food licence is valid, and DB53/T 1173-2023 has that monitored; the days are our own"), "2023",
+           ("wnwk.com 的标准介绍页", "introduction of the standard on wnwk.com"))
+CONTROL = (("《集中用餐单位落实食品安全主体责任监督管理规定》（养老机构在内）：日管控、周排查、月调度",
+            "Regulation on the responsibility of canteen operators for food safety (care homes included): daily control, weekly review, monthly meeting"),
+           ("2025-04-15 起施行", "in force since 2025-04-15"),
+           ("央视新闻 2025-04-02；中国新闻网；湖北等地通知", "CCTV news of 2025-04-02; China News; notices of Hubei and others"))
+AUTHORITY |= {rule: LICENCE for rule in ("CN-LIC-01", "CN-LIC-02", "CN-LIC-03")}
+AUTHORITY |= {rule: CONTROL for rule in ("CN-GOV-01", "CN-GOV-02", "CN-GOV-03")}
 
 FRIDGE_ZH = "检查柜门是否关严、是否塞得过满；温度不降就把食品移到别的冷藏柜并报修。"
 FRIDGE_EN = "Check that the door is shut and the fridge not overfull; if it stays warm, move the food and call repair."
@@ -279,6 +422,54 @@ WORDS = {
 }
 
 
+DISCARD = ("超过 2 小时的倒掉；未超过的马上加热到 70 °C 以上或移入冷藏。", "Throw away what was there for over 2 hours; reheat the rest to 70 °C or move it to the fridge now.")
+COOL = ("分成小份、用冰水浴或速冷设备；超时的重新加热到 70 °C 以上，或倒掉。", "Divide it, use an ice bath or a blast chiller; what took too long is reheated to 70 °C or thrown away.")
+CYCLE = ("这一批不要使用：检查设备和装载量，重新消毒一次。", "Do not use this batch: check the machine and its load, and disinfect once more.")
+RENEW = ("今天办理延续，并把回执上传。", "Apply for renewal today and upload the receipt.")
+WORDS |= {
+    "CN-SMP-02": ("留样不足 125 g", "Food sample below 125 g", "马上补足留样；已无剩余的写明原因。", "Top the sample up now; if nothing is left, say so in the case."),
+    "CN-SMP-03": ("留样未满 48 小时被取走", "Food sample removed before 48 h", "放回并写明原因；已丢弃的报告食品安全管理员。", "Put it back and say why; if it is gone, tell the food-safety officer."),
+    "CN-SMP-04": ("餐次没有留样", "No sample of a meal", "补留还有剩余的每个品种，并写明原因。", "Keep a sample of every dish that is left, and say why it was late."),
+    "CN-DZ-01": ("食品在 8–60 °C 超过 2 小时", "Food over 2 h between 8 and 60 °C", *DISCARD),
+    "CN-DZ-02": ("食品在 8–60 °C 已 90 分钟", "Food 90 min between 8 and 60 °C", "半小时内加热到 70 °C 以上，或移入冷藏。", "Reheat it to 70 °C or move it to the fridge within half an hour."),
+    "CN-CK-01": ("中心温度未到 70 °C", "Core below 70 °C", "继续加热到中心 70 °C 以上，再测一次。", "Go on until the core is at 70 °C, and measure again."),
+    "CN-CL-01": ("2 小时内未降到 21 °C", "Not cooled to 21 °C within 2 h", *COOL),
+    "CN-CL-02": ("再 2 小时内未降到 8 °C", "Not cooled to 8 °C within a further 2 h", *COOL),
+    "CN-UV-01": ("紫外线消毒不足 30 分钟", "UV lamp on for less than 30 min", "专间使用前再开满 30 分钟，其间不要进人。", "Run it for the full 30 minutes before the room is used, with nobody inside."),
+    "CN-UV-02": ("紫外线灯开启时有人", "Person under a lit UV lamp", "马上关灯或离开；眼睛或皮肤不适的就医。", "Turn the lamp off or leave at once; see a doctor if eyes or skin hurt."),
+    "CN-UV-03": ("紫外线灯强度不足", "UV lamp too weak", "擦净灯管；仍不足 70 µW/cm² 的更换。", "Clean the tube; if it stays below 70 µW/cm², replace it."),
+    "CN-DS-01": ("蒸煮消毒未达标", "Steam or boiling cycle failed", *CYCLE),
+    "CN-DS-02": ("红外消毒未达标", "Infrared cycle failed", *CYCLE),
+    "CN-DS-03": ("洗碗机漂洗未达标", "Dishwasher rinse failed", *CYCLE),
+    "CN-DS-04": ("含氯消毒未达标", "Chlorine bath failed", "补足浓度到 250 mg/L，重新浸泡 5 分钟。", "Bring it to 250 mg/L and soak for 5 minutes again."),
+    "CN-DS-05": ("餐前没有完成消毒", "No disinfection before the meal", "开餐前完成一次消毒；来不及的使用一次性餐具。", "Complete a cycle before the meal, or use disposable tableware."),
+    "CN-MC-01": ("晨检未做", "Morning check missing", "上岗前补做晨检；未检人员不得接触食品。", "Do the check before work; nobody unchecked touches food."),
+    "CN-MC-02": ("晨检体温偏高", "Raised temperature at the morning check", "复测；仍高的当天离岗就医。", "Measure again; if it is still high, send the person home and to a doctor."),
+    "CN-CERT-01": ("健康证将到期", "Health certificate about to expire", "安排体检；到期未换证的离岗。", "Arrange the check-up; without a valid certificate nobody works with food."),
+    "CN-LIC-01": ("食品经营许可 60 天内到期", "Food licence expires within 60 days", *RENEW),
+    "CN-LIC-02": ("食品经营许可 30 天内到期", "Food licence expires within 30 days", *RENEW),
+    "CN-LIC-03": ("食品经营许可 7 天内到期", "Food licence expires within 7 days", *RENEW),
+    "CN-GOV-01": ("当日未做日管控", "Daily control missing", "补做当日检查并记录。", "Do today's control and record it."),
+    "CN-GOV-02": ("一周未做周排查", "Weekly review missing", "本周内完成排查并记录。", "Do the review this week and record it."),
+    "CN-GOV-03": ("一月未做月调度", "Monthly meeting missing", "召开调度会并记录。", "Hold the meeting and record it."),
+    "CN-TMP-05": ("冷藏柜门开着，温度过高", "Fridge warm with its door open", "马上关门；十分钟后看温度是否回落。", "Shut the door now; look after ten minutes whether it cools."),
+    "FG-GAS-04": ("没有可用的燃气报警装置", "No working gas alarm", "停止用气，装好并试响报警装置后再用。", "Use no gas until an alarm is installed and tested."),
+    "FG-GAS-05": ("无人时燃气阀未关", "Gas valve open with nobody there", "派人到场关阀，并确认没有明火。", "Send somebody to shut it and to look for a flame."),
+    "FG-GAS-06": ("动火离人且燃气浓度上升", "Gas rising at an unattended stove", GAS_ZH, GAS_EN),
+    "FG-HOOD-01": ("烹饪时排烟未开", "Cooking with the hood off", "打开排烟；打不开的停火报修。", "Turn the hood on; if it does not start, stop cooking and call repair."),
+    "EN-PEST-02": ("非工作时段有动静且捕鼠器触发", "Movement at night and a trap tripped", "查看录像；清理消毒，检查附近食品和孔洞，联系消杀公司。", "Look at the pictures; clear and disinfect, check food and holes nearby, call pest control."),
+    "SYS-02": ("读数长时间不变", "Reading does not move", "检查探头是否损坏或脱落，用手温试一次。", "Check the probe for damage or a loose fit; warm it by hand and see."),
+    "SYS-03": ("温度上升过快", "Temperature rises fast", "检查柜门和制冷；可能很快超限。", "Check door and cooling: it may soon be too warm."),
+    "SYS-05": ("设备时钟不准", "Device clock is wrong", "给设备对时；检查它能否访问时间服务器。", "Set its clock; check that it reaches a time server."),
+    "US-CL-01": ("2 小时内未降到 21 °C", "Not cooled to 21 °C within 2 h", *COOL),
+    "US-CL-02": ("6 小时内未降到 5 °C", "Not cooled to 5 °C within 6 h", *COOL),
+    "US-DS-01": ("漂洗水未到 82 °C", "Rinse never reached 82 °C", *CYCLE),
+    "EU-LOG-01": ("温度记录仪等级不够", "Temperature recorder below class 2", "换用 2 级以上、在校验期内的记录仪。", "Use a recorder of class 2 or better that is in its verification period."),
+    "FR-CL-01": ("2 小时内未降到 10 °C", "Not cooled to 10 °C within 2 h", *COOL),
+    "HK-CL-01": ("两段冷却超时", "Two-stage cooling too slow", *COOL),
+}
+
+
 def quote(text):
     """A TOML basic string: JSON's escapes are a subset of TOML's."""
     return json.dumps(text, ensure_ascii=False)
@@ -287,6 +478,8 @@ def quote(text):
 def judgement(row):
     """The rule's kind as an inline table, with its unit, or None when it is left out."""
     rule = row["rule_id"]
+    if rule in SPECIAL:
+        return SPECIAL[rule]["judge"], SPECIAL[rule].get("unit")
     if rule in NO_DATA:
         return f'{{ kind = "no_data", intervals = {NO_DATA[rule]} }}', None
     if row["unit"] == "bool" or row["metric"] in OPEN_TOO_LONG:
@@ -298,6 +491,8 @@ def judgement(row):
 
 
 def hold_s(row):
+    if row["rule_id"] in SPECIAL:
+        return SPECIAL[row["rule_id"]].get("hold_s", 0)
     return int(row["threshold"]) if row["metric"] in OPEN_TOO_LONG else int(row["for_s"])
 
 
@@ -311,21 +506,24 @@ def rule_text(row):
     judge, unit = judgement(row)
     title_zh, title_en, action_zh, action_en = WORDS[rule]
     clause, edition, source = AUTHORITY[rule]
-    metric = NO_DATA_METRIC.get(rule, row["metric"])
-    latched = metric in LATCHED_METRICS and rule not in NO_DATA or rule in LATCHED_RULES
+    special = SPECIAL.get(rule, {})
+    metric = special.get("metric", NO_DATA_METRIC.get(rule, row["metric"]))
+    point_type = special.get("point_type", row["point_type"])
+    clear_hold_s = special.get("clear_hold_s", 0) if special else int(row["clear_for_s"])
+    latched = special.get("latched", False) or metric in LATCHED_METRICS and rule not in NO_DATA or rule in LATCHED_RULES
     lines = ["[[rule]]", f"id = {quote(rule)}"]
     if metric:
         lines.append(f"metric = {quote(metric)}")
-    if row["point_type"] != "any":
-        lines.append(f"point_type = {quote(row['point_type'])}")
+    if point_type != "any":
+        lines.append(f"point_type = {quote(point_type)}")
     if unit and unit != "bool":
         lines.append(f"unit = {quote(unit)}")
     lines += [
         f"judge = {judge}",
         f"hold_s = {hold_s(row)}",
-        f"clear_hold_s = {int(row['clear_for_s'])}",
+        f"clear_hold_s = {clear_hold_s}",
         f"latched = {'true' if latched else 'false'}",
-        f"severity = {quote(row['severity'])}",
+        f"severity = {quote(special.get('severity', row['severity']))}",
         f"clause = {quote(both(clause))}",
         f"edition = {quote(both(edition))}",
         f"source = {quote(both(source))}",
@@ -343,7 +541,7 @@ def pack_text(pack, rows):
     head = ["# Written by scripts/rules-from-csv.py from rules.csv: change those, not this file."]
     left_out = [r for r in rows if r["rule_id"] in LEFT_OUT]
     if left_out:
-        head += ["#", "# Left out until there is a kind of rule that can judge it:"]
+        head += ["#", "# Left out:"]
         head += [f"#   {r['rule_id']}  {r['metric']}: {LEFT_OUT[r['rule_id']]}" for r in left_out]
     head += ["", f"pack = {quote(pack)}", f"version = {quote(VERSION)}",
              f"title_zh = {quote(title_zh)}", f"title_en = {quote(title_en)}"]

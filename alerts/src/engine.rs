@@ -10,7 +10,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use domain::{Batch, Clock, Judge, LogEvent, LogPosition, Rule, RuleId, Scope, Transition, judge::Snapshot};
+use domain::{
+    Batch, Clock, Judge, LogEvent, LogPosition, Point, Rule, RuleId, Scope, Transition, UtcMillis, Zone,
+    judge::Snapshot,
+};
 use store::{Records, SeriesStore};
 use tokio::{
     sync::{broadcast, mpsc},
@@ -20,6 +23,7 @@ use tokio::{
 use crate::{
     AlertError, AlertHandle, Health, MAX_CHANGES,
     handle::{Command, Shared},
+    shelving::{Asked, Policy},
 };
 use ledger::Ledger;
 use lookup::Lookup;
@@ -40,6 +44,9 @@ pub struct Engine {
     commands: mpsc::Receiver<Command>,
     clock: Clock,
     judge: Judge,
+    /// The points that are judged.
+    points: Vec<Point>,
+    policy: Policy,
     lookup: Lookup,
     ledger: Ledger,
     position: LogPosition,
@@ -74,6 +81,20 @@ impl Engine {
         rules: Vec<Rule>,
         clock: Clock,
     ) -> Result<Engine, AlertError> {
+        Engine::open_in(Zone::default(), records, series, rules, clock).await
+    }
+
+    /// The same for a place whose clocks are not China's: times of day are meant by `zone`.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_in(
+        zone: Zone,
+        records: Records,
+        series: SeriesStore,
+        rules: Vec<Rule>,
+        clock: Clock,
+    ) -> Result<Engine, AlertError> {
         let points = records.points(&Scope::everything(), None).await?;
         let (position, snapshot) = match records.engine_snapshot().await? {
             Some(kept) => match ledger::decode(&kept.state) {
@@ -89,8 +110,8 @@ impl Engine {
             None => (LogPosition::default(), Snapshot::default()),
         };
         let by_id: BTreeMap<RuleId, Rule> = rules.iter().map(|r| (r.id.clone(), r.clone())).collect();
-        let mut transitions = Vec::new();
-        let judge = Judge::restore(&snapshot, rules, &points, &mut transitions);
+        let mut policy = Policy::load(&records, (rules, zone), snapshot.log_time()).await?;
+        let (judge, transitions) = restore(&snapshot, &points, &mut policy);
         let (changes, _) = broadcast::channel(MAX_CHANGES);
         let (sender, commands) = mpsc::channel(16);
         let shared = Arc::new(Shared {
@@ -117,6 +138,8 @@ impl Engine {
             commands,
             clock,
             judge,
+            points,
+            policy,
             lookup: Lookup::new(series),
             ledger: Ledger::new(),
             position,
@@ -180,6 +203,10 @@ impl Engine {
             });
         };
         for event in events {
+            self.heed_policy(match &event {
+                LogEvent::Tick(at) => *at,
+                LogEvent::Reading(reading) => reading.received,
+            });
             match event {
                 LogEvent::Tick(at) => self.judge.tick(at, &mut self.transitions),
                 LogEvent::Reading(reading) => match self.lookup.point(&self.judge, reading.series) {
@@ -198,15 +225,58 @@ impl Engine {
     }
 
     async fn obey(&mut self, command: Command) {
-        let Command::Reload(reply) = command;
-        let result = self.reload().await;
-        // Whoever asked may have gone; the points are loaded all the same.
+        match command {
+            Command::Reload(reply) => {
+                let result = self.reload().await;
+                // Whoever asked may have gone; the points are loaded all the same.
+                drop(reply.send(result));
+            }
+            Command::Change(asked) => self.change(asked).await,
+        }
+    }
+
+    /// Writes a change down and lets it hold from the next moment of the log on.
+    async fn change(&mut self, asked: Asked) {
+        let Asked { scope, change, reply } = asked;
+        let log_time = self.judge.log_time();
+        let at = log_time.map_or_else(|| self.clock.now(), |now| now + 1);
+        let records = &self.shared.records;
+        let mut result = self.policy.write(records, (&scope, change), at).await;
+        // Also after a failure: what was written although that could not be told must hold now, as in a replay.
+        if let Err(error) = self.policy.reload(records, log_time).await {
+            result = result.and(Err(error.into()));
+        }
+        let now = log_time.unwrap_or(UtcMillis(i64::MIN));
+        let mutes = self.policy.mutes(now, at);
+        self.judge.set_mutes(mutes, &mut self.transitions);
+        // Of rules only the next moment of change is new: this one lies before every change.
+        drop(self.policy.rules_at(now));
+        self.settle_transitions();
+        self.keep_when_due().await;
+        self.show_board(true);
+        // Whoever asked may have gone; the change holds all the same.
         drop(reply.send(result));
     }
 
+    /// Before `at` is judged: what people have changed for that moment.
+    fn heed_policy(&mut self, at: UtcMillis) {
+        if self.policy.must_lay_out(at) {
+            let from = self.judge.log_time().unwrap_or(at);
+            let mutes = self.policy.mutes(from, at);
+            self.judge.set_mutes(mutes, &mut self.transitions);
+        }
+        if self.policy.must_change_rules(at) {
+            self.judge.tick(at, &mut self.transitions);
+            // What came before was judged by the rules from before.
+            self.settle_transitions();
+            let rules = self.policy.rules_at(at);
+            self.judge.set_rules(rules, &self.points, &mut self.transitions);
+        }
+    }
+
     async fn reload(&mut self) -> Result<(), AlertError> {
-        let points = self.shared.records.points(&Scope::everything(), None).await?;
-        self.judge.set_points(&points, &mut self.transitions);
+        self.points = self.shared.records.points(&Scope::everything(), None).await?;
+        self.judge.set_points(&self.points, &mut self.transitions);
         self.lookup.forget();
         self.settle_transitions();
         // When a point was registered is in the snapshot only, not in the log.
@@ -221,7 +291,9 @@ impl Engine {
     fn settle_transitions(&mut self) -> bool {
         let mut moved = false;
         for transition in self.transitions.drain(..) {
-            moved |= self.ledger.enter(transition, &self.shared.rules);
+            let own = self.policy.own_rules(&transition.point.facility);
+            let rules = own.as_deref().unwrap_or(&self.shared.rules);
+            moved |= self.ledger.enter(transition, rules);
         }
         moved
     }
@@ -284,6 +356,17 @@ impl Engine {
             ..self.ledger.health()
         }));
     }
+}
+
+/// Judgement as it stood, by the rules and with what was set aside then.
+fn restore(snapshot: &Snapshot, points: &[Point], policy: &mut Policy) -> (Judge, Vec<Transition>) {
+    let now = snapshot.log_time().unwrap_or(UtcMillis(i64::MIN));
+    let mut transitions = Vec::new();
+    let rules = policy.rules_at(now);
+    let zone = policy.zone().clone();
+    let mut judge = Judge::restore_in(zone, (snapshot, rules), points, &mut transitions);
+    judge.set_mutes(policy.mutes(now, now), &mut transitions);
+    (judge, transitions)
 }
 
 /// Waits for a moment; for ever when there is none.

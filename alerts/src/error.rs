@@ -1,7 +1,7 @@
 //! What can go wrong with judgement and cases, and what can be done about it.
 
-use domain::{CaseState, LogPosition};
-use store::RecordError;
+use domain::{CaseState, LogPosition, rule::OverrideError, window::WindowError};
+use store::{RecordError, SeriesError};
 
 /// Why a call on the engine or its handle failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,24 @@ pub enum AlertError {
     /// The engine has stopped: the process is shutting down.
     #[error("judgement has stopped; the server is shutting down")]
     Stopped,
+    /// There is no such rule among those that are switched on.
+    #[error("there is no such rule among those that are switched on")]
+    NoSuchRule,
+    /// The rule guards against danger to life.
+    #[error("what endangers life cannot be set aside; find the cause, or take the device out of the list")]
+    Unshelvable,
+    /// A shelf or a window cannot be like this.
+    #[error("{0}")]
+    Window(#[from] WindowError),
+    /// A rule cannot be changed like this.
+    #[error("{0}")]
+    Override(#[from] OverrideError),
+    /// A rule cannot be tried on stored history.
+    #[error("this cannot be tried on stored history: {0}")]
+    Untriable(&'static str),
+    /// The stored history cannot be read.
+    #[error("the stored readings cannot be read: {0}")]
+    Series(#[from] SeriesError),
     /// A batch begins before the engine's position and ends after it, and does not say where its readings
     /// stand. Judging it would count readings twice.
     #[error(

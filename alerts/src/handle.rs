@@ -39,6 +39,8 @@ pub struct Health {
 pub(crate) enum Command {
     /// Read the points again.
     Reload(oneshot::Sender<Result<(), AlertError>>),
+    /// Set something aside, or give a facility its own numbers.
+    Change(crate::shelving::Asked),
 }
 
 /// What engine and handles share.

@@ -18,6 +18,8 @@
 mod engine;
 mod error;
 mod handle;
+mod shelving;
+pub mod whatif;
 
 pub use domain::judge::{Board, ConditionState, PointState};
 pub use engine::Engine;

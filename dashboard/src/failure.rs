@@ -209,7 +209,12 @@ impl From<AlertError> for Failure {
             AlertError::NotFound => Failure::not_found("case"),
             AlertError::Conflict => Failure::new(Kind::Conflict, "the case has changed since you read it"),
             AlertError::WrongState { .. } => Failure::new(Kind::Conflict, error.to_string()),
-            AlertError::Invalid(_) => Failure::new(Kind::BadRequest, error.to_string()),
+            AlertError::Invalid(_)
+            | AlertError::NoSuchRule
+            | AlertError::Unshelvable
+            | AlertError::Window(_)
+            | AlertError::Override(_)
+            | AlertError::Untriable(_) => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

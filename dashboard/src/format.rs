@@ -1,8 +1,7 @@
 //! How things are said: numbers with their units, moments with their zone, states in words.
 
 use domain::{
-    Case, CaseState, Confidence, Facility, FacilityKind, Metric, Point, Role, Rule, RuleKind, Severity,
-    UtcMillis, rule::Comparison,
+    CaseState, Confidence, Facility, FacilityKind, Metric, Point, Role, Severity, UtcMillis, rule::Comparison,
 };
 use i18n_embed_fl::fl;
 use jiff::{Timestamp, tz::TimeZone};
@@ -209,6 +208,7 @@ impl Locale {
         match state {
             Shown::Active(severity) => self.severity(severity),
             Shown::Pending => fl!(self.l, "state-pending"),
+            Shown::Shelved => fl!(self.l, "state-shelved"),
             Shown::Unknown => fl!(self.l, "state-unknown"),
             Shown::Cleared => fl!(self.l, "state-cleared"),
             Shown::Unjudged => fl!(self.l, "state-unjudged"),
@@ -249,51 +249,6 @@ impl Locale {
             Confidence::Secondary => fl!(self.l, "conf-secondary"),
             Confidence::Memory => fl!(self.l, "conf-memory"),
             Confidence::Engineering => fl!(self.l, "conf-engineering"),
-        }
-    }
-
-    /// What a rule looks for, as one line.
-    pub(crate) fn criterion(&self, rule: &Rule) -> String {
-        let held = (rule.hold_ms > 0).then(|| self.duration(rule.hold_ms));
-        let what = match &rule.kind {
-            RuleKind::Threshold { op, limit, .. } => {
-                let limit = match &rule.metric {
-                    Some(metric) => self.value(metric, *limit),
-                    None => limit.to_string(),
-                };
-                format!("{} {limit}", comparison_sign(*op))
-            }
-            RuleKind::Boolean => fl!(self.l, "criterion-boolean"),
-            RuleKind::NoData { intervals } => {
-                let intervals = *intervals;
-                fl!(self.l, "criterion-silence", n = intervals)
-            }
-        };
-        match held {
-            Some(time) => fl!(self.l, "criterion-held", what = what, time = time),
-            None => what,
-        }
-    }
-
-    /// What raised a case, next to what it broke.
-    pub(crate) fn finding(&self, case: &Case, rule: Option<&Rule>) -> String {
-        let metric = &case.point.metric;
-        match (case.value, case.limit) {
-            (Some(value), Some(limit)) if !is_switch(metric) => {
-                let value = self.value(metric, value);
-                let limit = self.value(metric, limit);
-                match rule.map(|r| &r.kind) {
-                    Some(RuleKind::Threshold {
-                        op: Comparison::Below | Comparison::AtMost,
-                        ..
-                    }) => {
-                        fl!(self.l, "finding-below", value = value, limit = limit)
-                    }
-                    _ => fl!(self.l, "finding-above", value = value, limit = limit),
-                }
-            }
-            (Some(value), _) => self.value(metric, value),
-            (None, _) => fl!(self.l, "finding-silence"),
         }
     }
 }

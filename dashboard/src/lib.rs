@@ -17,6 +17,7 @@ mod app;
 mod assets;
 mod attach;
 mod cameras;
+mod criterion;
 mod directory;
 mod failure;
 mod format;
@@ -34,6 +35,7 @@ mod video;
 mod view;
 mod visitor;
 mod watcher;
+mod zone;
 
 use std::{fmt, sync::Arc};
 
@@ -55,6 +57,7 @@ pub use sight::{
     NotMarked, OfCamera, ProbeFailure, ProbeRequest, Sight, Still, TaughtCheck, TeachRefused, ToMark,
     VideoFeed, VideoItem, VisionBackend,
 };
+pub use zone::offsets;
 
 /// Asks the running system for its figures.
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;

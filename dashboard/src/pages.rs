@@ -14,6 +14,8 @@ pub(crate) mod findings;
 pub(crate) mod forwarding;
 pub(crate) mod overview;
 pub(crate) mod reference;
+pub(crate) mod rules;
+pub(crate) mod shelving;
 pub(crate) mod sign_in;
 pub(crate) mod teach;
 
@@ -44,8 +46,20 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/forwarding", get(forwarding::show))
         .route("/forwarding/resend", post(forwarding::resend))
         .route("/forwarding/discard", post(forwarding::discard))
-        .route("/rules", get(reference::rules))
+        .merge(rule_routes())
         .route("/help", get(reference::help))
+}
+
+fn rule_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/rules", get(rules::list))
+        .route("/rules/{rule}", get(rules::show))
+        .route("/rules/{rule}/override", post(rules::override_rule))
+        .route("/rules/{rule}/override/{own}/end", post(rules::restore_rule))
+        .route("/shelving", get(shelving::show).post(shelving::shelve))
+        .route("/shelving/{shelf}/end", post(shelving::take_up))
+        .route("/windows", post(shelving::add_window))
+        .route("/windows/{window}/end", post(shelving::end_window))
 }
 
 fn camera_routes() -> Router<Arc<App>> {

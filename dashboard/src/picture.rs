@@ -22,6 +22,8 @@ pub(crate) enum Shown {
     Unknown,
     /// It was in breach and is not any more; people have yet to say so.
     Cleared,
+    /// In breach, and set aside by people until a moment that they named.
+    Shelved,
     /// Over the limit, but for less time than the rule allows: a door that somebody walks through. Nobody
     /// need do anything yet.
     Pending,
@@ -37,6 +39,7 @@ impl Shown {
         match self {
             Shown::Active(_) => "active",
             Shown::Pending => "pending",
+            Shown::Shelved => "shelved",
             Shown::Unknown => "unknown",
             Shown::Cleared => "cleared",
             Shown::Unjudged => "unjudged",
@@ -50,7 +53,7 @@ impl Shown {
             Shown::Active(Severity::P0 | Severity::P1) => "crit",
             Shown::Active(_) => "warn",
             Shown::Unknown => "off",
-            Shown::Cleared | Shown::Pending | Shown::Unjudged => "calm",
+            Shown::Cleared | Shown::Shelved | Shown::Pending | Shown::Unjudged => "calm",
             Shown::Normal => "ok",
         }
     }
@@ -200,6 +203,7 @@ impl App {
         let state = judged.map_or(Shown::Unjudged, |p| match p.state {
             ConditionState::Normal => Shown::Normal,
             ConditionState::Pending => Shown::Pending,
+            ConditionState::Shelved => Shown::Shelved,
             ConditionState::Active => Shown::Active(p.severity.unwrap_or(Severity::P2)),
             ConditionState::Cleared => Shown::Cleared,
             ConditionState::Unknown => Shown::Unknown,
@@ -285,6 +289,23 @@ fn heard(state: Shown, latest: Option<Sample>, interval_s: u32, now: UtcMillis) 
     }
 }
 
+/// The lines of a rule that compares single values with a limit; the others have none that a chart could show.
+fn lines_of(rule: &Rule) -> Vec<Limit> {
+    let line = |op, value| Limit {
+        op,
+        value,
+        severity: rule.severity,
+        rule: rule.id.clone(),
+    };
+    match rule.kind {
+        RuleKind::Threshold { op, limit, .. } | RuleKind::Event { op, limit } => vec![line(op, limit)],
+        RuleKind::Range { low, high, .. } => {
+            vec![line(Comparison::Below, low), line(Comparison::Above, high)]
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The limits that rules set at a point, in the order in which a rising value crosses them; then those below.
 fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
     let point = &entry.point;
@@ -292,15 +313,7 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
         .values()
         .filter(|r| r.metric.as_ref().is_none_or(|m| *m == point.metric))
         .filter(|r| r.point_type.as_ref().is_none_or(|t| *t == point.point_type))
-        .filter_map(|rule| match rule.kind {
-            RuleKind::Threshold { op, limit, .. } => Some(Limit {
-                op,
-                value: limit,
-                severity: rule.severity,
-                rule: rule.id.clone(),
-            }),
-            RuleKind::Boolean | RuleKind::NoData { .. } => None,
-        })
+        .flat_map(lines_of)
         .collect();
     let crossed_first = |l: &Limit| {
         if l.breach_above() {

@@ -15,10 +15,18 @@ pub(crate) fn name<'n>(visitor: &'n Visitor, by: &'n str) -> Result<&'n str, Fai
     if let Some(principal) = &visitor.principal {
         return Ok(&principal.name);
     }
+    given("by", by)
+}
+
+/// A name that was given in this field, without the blanks around it.
+///
+/// # Errors
+/// When it is empty, longer than [`MAX_NAME`] or holds a control character.
+pub(crate) fn given<'n>(field: &str, by: &'n str) -> Result<&'n str, Failure> {
     let by = by.trim();
     if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
         return Err(Failure::bad_parameter(
-            "by",
+            field,
             &format!("a name of 1 to {MAX_NAME} characters"),
         ));
     }

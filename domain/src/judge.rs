@@ -18,7 +18,8 @@
 //! - Nothing is measured after it was received: a device whose clock is ahead is judged by the moment of
 //!   receipt. So setting its clock right does not make its next readings look older than its last.
 //! - A reading older than the latest judged one of its series proves that the device lives, and is not
-//!   judged. One of the same moment is a correction and is judged.
+//!   judged. One of the same moment is a correction and is judged. Only where each measurement counts by itself
+//!   (a weighing) does an older one count too.
 //! - Only a value in breach keeps a condition Pending, and only a safe one lets an Active one clear. A
 //!   value between the two limits starts neither: it ends a Pending condition (no case may say "above
 //!   8 °C for 30 minutes" of a fridge that was at 7.5) and leaves an Active one Active.
@@ -26,15 +27,28 @@
 //!   else was silent. Timers run on *listening time*, which is log time without those gaps.
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
+//! - A reading that claims to be older than [`OLDEST_MS`], and readings that keep coming a constant time late
+//!   after later ones, come from a clock that was set back: they are judged by the moment of receipt. So no step
+//!   of a device's clock makes it blind.
+//! - What is due by a time of day is judged by log time, [`MISSING_GRACE_MS`] later; after an outage of the product
+//!   not before [`RESUME_GRACE_MS`] have passed, so that what was kept meanwhile can arrive.
+//! - A correlation looks at several points, whose clocks and lags differ. It takes their changes in the order of
+//!   the log and lets its own time never go back. A point that has fallen silent takes no part in it.
+//! - What is set aside ([`Mute`]) goes on being judged, in [`ConditionState::Shelved`]; when the time is over, what
+//!   still stands is told.
 //! - Of the rules of silence that apply to a point, those that name its metric or point type stand in for
 //!   those that name neither: one silence is one case.
 
 mod board;
 mod condition;
+mod correlate;
 mod due;
 mod listening;
+mod mute;
+mod register;
 mod restore;
 mod timers;
+mod track;
 
 use std::collections::HashMap;
 
@@ -45,18 +59,35 @@ use crate::{
     reading::{Reading, SeriesKey},
     rule::Rule,
     time::UtcMillis,
+    zone::Zone,
 };
-use condition::{Condition, Phase, Spec, Step, Test};
-use listening::Listening;
+use condition::{Condition, NO_TRACK, Phase, Spec, Step, Test, Verdict};
+use correlate::{Group, Member};
+use listening::{Advance, Listening};
 use timers::{Target, Timers};
+use track::{Moment, Said, Shown, Track, TrackSpec};
 
 pub use board::{Board, PointState};
+pub use mute::{Mute, MuteTarget, Resume};
 
 pub use restore::Snapshot;
 
 /// A step of log time longer than this, in milliseconds, means that the product was down. Ticks come
 /// once a second.
 pub const GAP_MS: i64 = 10_000;
+
+/// A reading that claims to be older than this many milliseconds has a wrong clock: 31 days. Devices keep readings
+/// for days, not for months.
+pub const OLDEST_MS: i64 = 31 * 24 * 3_600_000;
+
+/// How long after a time of day its reading may still arrive, in milliseconds.
+pub const MISSING_GRACE_MS: i64 = 2 * 60_000;
+
+/// How long after an outage of the product nothing is called missing, in milliseconds.
+pub const RESUME_GRACE_MS: i64 = 10 * 60_000;
+
+/// By which part of the time between two late readings their lags may differ and still be one clock's.
+const SAME_LAG_PART: i64 = 4;
 
 /// Report intervals of silence after which a point is Unknown when no rule of silence applies to it.
 pub const SILENT_INTERVALS: u32 = 3;
@@ -69,6 +100,8 @@ pub enum ConditionState {
     Normal,
     /// A breach that has not lasted long enough.
     Pending,
+    /// A breach that was set aside by people, or lies in a window of work: it stands, and nobody is told.
+    Shelved,
     /// A breach that has lasted long enough: there is a case.
     Active,
     /// It was active and is safe again. Only a transition's goal: the condition is Normal at once.
@@ -94,9 +127,10 @@ pub struct Transition {
     pub since: UtcMillis,
     /// When the state was reached: `since + hold` for Active, the end of the clear hold for Cleared.
     pub at: UtcMillis,
-    /// The latest judged value; `None` for silence.
+    /// What was found: the latest judged value, or what the rule's kind makes of the values (a rate per minute, a
+    /// number of times, minutes). `None` for silence and for what is missing.
     pub value: Option<f64>,
-    /// The limit of the breach; `None` for silence.
+    /// What that is compared with; `None` for silence and for what is missing.
     pub limit: Option<f64>,
 }
 
@@ -140,6 +174,18 @@ pub struct Judge {
     points: Vec<Watched>,
     index: HashMap<SeriesKey, PointIndex>,
     conditions: Vec<Condition>,
+    /// What conditions remember beyond their phase, for the kinds that need it.
+    tracks: Vec<Track>,
+    /// What correlations look at beyond their own point.
+    groups: Vec<Group>,
+    /// Which points belong to which group.
+    members: Vec<Member>,
+    /// The groups that a correlation waits for, one for each of its clauses.
+    waits_for: HashMap<u32, Vec<u32>>,
+    /// Conditions that wait for a time of day.
+    by_day: Vec<u32>,
+    mutes: mute::Mutes,
+    zone: Zone,
     timers: Timers,
     time: Listening,
     late_readings: u64,
@@ -153,6 +199,9 @@ struct Watched {
     /// Its conditions: a range of [`Judge::conditions`].
     first: u32,
     end: u32,
+    /// The groups it belongs to: a range of [`Judge::members`].
+    first_member: u32,
+    end_member: u32,
     interval_ms: i64,
     /// Listening time without a reading after which the point is Unknown.
     silent_after_ms: i64,
@@ -171,9 +220,34 @@ struct Watched {
     calm_since: UtcMillis,
     /// When the live timer that watches for its silence is due, in listening time.
     timer: Option<i64>,
+    /// The lag and the receipt of the reading before, when that was older than the latest judged one.
+    late: Option<(i64, UtcMillis)>,
+    /// The condition by which its device's clock is judged, if this point stands for the device.
+    clock: Option<u32>,
+    /// A rule counts each of its measurements by itself.
+    has_events: bool,
 }
 
 impl Watched {
+    /// The moment at which a reading counts as measured, and whether it is judged.
+    fn moment_of(&mut self, reading: &Reading) -> (UtcMillis, bool) {
+        let received = reading.received;
+        let mut at = reading.at.min(received);
+        let lag = received.ms_since(at);
+        if lag > OLDEST_MS {
+            at = received;
+        } else if at < self.latest_at {
+            // Readings that were kept arrive at once; those of a clock that was set back arrive as they are made.
+            let set_back = self.late.is_some_and(|(before, then)| {
+                received > then && (lag - before).abs() <= received.ms_since(then) / SAME_LAG_PART
+            });
+            self.late = Some((lag, received));
+            return if set_back { (received, true) } else { (at, false) };
+        }
+        self.late = None;
+        (at, at >= self.latest_at)
+    }
+
     /// The listening time from which on it counts as silent if nothing is heard until then.
     fn silent_at(&self) -> Option<i64> {
         self.heard
@@ -227,10 +301,26 @@ impl Judge {
         self.revision
     }
 
+    /// About how many bytes the judge's lists hold: points, conditions, their memories and timers. Without the text
+    /// of identifiers, which points share with their directory, and of rules.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let index = self.index.capacity() * size_of::<(SeriesKey, PointIndex)>();
+        self.points.capacity() * size_of::<Watched>()
+            + index
+            + self.conditions.capacity() * size_of::<Condition>()
+            + self.tracks.capacity() * size_of::<Track>()
+            + self.groups.capacity() * size_of::<Group>()
+            + self.members.capacity() * size_of::<Member>()
+            + self.timers.held_bytes()
+    }
+
     /// Time passed. Appends the transitions to `out`. A moment before log time changes nothing.
     pub fn tick(&mut self, at: UtcMillis, out: &mut Vec<Transition>) {
-        if self.time.advance(at) {
-            self.begin();
+        match self.time.advance(at) {
+            Advance::First => self.begin(),
+            Advance::Gap => self.watch_the_clock(),
+            Advance::Step => {}
         }
         while let Some(timer) = self.timers.pop_due(self.time.now()) {
             self.fire(timer.target, timer.due, out);
@@ -249,19 +339,20 @@ impl Judge {
         watched.heard = Some(now);
         watched.heard_at = log_time;
         let was_silent = std::mem::take(&mut watched.silent);
-        let at = reading.at.min(reading.received);
-        let late = at < watched.latest_at;
-        if late {
-            self.late_readings += 1;
-        } else {
+        let (at, judged) = watched.moment_of(reading);
+        if judged {
             watched.latest_at = at;
             watched.latest_value = Some(reading.value);
             watched.offset_ms = reading.received.ms_since(at).saturating_sub(self.time.deaf_ms());
+        } else {
+            self.late_readings += 1;
         }
         if was_silent {
             self.speak(point.0, log_time, out);
         }
-        if !late {
+        self.judge_clock(point.0, reading, out);
+        self.judge_events(point.0, (at, reading.value), out);
+        if judged {
             self.judge_value(point.0, (at, reading.value), out);
         }
     }
@@ -269,11 +360,23 @@ impl Judge {
     fn judge_value(&mut self, point: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
         let watched = &self.points[point as usize];
         let (first, end, offset) = (watched.first, watched.end, watched.offset_ms);
+        let has_members = watched.first_member < watched.end_member;
         for number in first..end {
             let condition = &mut self.conditions[number as usize];
             let spec = &self.specs[condition.rule as usize];
-            let Test::Value(limits) = &spec.test else { continue };
-            let verdict = limits.verdict(value);
+            let verdict = match &spec.test {
+                Test::Value(limits) => limits.verdict(value),
+                Test::Band(band) => band.verdict(value),
+                Test::Tracked(_) => {
+                    self.judge_tracked(number, (at, value), out);
+                    continue;
+                }
+                Test::Silence { .. } => continue,
+            };
+            // Most conditions are Normal and stay so.
+            if verdict != Verdict::Breach && condition.phase == Phase::Normal {
+                continue;
+            }
             let step = condition.on_value(spec, verdict, at);
             if let Some(due) = condition.phase.due(spec) {
                 self.timers.set(
@@ -286,7 +389,100 @@ impl Judge {
                 self.note(number, step, out);
             }
         }
+        if has_members {
+            self.judge_members(point, (at, value), out);
+        }
         self.bound_timers();
+    }
+
+    /// A value of a condition that remembers: what was due before it happens first, in event time.
+    fn judge_tracked(&mut self, number: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
+        let condition = &self.conditions[number as usize];
+        let watched = &self.points[condition.point as usize];
+        let (offset, gap_ms) = (watched.offset_ms, watched.silent_after_ms);
+        let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
+            return;
+        };
+        match (&mut self.tracks[condition.track as usize], &**spec) {
+            (Track::Joint(joint), TrackSpec::Joint(spec)) => {
+                joint.own.on_value(spec, at, value);
+                self.correlate(number, at, offset, out);
+            }
+            (Track::Event(_) | Track::Skew(_), _) => {}
+            _ => {
+                self.turn_until(number, at, out);
+                let condition = &self.conditions[number as usize];
+                let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
+                    return;
+                };
+                let track = &mut self.tracks[condition.track as usize];
+                let said = track.on_value(spec, Moment { at, gap_ms }, value);
+                self.heed(number, said, out);
+                self.set_timer(number);
+            }
+        }
+    }
+
+    /// Lets happen what was due in a condition's memory up to `at`, in event time.
+    fn turn_until(&mut self, number: u32, at: UtcMillis, out: &mut Vec<Transition>) {
+        while let Some(due) = self.turn_due(number).filter(|due| *due <= at) {
+            self.turn(number, due, out);
+        }
+    }
+
+    /// Passes what a memory says on to its condition.
+    fn heed(&mut self, number: u32, said: Said, out: &mut Vec<Transition>) {
+        for (verdict, at) in said.into_iter().flatten() {
+            let condition = &mut self.conditions[number as usize];
+            if verdict != Verdict::Breach && condition.phase == Phase::Normal {
+                continue;
+            }
+            let spec = &self.specs[condition.rule as usize];
+            if let Some(step) = condition.on_value(spec, verdict, at) {
+                self.note(number, step, out);
+            }
+        }
+    }
+
+    /// A measurement that counts by itself counts late or not.
+    fn judge_events(&mut self, point: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
+        let watched = &self.points[point as usize];
+        if !watched.has_events {
+            return;
+        }
+        for number in watched.first..watched.end {
+            let condition = &mut self.conditions[number as usize];
+            let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
+                continue;
+            };
+            let track = self.tracks.get_mut(condition.track as usize);
+            let (Some(Track::Event(memory)), TrackSpec::Event(spec)) = (track, &**spec) else {
+                continue;
+            };
+            if memory.is_new_breach(spec, at, value) {
+                for step in condition.event(at) {
+                    self.note(number, step, out);
+                }
+            }
+        }
+    }
+
+    /// What a reading shows of its device's clock, late or not.
+    fn judge_clock(&mut self, point: u32, reading: &Reading, out: &mut Vec<Transition>) {
+        let Some(number) = self.points[point as usize].clock else {
+            return;
+        };
+        let condition = &self.conditions[number as usize];
+        let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
+            return;
+        };
+        let (Track::Skew(memory), TrackSpec::Skew(spec)) =
+            (&mut self.tracks[condition.track as usize], &**spec)
+        else {
+            return;
+        };
+        let verdict = memory.on_reading(spec, reading.received, Shown::of(reading));
+        self.heed(number, [verdict.map(|v| (v, reading.received)), None], out);
     }
 
     /// A silent point speaks: conditions of silence clear.
@@ -296,9 +492,9 @@ impl Judge {
         watched.calm_since = now;
         for number in watched.first..watched.end {
             let condition = &mut self.conditions[number as usize];
-            let Test::Silence { .. } = self.specs[condition.rule as usize].test else {
+            if !self.specs[condition.rule as usize].test.is_silence() {
                 continue;
-            };
+            }
             if let Some(step) = condition.end_silence(now) {
                 self.note(number, step, out);
             }
@@ -314,7 +510,9 @@ impl Judge {
         if condition.phase == Phase::Normal {
             watched.calm_since = watched.calm_since.max(step.at);
         }
-        let limits = self.specs[condition.rule as usize].test.limits();
+        let track = (condition.track != NO_TRACK).then(|| &self.tracks[condition.track as usize]);
+        let spec = &self.specs[condition.rule as usize];
+        let (value, limit) = spec.shown(track, watched.latest_value);
         out.push(Transition {
             rule: self.rules[condition.rule as usize].id.clone(),
             point: watched.key.clone(),
@@ -322,8 +520,8 @@ impl Judge {
             to: step.to,
             since: step.since,
             at: step.at,
-            value: limits.and(watched.latest_value),
-            limit: limits.map(|l| l.limit),
+            value,
+            limit,
         });
     }
 }

@@ -62,6 +62,15 @@ pub enum Unit {
     /// Seconds.
     #[serde(rename = "s")]
     Second,
+    /// Hours.
+    #[serde(rename = "h")]
+    Hour,
+    /// Days.
+    #[serde(rename = "d")]
+    Day,
+    /// Microwatts per square centimetre (ultraviolet light).
+    #[serde(rename = "uW/cm2")]
+    MicrowattPerSquareCentimetre,
     /// A number of things.
     #[serde(rename = "count")]
     Count,
@@ -72,7 +81,7 @@ pub enum Unit {
 
 impl Unit {
     /// Every unit, for tables and tests.
-    pub const ALL: [Unit; 20] = [
+    pub const ALL: [Unit; 23] = [
         Unit::Celsius,
         Unit::Fahrenheit,
         Unit::Kelvin,
@@ -91,6 +100,9 @@ impl Unit {
         Unit::DecibelMilliwatt,
         Unit::Volt,
         Unit::Second,
+        Unit::Hour,
+        Unit::Day,
+        Unit::MicrowattPerSquareCentimetre,
         Unit::Count,
         Unit::One,
     ];
@@ -117,6 +129,9 @@ impl Unit {
             Unit::DecibelMilliwatt => "dBm",
             Unit::Volt => "V",
             Unit::Second => "s",
+            Unit::Hour => "h",
+            Unit::Day => "d",
+            Unit::MicrowattPerSquareCentimetre => "uW/cm2",
             Unit::Count => "count",
             Unit::One => "1",
         }
@@ -131,6 +146,7 @@ impl Unit {
             Unit::PercentLel => "%LEL",
             Unit::PercentRh => "%RH",
             Unit::MicrogramPerCubicMetre => "µg/m³",
+            Unit::MicrowattPerSquareCentimetre => "µW/cm²",
             Unit::Ratio | Unit::Bool | Unit::Count | Unit::One => "",
             other => other.code(),
         }
@@ -163,6 +179,10 @@ impl Unit {
             (Unit::Celsius, Unit::Kelvin) => value + 273.15,
             (Unit::Kilowatt, Unit::Watt) | (Unit::Kilogram, Unit::Gram) => value * 1000.0,
             (Unit::Watt, Unit::Kilowatt) | (Unit::Gram, Unit::Kilogram) => value / 1000.0,
+            (Unit::Hour, Unit::Second) => value * 3600.0,
+            (Unit::Second, Unit::Hour) => value / 3600.0,
+            (Unit::Day, Unit::Hour) => value * 24.0,
+            (Unit::Hour, Unit::Day) => value / 24.0,
             (Unit::Ratio, Unit::Percent | Unit::PercentRh | Unit::PercentLel) => value * 100.0,
             (Unit::Percent, Unit::PercentRh | Unit::PercentLel) => value,
             (Unit::Percent | Unit::PercentRh | Unit::PercentLel, Unit::Ratio) => value / 100.0,
@@ -206,7 +226,7 @@ const fn info(
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
-pub const METRICS: [MetricInfo; 51] = [
+pub const METRICS: [MetricInfo; 70] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
     info(
@@ -336,6 +356,91 @@ pub const METRICS: [MetricInfo; 51] = [
         "Camera covered, frozen or moved",
     ),
     info("person_down", Unit::Bool, 0, "有人倒地", "Person down"),
+    info("sample_mass", Unit::Gram, 0, "留样重量", "Sample mass"),
+    info(
+        "sample_age_at_removal",
+        Unit::Hour,
+        0,
+        "取出时留样时长",
+        "Age of a removed sample",
+    ),
+    info("samples_taken", Unit::Count, 0, "留样份数", "Samples taken"),
+    info("uv_on", Unit::Bool, 0, "紫外线灯开启", "UV lamp on"),
+    info(
+        "uv_irradiance",
+        Unit::MicrowattPerSquareCentimetre,
+        0,
+        "紫外线强度",
+        "UV irradiance",
+    ),
+    info(
+        "free_chlorine",
+        Unit::MilligramPerLitre,
+        0,
+        "有效氯",
+        "Free chlorine",
+    ),
+    info(
+        "disinfection_done",
+        Unit::Bool,
+        0,
+        "消毒完成",
+        "Disinfection completed",
+    ),
+    info("morning_check", Unit::Count, 0, "晨检人数", "Morning checks"),
+    info(
+        "forehead_temperature",
+        Unit::Celsius,
+        1,
+        "额温",
+        "Forehead temperature",
+    ),
+    info(
+        "health_cert_days_left",
+        Unit::Day,
+        0,
+        "健康证剩余天数",
+        "Days left of health certificate",
+    ),
+    info(
+        "licence_days_left",
+        Unit::Day,
+        0,
+        "许可证剩余天数",
+        "Days left of licence",
+    ),
+    info(
+        "daily_control_done",
+        Unit::Bool,
+        0,
+        "日管控完成",
+        "Daily control done",
+    ),
+    info(
+        "weekly_review_done",
+        Unit::Bool,
+        0,
+        "周排查完成",
+        "Weekly review done",
+    ),
+    info(
+        "monthly_meeting_done",
+        Unit::Bool,
+        0,
+        "月调度完成",
+        "Monthly meeting held",
+    ),
+    info(
+        "gas_alarms_working",
+        Unit::Count,
+        0,
+        "可用燃气报警器",
+        "Working gas alarms",
+    ),
+    info("gas_valve_open", Unit::Bool, 0, "燃气阀开启", "Gas valve open"),
+    info("stove_on", Unit::Bool, 0, "灶具开启", "Stove on"),
+    info("hood_on", Unit::Bool, 0, "排烟开启", "Hood on"),
+    info("logger_class", Unit::One, 0, "记录仪等级", "Recorder class"),
 ];
 
 impl Metric {

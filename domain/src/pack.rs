@@ -4,7 +4,7 @@
 //! limit is refused with its line. The built-in packs are written by `scripts/rules-from-csv.py` from
 //! `domain/packs/rules.csv`, all but `vision`, which is written by hand.
 
-mod check;
+pub mod check;
 
 use std::collections::BTreeSet;
 
@@ -198,6 +198,7 @@ impl RawRule {
             pack_version: version.to_owned(),
             metric: self.metric,
             point_type: self.point_type,
+            facility: None,
             kind: self.judge,
             hold_ms: i64::from(self.hold_s) * 1000,
             clear_hold_ms: i64::from(self.clear_hold_s) * 1000,

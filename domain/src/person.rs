@@ -57,6 +57,8 @@ impl Role {
                 matches!(self, Role::Inspector | Role::Manager)
             }
             Permission::HoldEvidence => matches!(self, Role::Inspector | Role::Administrator),
+            Permission::ChangeRules => matches!(self, Role::Inspector | Role::Administrator),
+            Permission::Shelve => !matches!(self, Role::Integrator),
             Permission::Configure => matches!(self, Role::Integrator | Role::Administrator | Role::Manager),
         }
     }
@@ -73,17 +75,23 @@ pub enum Permission {
     DealWithCases,
     /// Keep evidence beyond its time (legal hold), and let it go again.
     HoldEvidence,
+    /// Make a rule stricter or laxer for a facility.
+    ChangeRules,
+    /// Set a rule aside for a while, and say when a facility is at work.
+    Shelve,
     /// Attach and change cameras, teach checks, change devices.
     Configure,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 5] = [
+    pub const ALL: [Permission; 7] = [
         Permission::SeePeople,
         Permission::Review,
         Permission::DealWithCases,
         Permission::HoldEvidence,
+        Permission::ChangeRules,
+        Permission::Shelve,
         Permission::Configure,
     ];
 }
@@ -135,11 +143,17 @@ mod tests {
     #[test]
     fn roles_may_what_their_work_needs_and_no_more() {
         let may = |role: Role| Permission::ALL.map(|what| role.may(what));
-        // SeePeople, Review, DealWithCases, HoldEvidence, Configure.
-        assert_eq!(may(Role::Inspector), [true, true, true, true, false]);
-        assert_eq!(may(Role::Manager), [true, true, true, false, true]);
-        assert_eq!(may(Role::Integrator), [false, false, false, false, true]);
-        assert_eq!(may(Role::Administrator), [true, false, false, true, true]);
+        // SeePeople, Review, DealWithCases, HoldEvidence, ChangeRules, Shelve, Configure.
+        assert_eq!(may(Role::Inspector), [true, true, true, true, true, true, false]);
+        assert_eq!(may(Role::Manager), [true, true, true, false, false, true, true]);
+        assert_eq!(
+            may(Role::Integrator),
+            [false, false, false, false, false, false, true]
+        );
+        assert_eq!(
+            may(Role::Administrator),
+            [true, false, false, true, true, true, true]
+        );
     }
 
     #[test]

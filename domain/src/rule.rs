@@ -1,11 +1,17 @@
 //! Rules: what is judged, against which limit, for how long, and on whose authority.
 
+mod change;
+mod kind;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     facility::Point,
-    id::{Metric, RuleId},
+    id::{FacilityId, Metric, RuleId},
 };
+
+pub use change::{Direction, MAX_LAXER_MS, OverrideError, RuleOverride, direction, with_overrides};
+pub use kind::{Clause, DayMinute, Near, ResetSide, RuleKind, StageStep, Weigh};
 
 /// How bad a breach is, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,31 +101,6 @@ impl Comparison {
     }
 }
 
-/// What a rule looks for. Further kinds (dose, stage, cycle, correlation) join this list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum RuleKind {
-    /// A value beyond a limit. It clears at its own limit, which lies on the safe side of the first, so
-    /// that a value that hovers does not ring twice.
-    Threshold {
-        /// Which side is a breach.
-        op: Comparison,
-        /// The limit, in the metric's canonical unit.
-        limit: f64,
-        /// Which side is safe again.
-        clear_op: Comparison,
-        /// The limit at which it is safe again.
-        clear_limit: f64,
-    },
-    /// A state that must not be: 1 is a breach, 0 is safe. With a hold time it is "too long" (door open).
-    Boolean,
-    /// Silence: nothing received for this many report intervals of the point.
-    NoData {
-        /// Report intervals without a reading, 2 to 100.
-        intervals: u32,
-    },
-}
-
 /// A rule of a pack.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -133,6 +114,8 @@ pub struct Rule {
     pub metric: Option<Metric>,
     /// The point type it judges; `None` for any.
     pub point_type: Option<String>,
+    /// The one facility that it judges, in place of the pack's rule of the same name; `None` for a pack's rule.
+    pub facility: Option<FacilityId>,
     /// What it looks for.
     pub kind: RuleKind,
     /// How long a breach must last before a case opens, in milliseconds.
@@ -163,11 +146,25 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// Whether this rule judges `point`: by metric and by point type, as far as the rule names them.
+    /// Whether this rule judges `point`: by facility, metric and point type, as far as the rule names them.
     #[must_use]
     pub fn applies_to(&self, point: &Point) -> bool {
         let metric = self.metric.as_ref().is_none_or(|m| *m == point.metric);
-        metric && self.point_type.as_ref().is_none_or(|t| *t == point.point_type)
+        metric
+            && self.point_type.as_ref().is_none_or(|t| *t == point.point_type)
+            && self.facility.as_ref().is_none_or(|f| *f == point.facility)
+    }
+
+    /// Whether people may set it aside for a while. Never what endangers life: neither a rule of severity P0, nor
+    /// any value of gas, smoke or an emergency button. That such a device says nothing may be set aside, or no
+    /// detector could be exchanged.
+    #[must_use]
+    pub fn can_be_shelved(&self) -> bool {
+        if matches!(self.kind, RuleKind::NoData { .. }) {
+            return true;
+        }
+        let metric = self.metric.as_ref().map_or("", Metric::as_str);
+        self.severity != Severity::P0 && !matches!(metric, "combustible_gas" | "co" | "smoke_alarm" | "sos")
     }
 }
 
@@ -197,13 +194,27 @@ mod tests {
                 .iter()
                 .filter(|r| r.applies_to(point))
                 .map(|r| r.id.to_string())
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
                 .collect()
         };
         let cases: [(&str, &str, &[&str]); 4] = [
-            ("temperature", "fridge_air", &["CN-TMP-01", "CN-TMP-02", "SYS-01"]),
-            ("temperature", "office", &["SYS-01"]),
-            ("battery", "fridge_air", &["SYS-01", "SYS-04"]),
-            ("sos", "bedside", &["SYS-01", "SYS-SOS-01"]),
+            (
+                "temperature",
+                "fridge_air",
+                &[
+                    "CN-TMP-01",
+                    "CN-TMP-02",
+                    "CN-TMP-05",
+                    "SYS-01",
+                    "SYS-02",
+                    "SYS-03",
+                    "SYS-05",
+                ],
+            ),
+            ("temperature", "office", &["SYS-01", "SYS-02", "SYS-05"]),
+            ("battery", "fridge_air", &["SYS-01", "SYS-04", "SYS-05"]),
+            ("sos", "bedside", &["SYS-01", "SYS-05", "SYS-SOS-01"]),
         ];
         for (metric, point_type, want) in cases {
             assert_eq!(

@@ -90,7 +90,14 @@ impl App {
         let devices = DeviceBook::new();
 
         let rules = pipeline::rules(&config.rules.packs)?;
-        let engine = alerts::Engine::open(records.clone(), series.clone(), rules, clock.clone())
+        let zone = jiff::tz::TimeZone::get(&config.site.time_zone).with_context(|| {
+            format!(
+                "option site.time_zone: {:?} is no time zone",
+                config.site.time_zone
+            )
+        })?;
+        let zone = dashboard::offsets(&zone);
+        let engine = alerts::Engine::open_in(zone, records.clone(), series.clone(), rules, clock.clone())
             .await
             .context("cannot restore judgement from the record store")?;
 

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{CameraUrl, DeviceId, FacilityId, Metric, PersonId, RegionId, Role};
+use domain::{CameraUrl, DeviceId, FacilityId, Metric, PersonId, RegionId, Role, RuleId};
 
 use crate::commands;
 
@@ -34,6 +34,9 @@ enum Command {
     /// Add, list or bar the people who may sign in to the pages
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Show the rules, or try a changed one on the stored history
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Look into the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -277,6 +280,35 @@ enum TimeseriesCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// List the rules that are switched on: severity, kind, limit, clause, edition and how well that is known
+    List(ConfigArgs),
+    /// Judge the stored history by a rule as it is and as it would be, and show the cases of each day
+    Test(RulesTestArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RulesTestArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The rule
+    #[arg(long, value_name = "ID")]
+    pub(crate) rule: RuleId,
+    /// The limit to try, in the metric's unit (for silence in report intervals, for sums in minutes)
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(crate) limit: Option<f64>,
+    /// The hold time to try, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) hold: Option<u32>,
+    /// How many days of history, up to now (1 to 100)
+    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) days: u8,
+    /// One facility only
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: Option<FacilityId>,
+}
+
+#[derive(Debug, Subcommand)]
 enum JournalCommand {
     /// List the journal's files: records, bytes, times, damage, cursors. Changes nothing
     Inspect(InspectArgs),
@@ -388,6 +420,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Person(PersonCommand::List(args)) => commands::person_list(&args),
         Command::Person(PersonCommand::Password(args)) => commands::person_password(&args),
         Command::Person(PersonCommand::Bar(args)) => commands::person_bar(&args),
+        Command::Rules(RulesCommand::List(args)) => commands::rules_list(&args),
+        Command::Rules(RulesCommand::Test(args)) => commands::rules_test(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
         Command::Store(StoreCommand::Check(args)) => commands::store_check(&args),
         Command::Store(StoreCommand::Compact(args)) => commands::store_compact(&args),

@@ -6,6 +6,7 @@ mod evidence;
 mod journal;
 mod person;
 mod progress;
+mod rules;
 mod running;
 mod store;
 mod timeseries;
@@ -23,6 +24,7 @@ pub(crate) use journal::inspect as journal_inspect;
 pub(crate) use person::{
     add as person_add, bar as person_bar, list as person_list, set_password as person_password,
 };
+pub(crate) use rules::{list as rules_list, test as rules_test};
 pub(crate) use running::{demo, serve};
 pub(crate) use store::{
     check as store_check, compact as store_compact, export as store_export, stats as store_stats,

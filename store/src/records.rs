@@ -21,10 +21,12 @@ mod facilities;
 mod fields;
 mod findings;
 mod identities;
-mod people;
 mod letters;
+mod people;
 mod points;
 mod regions;
+mod rule_changes;
+mod shelves;
 mod snapshot;
 mod teaching;
 mod text;
@@ -41,11 +43,12 @@ pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
+pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use people::{
     MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
-pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
+pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,

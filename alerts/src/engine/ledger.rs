@@ -232,7 +232,10 @@ fn write_of(transition: Transition, rules: &BTreeMap<RuleId, Rule>) -> Option<Ca
             // Whether a rule that is gone was latched is not known: a person shall look.
             close: rule.is_some_and(|r| !r.latched),
         }),
-        ConditionState::Normal | ConditionState::Pending | ConditionState::Unknown => None,
+        ConditionState::Normal
+        | ConditionState::Pending
+        | ConditionState::Shelved
+        | ConditionState::Unknown => None,
     }
 }
 

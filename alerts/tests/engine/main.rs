@@ -6,3 +6,5 @@ mod kitchen;
 mod people;
 mod restart;
 mod run;
+mod shelving;
+mod whatif;

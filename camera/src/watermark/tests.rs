@@ -115,3 +115,12 @@ fn a_damaged_clip_is_refused_and_never_panics() {
         drop(mp4::read(&bytes.into()));
     }
 }
+
+#[test]
+fn every_letter_has_its_own_shape() {
+    let mut shapes: Vec<_> = (' '..='~').map(font::glyph).collect();
+    assert!(shapes.iter().flatten().all(|column| column >> font::HEIGHT == 0));
+    shapes.sort_unstable();
+    shapes.dedup();
+    assert_eq!(shapes.len(), 95);
+}

@@ -1,4 +1,4 @@
-//! `/rules` and `/help`: what is judged on which authority, and how a device is connected.
+//! `/help`: how a device is connected.
 
 use std::sync::Arc;
 
@@ -10,72 +10,9 @@ use i18n_embed_fl::fl;
 use crate::{
     app::App,
     failure::Failure,
-    picture::Shown,
-    view::{
-        authority::Authority,
-        page::{Nav, Page},
-    },
+    view::page::{Nav, Page},
     visitor::Visitor,
 };
-
-struct RuleRow {
-    id: String,
-    title: String,
-    action: String,
-    metric: String,
-    point_type: String,
-    criterion: String,
-    severity: String,
-    severity_code: &'static str,
-    tone: &'static str,
-    clause: String,
-    edition: String,
-    source: String,
-    confidence: String,
-    verified: bool,
-}
-
-#[derive(Template)]
-#[template(path = "rules.html")]
-struct Rules {
-    page: Page,
-    rules: Vec<RuleRow>,
-}
-
-pub(crate) async fn rules(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
-    let locale = visitor.locale(&app);
-    let active = app.stores.alerts.rules();
-    let mut sorted: Vec<_> = active.values().collect();
-    sorted.sort_by(|a, b| (a.severity, &a.id).cmp(&(b.severity, &b.id)));
-    let row = |rule: &domain::Rule| {
-        let authority = Authority::of(&locale, rule);
-        RuleRow {
-            id: rule.id.to_string(),
-            title: locale.pick(&rule.title_zh, &rule.title_en).to_owned(),
-            action: locale.pick(&rule.action_zh, &rule.action_en).to_owned(),
-            metric: rule
-                .metric
-                .as_ref()
-                .map_or_else(|| fl!(locale.l, "any"), |m| locale.metric(m)),
-            point_type: rule.point_type.clone().unwrap_or_default(),
-            criterion: locale.criterion(rule),
-            severity: locale.severity(rule.severity),
-            severity_code: rule.severity.code(),
-            tone: Shown::Active(rule.severity).tone(),
-            clause: authority.clause,
-            edition: authority.edition,
-            source: authority.source,
-            confidence: locale.confidence(rule.confidence),
-            verified: rule.confidence == domain::Confidence::Verified,
-        }
-    };
-    let page = Page::new(&app, &visitor, Nav::Rules, fl!(locale.l, "rules-title"), "/rules");
-    let view = Rules {
-        page,
-        rules: sorted.into_iter().map(row).collect(),
-    };
-    view.page.answer(view.render())
-}
 
 #[derive(Template)]
 #[template(path = "help.html")]

@@ -8,6 +8,7 @@ mod findings;
 mod guards;
 mod live;
 mod pages;
+mod rules;
 mod signing;
 mod stage;
 mod video;

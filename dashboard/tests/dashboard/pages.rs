@@ -24,6 +24,8 @@ async fn every_page_is_there_in_both_languages() {
         ("/devices", "被拒绝的连接与消息", "Refused connections"),
         ("/devices/binhe-01/fridge-1", "接入方法", "How to connect"),
         ("/rules", "CN-TMP-01", "CN-TMP-01"),
+        ("/rules/CN-DZ-01", "改一改会怎样", "What if it were another"),
+        ("/shelving", "搁置与时段", "Set aside"),
         ("/help", "取得身份", "Get an identity"),
     ];
     for (path, zh, en) in pages {

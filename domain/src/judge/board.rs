@@ -13,7 +13,7 @@ use crate::{
 /// The worst state of a point over all its rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointState {
-    /// Active, else Unknown, else Pending, else Normal. A point that only breaks a rule of silence is
+    /// Active, else Unknown, else Shelved, else Pending, else Normal. A point that only breaks a rule of silence is
     /// Unknown, with that rule's severity. So is, without a rule, one whose last reading is older than its
     /// silence may be, because the product itself was down. Never Cleared.
     pub state: ConditionState,
@@ -63,8 +63,9 @@ impl Judge {
             let Some(since) = condition.phase.since() else {
                 continue;
             };
-            let state = condition.phase.state();
-            if self.specs[condition.rule as usize].test.limits().is_none() {
+            let state = condition.state();
+            let is_silence = self.specs[condition.rule as usize].test.is_silence();
+            if is_silence && state == ConditionState::Active {
                 silence = Some(silence.map_or(rule, |s| if rule.severity < s.severity { rule } else { s }));
             } else if worst.is_none_or(|(s, r, _)| state > s || (state == s && rule.severity < r.severity)) {
                 worst = Some((state, rule, since));

@@ -8,27 +8,51 @@ pub(super) struct Listening {
     log_time: Option<UtcMillis>,
     /// The length of all gaps so far.
     deaf_ms: i64,
+    /// The listening time at which the last gap lay.
+    resumed: Option<i64>,
+}
+
+/// How log time moved on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Advance {
+    /// The log began.
+    First,
+    /// By a step, or not at all.
+    Step,
+    /// The product had been down.
+    Gap,
 }
 
 impl Listening {
-    pub(super) fn new(log_time: Option<UtcMillis>, deaf_ms: i64) -> Listening {
-        Listening { log_time, deaf_ms }
+    pub(super) fn new(log_time: Option<UtcMillis>, deaf_ms: i64, resumed: Option<i64>) -> Listening {
+        Listening {
+            log_time,
+            deaf_ms,
+            resumed,
+        }
     }
 
-    /// Moves log time on to `to`; true when this is the first event.
-    pub(super) fn advance(&mut self, to: UtcMillis) -> bool {
+    /// Moves log time on to `to`.
+    pub(super) fn advance(&mut self, to: UtcMillis) -> Advance {
         let Some(now) = self.log_time else {
             self.log_time = Some(to);
-            return true;
+            return Advance::First;
         };
-        if to > now {
-            let step = to.ms_since(now);
-            if step > GAP_MS {
-                self.deaf_ms = self.deaf_ms.saturating_add(step);
-            }
-            self.log_time = Some(to);
+        let step = to.ms_since(now);
+        if step <= 0 {
+            return Advance::Step;
         }
-        false
+        self.log_time = Some(to);
+        if step <= GAP_MS {
+            return Advance::Step;
+        }
+        self.deaf_ms = self.deaf_ms.saturating_add(step);
+        self.resumed = Some(self.now());
+        Advance::Gap
+    }
+
+    pub(super) fn resumed(&self) -> Option<i64> {
+        self.resumed
     }
 
     pub(super) fn log_time(&self) -> Option<UtcMillis> {

@@ -1,23 +1,19 @@
 //! The judge's memory: what is kept across a restart, and across a change of points or rules.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Condition, ConditionState, Judge, Listening, Phase, PointIndex, SILENT_INTERVALS, Spec, Test, Timers,
-    Transition, Watched,
+    Condition, ConditionState, Judge, Listening, NO_TRACK, Phase, PointIndex, Spec, Test, Timers, Transition,
+    Watched, correlate, mute,
+    track::{Term, Track},
 };
-use crate::{
-    facility::Point,
-    id::RuleId,
-    reading::SeriesKey,
-    rule::{Rule, RuleKind},
-    time::UtcMillis,
-};
+use crate::{facility::Point, id::RuleId, reading::SeriesKey, rule::Rule, time::UtcMillis, zone::Zone};
 
-/// The form of [`Snapshot`]; one of another form is refused.
-const FORM: u32 = 1;
+/// The form of [`Snapshot`]. The one before, which knew fewer kinds of rule, can still be read.
+const FORM: u32 = 2;
+const OLDEST_FORM: u32 = 1;
 
 /// Everything a judge knows at one position of the log. A judge restored from it gives the transitions
 /// that the first one would have given from there on.
@@ -32,6 +28,21 @@ pub struct Snapshot {
     late_readings: u64,
     rules: Vec<RuleId>,
     points: Vec<PointMemory>,
+    /// The listening time of the last outage.
+    #[serde(default)]
+    resumed: Option<i64>,
+    /// What conditions remember beyond their phase: point, index into `rules`, memory.
+    #[serde(default)]
+    tracks: Vec<(SeriesKey, u32, Track)>,
+    /// What correlations looked at: index into `rules`, clause, name, and what is known of it.
+    #[serde(default)]
+    groups: Vec<(u32, u8, String, Term)>,
+    /// Which points are on their clause's side: point, index into `rules`, clause.
+    #[serde(default)]
+    members: Vec<(SeriesKey, u32, u8)>,
+    /// Late readings that may turn out to come from a clock that was set back: point, lag, receipt.
+    #[serde(default)]
+    late: Vec<(SeriesKey, i64, UtcMillis)>,
 }
 
 /// What is kept of a point: a tuple, because there are many.
@@ -71,15 +82,26 @@ impl Default for Snapshot {
             late_readings: 0,
             rules: Vec::new(),
             points: Vec::new(),
+            resumed: None,
+            tracks: Vec::new(),
+            groups: Vec::new(),
+            members: Vec::new(),
+            late: Vec::new(),
         }
     }
 }
 
 impl Snapshot {
+    /// Log time then; `None` before the log began.
+    #[must_use]
+    pub fn log_time(&self) -> Option<UtcMillis> {
+        self.log_time
+    }
+
     /// Whether this judge's build can read it.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.form == FORM
+        (OLDEST_FORM..=FORM).contains(&self.form)
     }
 }
 
@@ -94,7 +116,50 @@ impl Judge {
             late_readings: self.late_readings,
             rules: self.rules.iter().map(|r| r.id.clone()).collect(),
             points: self.points.iter().map(|p| self.remember(p)).collect(),
+            resumed: self.time.resumed(),
+            tracks: self.remember_tracks(),
+            groups: self.remember_groups(),
+            members: self.remember_members(),
+            late: self
+                .points
+                .iter()
+                .filter_map(|p| p.late.map(|(lag, received)| (p.key.clone(), lag, received)))
+                .collect(),
         }
+    }
+
+    fn remember_tracks(&self) -> Vec<(SeriesKey, u32, Track)> {
+        let tracked = self.conditions.iter().filter(|c| c.track != NO_TRACK);
+        tracked
+            .filter_map(|c| {
+                let Test::Tracked(spec) = &self.specs[c.rule as usize].test else {
+                    return None;
+                };
+                let track = &self.tracks[c.track as usize];
+                let key = &self.points[c.point as usize].key;
+                (*track != spec.fresh()).then(|| (key.clone(), c.rule, track.clone()))
+            })
+            .collect()
+    }
+
+    fn remember_groups(&self) -> Vec<(u32, u8, String, Term)> {
+        let groups = self.groups.iter().filter(|g| correlate::is_worth_keeping(g));
+        groups
+            .map(|g| (g.rule, g.clause, g.name.clone(), g.term))
+            .collect()
+    }
+
+    fn remember_members(&self) -> Vec<(SeriesKey, u32, u8)> {
+        let mut on = Vec::new();
+        for watched in &self.points {
+            for member in &self.members[watched.first_member as usize..watched.end_member as usize] {
+                let group = &self.groups[member.group as usize];
+                if member.on {
+                    on.push((watched.key.clone(), group.rule, group.clause));
+                }
+            }
+        }
+        on
     }
 
     /// A judge who knows what `snapshot` holds, as far as `rules` and `points` still have it.
@@ -108,82 +173,72 @@ impl Judge {
         points: &[Point],
         out: &mut Vec<Transition>,
     ) -> Judge {
+        Judge::restore_in(Zone::default(), (snapshot, rules), points, out)
+    }
+
+    /// The same for a place whose clocks are not China's.
+    #[must_use]
+    pub fn restore_in(
+        zone: Zone,
+        (snapshot, rules): (&Snapshot, Vec<Rule>),
+        points: &[Point],
+        out: &mut Vec<Transition>,
+    ) -> Judge {
         let mut judge = Judge {
             specs: rules.iter().map(Spec::of).collect(),
             rules,
             points: Vec::with_capacity(points.len()),
             index: HashMap::with_capacity(points.len()),
             conditions: Vec::new(),
+            tracks: Vec::new(),
+            groups: Vec::new(),
+            members: Vec::new(),
+            waits_for: HashMap::new(),
+            by_day: Vec::new(),
+            mutes: mute::Mutes::default(),
+            zone,
             timers: Timers::default(),
-            time: Listening::new(snapshot.log_time, snapshot.deaf_ms),
+            time: Listening::new(snapshot.log_time, snapshot.deaf_ms, snapshot.resumed),
             late_readings: snapshot.late_readings,
             revision: 1,
         };
-        for point in points {
-            judge.register(point);
-        }
+        judge.register(points);
         for memory in &snapshot.points {
             judge.recall(snapshot, memory, out);
         }
+        for (key, lag, received) in &snapshot.late {
+            if let Some(PointIndex(number)) = judge.index.get(key) {
+                judge.points[*number as usize].late = Some((*lag, *received));
+            }
+        }
+        judge.recall_tracks(snapshot);
+        judge.recall_groups(snapshot);
         judge.rebuild_timers();
         judge
     }
 
     /// Replaces the list of points. Those that stay keep their state; see [`Judge::restore`].
     pub fn set_points(&mut self, points: &[Point], out: &mut Vec<Transition>) {
-        let snapshot = self.snapshot();
-        let revision = self.revision;
         let rules = std::mem::take(&mut self.rules);
-        *self = Judge::restore(&snapshot, rules, points, out);
-        self.revision = revision + 1;
+        // A snapshot names rules.
+        self.rules.clone_from(&rules);
+        self.replace(rules, points, out);
     }
 
-    fn register(&mut self, point: &Point) {
-        let key = point.key();
-        if self.index.contains_key(&key) {
-            return;
-        }
-        let number = u32::try_from(self.points.len()).expect("points are numbered in 32 bits");
-        let first = self.conditions.len();
-        let is_silence = |rule: &Rule| matches!(rule.kind, RuleKind::NoData { .. });
-        let is_general = |rule: &Rule| rule.metric.is_none() && rule.point_type.is_none();
-        // One silence is one case: the rule made for this kind of point stands in for the general one.
-        let has_own = self
-            .rules
-            .iter()
-            .any(|rule| is_silence(rule) && !is_general(rule) && rule.applies_to(point));
-        let applying =
-            self.rules.iter().zip(0..).filter(|(rule, _)| {
-                rule.applies_to(point) && !(has_own && is_silence(rule) && is_general(rule))
-            });
-        self.conditions
-            .extend(applying.map(|(_, rule)| Condition::new(rule, number)));
-        let intervals = self.conditions[first..]
-            .iter()
-            .filter_map(|c| match self.specs[c.rule as usize].test {
-                Test::Silence { intervals } => Some(intervals),
-                Test::Value(_) => None,
-            })
-            .min()
-            .unwrap_or(SILENT_INTERVALS);
-        let interval_ms = i64::from(point.report_interval_s) * 1000;
-        let index = |n: usize| u32::try_from(n).expect("conditions are numbered in 32 bits");
-        self.index.insert(key.clone(), PointIndex(number));
-        self.points.push(Watched {
-            key,
-            first: index(first),
-            end: index(self.conditions.len()),
-            interval_ms,
-            silent_after_ms: i64::from(intervals) * interval_ms,
-            latest_at: UtcMillis(i64::MIN),
-            latest_value: None,
-            offset_ms: 0,
-            heard: self.time.log_time().map(|_| self.time.now()),
-            heard_at: self.time.log_time().unwrap_or_default(),
-            silent: true,
-            calm_since: UtcMillis::default(),
-            timer: None,
-        });
+    /// Replaces the rules, for the same points. Conditions of rules that stay keep their state, also when the
+    /// rule's numbers are others now: a breach that is none any more ends with the next reading.
+    pub fn set_rules(&mut self, rules: Vec<Rule>, points: &[Point], out: &mut Vec<Transition>) {
+        self.replace(rules, points, out);
+    }
+
+    fn replace(&mut self, rules: Vec<Rule>, points: &[Point], out: &mut Vec<Transition>) {
+        let snapshot = self.snapshot();
+        let revision = self.revision;
+        let zone = std::mem::take(&mut self.zone);
+        let mutes = self.take_mutes();
+        *self = Judge::restore_in(zone, (&snapshot, rules), points, out);
+        self.set_mutes(mutes, out);
+        self.revision = revision + 1;
     }
 
     fn remember(&self, watched: &Watched) -> PointMemory {
@@ -203,6 +258,51 @@ impl Judge {
             .map(|c| ConditionMemory(c.rule, c.phase, c.last_since))
             .collect();
         PointMemory(watched.key.clone(), heard, conditions)
+    }
+
+    fn recall_tracks(&mut self, snapshot: &Snapshot) {
+        for (key, rule, track) in &snapshot.tracks {
+            let id = snapshot.rules.get(*rule as usize);
+            let point = self.index.get(key).copied();
+            let condition = point.zip(id).and_then(|(p, id)| self.condition_of(p, id));
+            let Some(place) = condition.map(|c| c.track).filter(|place| *place != NO_TRACK) else {
+                continue;
+            };
+            let kept = &mut self.tracks[place as usize];
+            // A rule that is of another kind now has nothing to remember yet.
+            if std::mem::discriminant(kept) == std::mem::discriminant(track) {
+                kept.clone_from(track);
+            }
+        }
+    }
+
+    fn recall_groups(&mut self, snapshot: &Snapshot) {
+        let name = |rule: u32| snapshot.rules.get(rule as usize);
+        let on: HashSet<_> = snapshot
+            .members
+            .iter()
+            .filter_map(|(key, rule, clause)| Some((key, name(*rule)?, *clause)))
+            .collect();
+        for watched in &self.points {
+            for member in &mut self.members[watched.first_member as usize..watched.end_member as usize] {
+                let group = &mut self.groups[member.group as usize];
+                let id = &self.rules[group.rule as usize].id;
+                member.on = on.contains(&(&watched.key, id, group.clause));
+                group.on += u32::from(member.on);
+            }
+        }
+        let terms: HashMap<_, _> = snapshot
+            .groups
+            .iter()
+            .filter_map(|(rule, clause, place, term)| Some(((name(*rule)?, *clause, place), *term)))
+            .collect();
+        for group in &mut self.groups {
+            let id = &self.rules[group.rule as usize].id;
+            if let Some(term) = terms.get(&(id, group.clause, &group.name)) {
+                group.term = *term;
+            }
+            group.term.on = group.is_fulfilled();
+        }
     }
 
     fn recall(&mut self, snapshot: &Snapshot, memory: &PointMemory, out: &mut Vec<Transition>) {
@@ -243,7 +343,10 @@ impl Judge {
 
 /// The end of an Active condition whose rule or point is gone.
 fn retire(rule: &RuleId, point: &SeriesKey, phase: Phase, now: Option<UtcMillis>) -> Option<Transition> {
-    let Phase::Active { since, .. } = phase else {
+    let Phase::Active {
+        since, untold: false, ..
+    } = phase
+    else {
         return None;
     };
     Some(Transition {

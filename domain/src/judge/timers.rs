@@ -9,6 +9,8 @@ pub(super) enum Target {
     Condition(u32),
     /// The silence of a point.
     Watch(u32),
+    /// The next moment at which something is set aside, or is not any more.
+    Mutes,
 }
 
 /// A timer in listening time.
@@ -44,6 +46,10 @@ impl Timers {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Timer>()
     }
 
     pub(super) fn clear(&mut self) {

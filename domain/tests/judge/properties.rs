@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sunshine_domain::{Batch, ConditionState, Judge, LogEvent, LogPosition, Transition, batch::Tick};
 
-use crate::stage::{S, Stage, points, reading, received, rules, tick};
+use crate::{
+    stage::{S, Stage, points, reading, received, rules, tick},
+    wide::{self, Wide},
+};
 
 /// A log with steps of at most 8 s between events, lags, backlogs and equal moments; from time to time
 /// the server is down for a while.
@@ -36,6 +39,63 @@ fn log() -> impl Strategy<Value = Vec<LogEvent>> {
     })
 }
 
+/// The same for the kitchen in which every kind of rule has something to judge.
+fn wide_log() -> impl Strategy<Value = Vec<LogEvent>> {
+    let step = prop_oneof![40 => 0..8 * S, 1 => 11 * S..200 * S];
+    let value = prop::sample::select(vec![
+        -1.0, 0.0, 1.0, 4.0, 7.5, 9.0, 12.0, 21.0, 30.0, 65.0, 101.0, 130.0,
+    ]);
+    let lag = prop_oneof![6 => Just(0_i64), 3 => 0..3 * S, 1 => -2 * S..300 * S];
+    let event = (step, 0_u32..10, lag, value);
+    prop::collection::vec(event, 1..400).prop_map(|events| {
+        let mut now = 1_000 * S;
+        let build = |(step, point, lag, value): (i64, u32, i64, f64)| {
+            now += step;
+            if point == 9 {
+                tick(now)
+            } else {
+                reading(point, now - lag, now, value)
+            }
+        };
+        events.into_iter().map(build).collect()
+    })
+}
+
+fn wide(log: &[LogEvent]) -> Vec<Transition> {
+    let mut stage = Wide::new(wide::mutes());
+    stage.play(log);
+    stage.said
+}
+
+/// A log with ticks wherever the server was up.
+fn ticked(log: &[LogEvent], every: i64) -> Vec<LogEvent> {
+    let mut more = Vec::new();
+    for pair in log.windows(2) {
+        more.push(pair[0]);
+        let (from, to) = (received(&pair[0]), received(&pair[1]));
+        if to - from <= 10 * S {
+            let mut at = from + every;
+            while at < to {
+                more.push(tick(at));
+                at += every;
+            }
+        }
+    }
+    more.extend(log.last().copied());
+    more
+}
+
+/// How many cases each property is tried on; `PROPTEST_CASES` asks for more.
+pub(crate) fn cases(usual: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    // What proptest tries when nobody asks.
+    let unasked = 256;
+    if asked.cases == unasked {
+        return ProptestConfig::with_cases(usual);
+    }
+    asked
+}
+
 /// Shorter holds, so that a log of minutes sees whole lives of conditions.
 fn quick(log: &[LogEvent]) -> Vec<Transition> {
     let mut stage = quick_stage();
@@ -60,25 +120,11 @@ fn quick_stage() -> Stage {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn ticks_make_nothing_happen_that_would_not_happen_anyway(log in log(), every in 1..9 * S) {
-        // Ticks wherever the server was up; then one long after the last event, to let timers run out.
-        let mut more = Vec::new();
-        for pair in log.windows(2) {
-            more.push(pair[0]);
-            let (from, to) = (received(&pair[0]), received(&pair[1]));
-            if to - from <= 10 * S {
-                let mut at = from + every;
-                while at < to {
-                    more.push(tick(at));
-                    at += every;
-                }
-            }
-        }
-        more.extend(log.last().copied());
-        prop_assert_eq!(quick(&more), quick(&log));
+        prop_assert_eq!(quick(&ticked(&log, every)), quick(&log));
     }
 
     #[test]
@@ -149,6 +195,61 @@ proptest! {
             second.play(&events);
         }
         prop_assert_eq!(second.said, quick(&log));
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn ticks_change_nothing_for_any_kind_of_rule(log in wide_log(), every in 1..9 * S) {
+        prop_assert_eq!(wide(&ticked(&log, every)), wide(&log));
+    }
+
+    #[test]
+    fn a_judge_of_any_kind_of_rule_restored_anywhere_goes_on_as_the_first(
+        log in wide_log(), at in any::<prop::sample::Index>(),
+    ) {
+        let at = at.index(log.len());
+        let mut first = Wide::new(wide::mutes());
+        first.play(&log[..at]);
+        let mut out = Vec::new();
+        let snapshot = first.judge.snapshot();
+        let mut judge = Judge::restore(&snapshot, wide::rules(), &wide::points(), &mut out);
+        judge.set_mutes(wide::mutes(), &mut out);
+        prop_assert!(out.is_empty(), "{:?}", out);
+        prop_assert_eq!(judge.snapshot(), snapshot);
+        let mut second = Wide { judge, said: first.said.clone() };
+        prop_assert_eq!(second.judge.board(), first.judge.board());
+        first.play(&log[at..]);
+        second.play(&log[at..]);
+        prop_assert_eq!(&second.said, &first.said);
+        prop_assert_eq!(second.judge.board(), first.judge.board());
+        prop_assert_eq!(second.judge.snapshot(), first.judge.snapshot());
+    }
+
+    #[test]
+    fn conditions_of_any_kind_take_only_the_steps_there_are(log in wide_log()) {
+        use ConditionState::{Active, Cleared, Normal, Pending, Shelved};
+        let allowed = [
+            (Normal, Pending), (Normal, Active), (Pending, Active), (Pending, Normal), (Active, Cleared),
+            (Normal, Shelved), (Pending, Shelved), (Pending, Pending), (Shelved, Active), (Shelved, Normal),
+            (Shelved, Pending),
+        ];
+        let mut states = BTreeMap::new();
+        let mut told = BTreeSet::new();
+        for t in wide(&log) {
+            let state = states.entry((t.rule.clone(), t.point.clone())).or_insert(Normal);
+            prop_assert_eq!(*state, t.from, "{:?}", t);
+            prop_assert!(allowed.contains(&(t.from, t.to)), "{:?}", t);
+            *state = if t.to == Cleared { Normal } else { t.to };
+            if t.to == Active {
+                prop_assert!(told.insert((t.rule.clone(), t.point.clone(), t.since)), "told twice: {:?}", t);
+            }
+            if t.rule.as_str() == "rising" {
+                prop_assert!(t.to != Shelved, "what endangers life is never set aside");
+            }
+        }
     }
 }
 
