@@ -1,4 +1,4 @@
-//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cameras,
+//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, claims, cameras,
 //! their findings and what they are taught with, cases, the engine's snapshot and the audit trail, in one SQL
 //! database.
 //!
@@ -14,6 +14,7 @@
 mod audit;
 mod cameras;
 mod cases;
+mod claims;
 mod database;
 mod directory;
 mod error;
@@ -22,6 +23,7 @@ mod fields;
 mod findings;
 mod identities;
 mod points;
+mod profiles;
 mod regions;
 mod snapshot;
 mod teaching;
@@ -34,11 +36,13 @@ use domain::Clock;
 pub use audit::{AuditEntry, MAX_TRAIL};
 pub use cameras::{MAX_CAMERAS, camera_points};
 pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
+pub use claims::{CLAIM_LIFE_MS, Claim, Claimed, ClaimedSecret};
 pub use error::{Cause, Problem, RecordError};
 pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
+pub use profiles::{MAX_ONBOARD, NewDevice, fresh_secret};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,

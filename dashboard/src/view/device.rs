@@ -110,6 +110,8 @@ pub(crate) fn reject_reason(locale: &Locale, reason: RejectReason) -> String {
         RejectReason::Metric => fl!(locale.l, "reject-metric"),
         RejectReason::Size => fl!(locale.l, "reject-size"),
         RejectReason::TooManySeries => fl!(locale.l, "reject-series"),
+        RejectReason::Range => fl!(locale.l, "reject-range"),
+        RejectReason::Missing => fl!(locale.l, "reject-missing"),
     }
 }
 
@@ -124,6 +126,8 @@ fn reject_remedy(locale: &Locale, reason: RejectReason) -> String {
         RejectReason::Metric => fl!(locale.l, "remedy-metric"),
         RejectReason::Size => fl!(locale.l, "remedy-size"),
         RejectReason::TooManySeries => fl!(locale.l, "remedy-series"),
+        RejectReason::Range => fl!(locale.l, "remedy-range"),
+        RejectReason::Missing => fl!(locale.l, "remedy-missing"),
     }
 }
 

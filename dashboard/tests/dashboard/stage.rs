@@ -284,6 +284,7 @@ async fn register(records: &Records, facilities: usize) {
                     facility: p.facility.clone(),
                     device: p.device.clone(),
                     profile: "standard".into(),
+                    root: None,
                 },
                 secret: SecretHash::of(b"secret", [1; 16]),
                 expires_at: None,
