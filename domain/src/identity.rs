@@ -126,6 +126,15 @@ impl Identity {
         })
     }
 
+    /// The same device, with a root outside its own.
+    #[must_use]
+    pub fn below(mut self, vendor: Option<VendorRoot>) -> Identity {
+        if let Access::Device { root, .. } = &mut self.access {
+            *root = vendor;
+        }
+        self
+    }
+
     /// The user name of a device: `<facility>/<device>`.
     ///
     /// # Errors

@@ -50,4 +50,4 @@ pub use directory::{SeriesDirectory, TooManySeries};
 pub use error::{DecodeError, IngestError};
 pub use limits::IngestLimits;
 pub use pipeline::{Decoder, Ingest};
-pub use vendor::{Line, LineValue, Precision, Report, VendorValue, lines, read_vendor};
+pub use vendor::{Line, LineValue, Precision, Report, VendorValue, line_pieces, lines, read_vendor};

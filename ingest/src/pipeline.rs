@@ -61,6 +61,11 @@ impl<D: SeriesDirectory> Ingest<D> {
         Ok(Some(self.decoder.batch(span, self.chunk.records())))
     }
 
+    /// Takes up birth certificates from before the place at which it reads: see [`Decoder::restore`].
+    pub fn restore(&mut self, births: &[Birth]) {
+        self.decoder.restore(births);
+    }
+
     /// The decoder, with its counters.
     pub fn decoder(&self) -> &Decoder<D> {
         &self.decoder

@@ -21,7 +21,7 @@ use std::{
 
 use domain::{Codec, Profile, Profiles, UtcMillis};
 
-pub use line::{Line, LineValue, Precision, lines};
+pub use line::{Line, LineValue, Precision, line_pieces, lines};
 
 use crate::{DecodeError, Decoded, IngestLimits, Value};
 

@@ -6,7 +6,7 @@
 use domain::{Profile, Profiles, UtcMillis, status::RejectReason};
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 use sunshine_ingest::{
-    DecodeError, IngestLimits, LineValue, Number, PayloadUnit, Report, lines, read_vendor,
+    DecodeError, IngestLimits, LineValue, Number, PayloadUnit, Report, line_pieces, lines, read_vendor,
 };
 
 const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
@@ -453,6 +453,21 @@ fn errors_name_cause_and_remedy_and_repeat_little() {
     };
     assert_eq!(size("m a=1,b=2,c=3", &limits), Err(RejectReason::Size));
     assert_eq!(size("m a=1,b=2", &limits), Ok(()));
+}
+
+#[test]
+fn many_lines_are_cut_between_lines() {
+    let text = "m a=1,b=2\nm c=\"x\ny\"\n\nbroken\nm d=4";
+    assert_eq!(line_pieces(text, 1_000, 100).unwrap(), [text]);
+    let pieces = line_pieces(text, 1_000, 2).unwrap();
+    assert_eq!(pieces.concat(), text);
+    assert_eq!(pieces, ["m a=1,b=2\n", "m c=\"x\ny\"\n\nbroken\n", "m d=4"]);
+    assert_eq!(line_pieces(text, 1, 100).unwrap().concat(), text);
+    assert_eq!(
+        line_pieces("broken\n", 1, 1).unwrap_err().reason(),
+        RejectReason::Shape
+    );
+    assert!(line_pieces("\n# nothing\n", 1, 1).is_err());
 }
 
 /// A name as line protocol escapes it.

@@ -9,7 +9,8 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 use sections::{
-    Cameras, DataDir, Evidence, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site,
+    Cameras, DataDir, Evidence, Http, IngestConfig, IntakeConfig, JournalConfig, Mqtt, Rules, Series,
+    Shutdown, Site,
 };
 pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
@@ -66,6 +67,7 @@ pub struct Config {
     pub(crate) journal: JournalConfig,
     pub(crate) series: Series,
     pub(crate) ingest: IngestConfig,
+    pub(crate) intake: IntakeConfig,
     pub(crate) rules: Rules,
     pub(crate) cameras: Cameras,
     pub(crate) vision: Vision,

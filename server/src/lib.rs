@@ -10,6 +10,7 @@
 //! [`App::addrs`] → [`App::run`] (until told to stop).
 
 mod app;
+mod births;
 pub mod cli;
 mod commands;
 mod config;
@@ -18,6 +19,7 @@ mod directory;
 mod figures;
 mod findings;
 mod import;
+mod intake;
 mod pipeline;
 mod shutdown;
 mod sight;

@@ -9,6 +9,7 @@
 pub mod devices;
 pub mod evidence;
 mod key_file;
+pub mod onboarding;
 pub mod records;
 pub mod series;
 pub mod vault;

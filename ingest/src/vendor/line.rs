@@ -88,6 +88,47 @@ pub fn lines(text: &str) -> impl Iterator<Item = Result<Line<'_>, DecodeError>> 
     std::iter::from_fn(move || reader.next_line())
 }
 
+/// Cuts `text` between lines into pieces of at most `bytes` bytes and `values` fields each, for a log whose records are
+/// bounded. A line that alone is larger is a piece of its own.
+///
+/// # Errors
+/// What is wrong with the first line, when no line is right; [`DecodeError::NoValue`] when there is none.
+pub fn line_pieces(text: &str, bytes: usize, values: usize) -> Result<Vec<&str>, DecodeError> {
+    let mut reader = Reader {
+        text,
+        at: 0,
+        number: 0,
+    };
+    let (mut pieces, mut begin, mut held) = (Vec::new(), 0, 0);
+    let (mut good, mut first) = (false, None);
+    loop {
+        let before = reader.at;
+        let Some(line) = reader.next_line() else {
+            break;
+        };
+        let fields = match line {
+            Ok(line) => {
+                good = true;
+                line.fields.len()
+            }
+            Err(why) => {
+                first.get_or_insert(why);
+                1
+            }
+        };
+        if before > begin && (reader.at - begin > bytes || held + fields > values) {
+            pieces.push(&text[begin..before]);
+            (begin, held) = (before, 0);
+        }
+        held += fields;
+    }
+    if !good {
+        return Err(first.unwrap_or(DecodeError::NoValue));
+    }
+    pieces.push(&text[begin..]);
+    Ok(pieces)
+}
+
 pub(super) fn read<'p>(
     mut mapper: Mapper<'_, 'p>,
     payload: &'p [u8],
