@@ -43,7 +43,7 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock,
+    Clock, Profiles,
     status::{Refusal, SystemStats},
 };
 use store::{Archive, DeviceBook, Records, SeriesStore};
@@ -84,6 +84,8 @@ pub struct DashboardState {
     pub sight: Sight,
     /// What is kept as evidence; `None` where nothing is.
     pub evidence: Option<Archive>,
+    /// How devices of which make speak.
+    pub profiles: Profiles,
 }
 
 impl fmt::Debug for DashboardState {
@@ -103,6 +105,8 @@ pub struct SiteInfo {
     pub name_en: String,
     /// Where devices connect, `host:port`, as shown to integrators.
     pub mqtt_addr: String,
+    /// Where HTTP intake listens, `host:port`; `None` when nothing may come by HTTP.
+    pub intake_addr: Option<String>,
     /// Whether the readings come from the built-in simulator. Every page says so.
     pub demo: bool,
     /// The facilities' time zone, an IANA name such as `Asia/Shanghai`.
@@ -142,7 +146,12 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .merge(pages::routes())
         .merge(api::routes())
         .fallback(failure::no_such_page);
-    let quick = security::time_limited(routes);
+    let bulk = security::bulk(
+        Router::new()
+            .merge(pages::bulk_routes())
+            .merge(api::bulk_routes()),
+    );
+    let quick = security::time_limited(security::small(routes).merge(bulk));
     let router = Router::new()
         .merge(quick)
         .route("/live", get(live::stream))

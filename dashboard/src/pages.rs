@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
+pub(crate) mod onboard;
 pub(crate) mod overview;
 pub(crate) mod reference;
 pub(crate) mod teach;
@@ -35,10 +36,25 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/cases/{case}/close", post(case::close))
         .route("/devices", get(device::list))
         .route("/devices/{facility}/{device}", get(device::show))
+        .merge(onboard_routes())
         .merge(camera_routes())
         .merge(finding_routes())
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
+}
+
+fn onboard_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/onboard", get(onboard::show).post(onboard::one))
+        .route("/devices/{facility}/{device}/secret", post(onboard::secret))
+        .route("/devices/{facility}/{device}/claim", post(onboard::claim))
+        .route("/devices/{facility}/{device}/calibrate", post(onboard::calibrate))
+        .route("/claim/{code}", get(onboard::claimed).post(onboard::use_claim))
+}
+
+/// What takes larger bodies than other pages do: a thousand devices at a time.
+pub(crate) fn bulk_routes() -> Router<Arc<App>> {
+    Router::new().route("/onboard/csv", post(onboard::csv))
 }
 
 fn camera_routes() -> Router<Arc<App>> {

@@ -256,10 +256,16 @@ impl App {
             clock: self.clock.clone(),
             sight: self.sight.for_pages(),
             evidence: Some(self.sight.archive()),
+            profiles: self.profiles.clone(),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),
                 mqtt_addr: self.broker.local_addr().to_string(),
+                intake_addr: self
+                    .intake
+                    .as_ref()
+                    .and_then(|listener| listener.local_addr().ok())
+                    .map(|address| address.to_string()),
                 demo: self.demo,
                 time_zone: self.config.site.time_zone.clone(),
             },

@@ -8,7 +8,7 @@ use std::{
 use alerts::{AlertHandle, Engine};
 use domain::{
     Access, Batch, Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, LogPosition,
-    Metric, Point, Quality, Reading, Region, RegionId, Scope, SecretHash, SizeClass, UtcMillis,
+    Metric, Point, Profiles, Quality, Reading, Region, RegionId, Scope, SecretHash, SizeClass, UtcMillis,
     batch::Tick,
     pack::{self, DEFAULT_PACKS},
     status::{Refusal, RefusalReason, Reject, RejectReason, Sighting, SystemStats},
@@ -107,11 +107,13 @@ impl Stage {
                 name_zh: "滨河区".into(),
                 name_en: "Binhe District".into(),
                 mqtt_addr: "192.0.2.10:1883".into(),
+                intake_addr: Some("192.0.2.10:8086".into()),
                 demo: true,
                 time_zone: "Asia/Shanghai".into(),
             },
             sight: Sight::none(),
             evidence: None,
+            profiles: Profiles::built_in(),
         };
         let position = Mutex::new(LogPosition(0));
         Stage {
