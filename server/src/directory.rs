@@ -335,11 +335,12 @@ impl Watch {
         if seen.version == Some(version) {
             return Ok(());
         }
+        // First how devices speak, then who may: nobody is heard before it is known how to read them.
+        self.points.reload(&self.records).await?;
         for name in self.identities.refresh(&self.records).await? {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
             self.broker.revoke(&name);
         }
-        self.points.reload(&self.records).await?;
         self.alerts.reload_points().await?;
         seen.version = Some(version);
         Ok(())

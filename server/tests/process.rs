@@ -102,6 +102,82 @@ fn devices_are_added_listed_and_barred_from_the_command_line() {
 }
 
 #[test]
+fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let run = |arguments: &[&str]| {
+        let mut command = command();
+        let output = command
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let inventory = "[[facility]]\nid = \"f\"\nname_zh = \"滨河\"\nname_en = \"F\"\nkind = \"care_home\"\npeople_served = 9\n";
+    assert!(run(&["import", &write("site.toml", inventory)]).0);
+    let csv = "facility,device,profile,root,points\nf,hub,zigbee2mqtt,,\nf,hub.door,,,door_open=cold_room\n\
+               f,edge,sparkplug-b,,\nf,a,nosuch,,\n";
+    let file = write("devices.csv", csv);
+    let (good, _, said) = run(&["device", "import", &file, "--check"]);
+    assert!(!good && said.contains("0 devices were added"), "{said}");
+    let (good, secrets, said) = run(&["device", "import", &file]);
+    assert!(!good && said.contains("2 devices were added"), "{said}");
+    for part in ["line 4, root:", "line 5, profile:"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(secrets.lines().count(), 3);
+    assert!(
+        secrets.contains("2,f/hub,") && secrets.contains("3,f/hub.door,\n"),
+        "{secrets}"
+    );
+    let (_, _, again) = run(&["device", "import", &file]);
+    assert!(
+        again.contains("line 2, device:") && again.contains("already"),
+        "{again}"
+    );
+
+    let device = ["--facility", "f", "--device"];
+    let (added, said, _) = run(&[
+        &["device", "add"],
+        &device[..],
+        &["edge", "--profile", "sparkplug-b", "--root", "spBv1.0/g/e"],
+    ]
+    .concat());
+    assert!(added && said.contains("spBv1.0/g/e"), "{said}");
+    let (added, _, said) = run(&[
+        &["device", "add"],
+        &device[..],
+        &["x", "--profile", "sparkplug-b"],
+    ]
+    .concat());
+    assert!(!added && said.contains("--root"), "{said}");
+    let (claimed, said, _) = run(&[&["device", "claim"], &device[..], &["hub"]].concat());
+    assert!(claimed && said.contains("/claim/"), "{said}");
+    let (listed, said, _) = run(&["device", "profiles"]);
+    assert!(listed && said.contains("zigbee2mqtt\tzigbee2mqtt\t"), "{said}");
+    let calibrate = [
+        &["device", "calibrate"],
+        &device[..],
+        &["hub.door", "--metric", "temperature", "--offset", "-0.5"],
+    ]
+    .concat();
+    let (done, said, _) = run(&calibrate);
+    assert!(done && said.contains("value × 1 + -0.5"), "{said}");
+}
+
+#[test]
 fn a_signal_ends_it_in_order_and_the_journal_can_be_inspected() {
     let dir = tempfile::tempdir().unwrap();
     let mut running = Sunshine::start(dir.path());

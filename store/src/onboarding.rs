@@ -199,22 +199,13 @@ pub fn plan(text: &str, profiles: &Profiles, known: &Known) -> Result<Plan, Reco
         }
         None => Vec::new(),
     };
-    let header: Vec<String> = header
-        .iter()
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
-    if let Some(column) = ["facility", "device"]
-        .into_iter()
-        .find(|c| !header.iter().any(|h| h == c))
-    {
-        refuse(1, "", RowProblem::NoColumn(column));
-        return Ok(plan);
-    }
-    if let Some(odd) = header.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
-        let odd: String = odd.chars().take(40).collect();
-        refuse(1, "", RowProblem::UnknownColumn(odd));
-        return Ok(plan);
-    }
+    let header = match columns(&header) {
+        Ok(header) => header,
+        Err(problem) => {
+            refuse(1, "", problem);
+            return Ok(plan);
+        }
+    };
     let reader = Reader {
         header: &header,
         profiles,
@@ -248,6 +239,24 @@ pub fn plan(text: &str, profiles: &Profiles, known: &Known) -> Result<Plan, Reco
     reader.finish(parsed, &mut plan)?;
     plan.errors.sort_by_key(|error| error.line);
     Ok(plan)
+}
+
+/// The names of the columns, once they are known to be good.
+fn columns(first: &[String]) -> Result<Vec<String>, RowProblem> {
+    let header: Vec<String> = first
+        .iter()
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let missing = ["facility", "device"]
+        .into_iter()
+        .find(|column| !header.iter().any(|name| name == column));
+    if let Some(column) = missing {
+        return Err(RowProblem::NoColumn(column));
+    }
+    match header.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
+        Some(odd) => Err(RowProblem::UnknownColumn(odd.chars().take(40).collect())),
+        None => Ok(header),
+    }
 }
 
 /// A row, before it is known whether its gateway is there.

@@ -36,7 +36,6 @@ async fn json_speakers_are_read_as_their_makers_write() -> anyhow::Result<()> {
         ("tasmota", "temperature", "fridge_air"),
         ("shelly", "temperature", "fridge_air"),
         ("lora.0101010101010101", "temperature", "fridge_air"),
-        ("old-shelly", "temperature", "fridge_air"),
     ];
     register(&app, &points).await?;
 
@@ -76,6 +75,13 @@ async fn json_speakers_are_read_as_their_makers_write() -> anyhow::Result<()> {
         .await?;
     becomes(&app, "lora.0101010101010101", "temperature", -18.5).await?;
 
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_cannot_be_moved_is_one_devices_alone() -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    register(&app, &[("old-shelly", "temperature", "fridge_air")]).await?;
     let mut old = app
         .add_device_of("old-shelly", "shelly-gen1", Some("shellies/shellyht-1"))
         .await?;
@@ -386,4 +392,131 @@ async fn an_operators_own_profile_is_read_from_its_folder() -> anyhow::Result<()
     let refused = format!("{:#}", refused.expect("an unknown key is refused"));
     assert!(refused.contains("cooler.toml, line 11"), "{refused}");
     Ok(())
+}
+
+/// Sends a form as our own page would.
+async fn send_form(app: &TestApp, path: &str, form: &[(&str, &str)]) -> anyhow::Result<(u16, String)> {
+    let body = form
+        .iter()
+        .map(|(name, value)| {
+            let value: String = value.bytes().map(|b| format!("%{b:02X}")).collect();
+            format!("{name}={value}")
+        })
+        .collect::<Vec<_>>()
+        .join("&");
+    let answer = reqwest::Client::new()
+        .post(app.url(path))
+        .header("Sec-Fetch-Site", "same-origin")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(body)
+        .send()
+        .await?;
+    Ok((answer.status().as_u16(), answer.text().await?))
+}
+
+/// A client of one MQTT sign-in, with a secret of its own.
+async fn sign_in(app: &TestApp, device: &str, secret: &str) -> anyhow::Result<rumqttc::AsyncClient> {
+    let mqtt = app.addrs.mqtt;
+    let mut options = rumqttc::MqttOptions::new(format!("own-{device}"), mqtt.ip().to_string(), mqtt.port());
+    options.set_credentials(format!("{FACILITY}/{device}"), secret);
+    let (client, mut events) = rumqttc::AsyncClient::new(options, 8);
+    tokio::time::timeout(sunshine_integration_tests::PATIENCE, events.poll()).await??;
+    // The connection lives as long as somebody polls it.
+    drop(sunshine_integration_tests::owned(async move {
+        while events.poll().await.is_ok() {}
+    }));
+    Ok(client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_added_turns_green_or_says_why_not() -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    let form = [
+        ("facility", FACILITY),
+        ("device", "new-1"),
+        ("profile", "fridge-probe"),
+        ("place_zh", "新柜"),
+    ];
+    let (status, page) = send_form(&app, "/onboard?lang=en", &form).await?;
+    assert_eq!(status, 200, "{page}");
+    assert!(page.contains("Waiting for the first message"));
+    let secret = page
+        .split("id=\"secret\">")
+        .nth(1)
+        .and_then(|rest| rest.split('<').next());
+    let secret = secret.expect("the secret is shown").to_owned();
+    let path = "/devices/binhe/new-1?lang=en";
+    let says = |word: &'static str| {
+        let app = &app;
+        until(
+            word,
+            move || async move { Ok(app.get(path).await?.1.contains(word)) },
+        )
+    };
+
+    until("the wrong secret is refused", || async {
+        Ok(sign_in(&app, "new-1", "wrong").await.is_err())
+    })
+    .await?;
+    says("Wrong name or secret").await?;
+    says("Check user name and secret").await?;
+
+    // The page's own stream tells it at once when the first message comes.
+    let mut stream = reqwest::get(app.url("/live?page=device&facility=binhe&device=new-1&lang=en")).await?;
+    until("it may sign in", || async {
+        Ok(sign_in(&app, "new-1", &secret).await.is_ok())
+    })
+    .await?;
+    let client = sign_in(&app, "new-1", &secret).await?;
+    let qos = rumqttc::QoS::AtLeastOnce;
+    client
+        .publish("sk/v1/binhe/new-1/up", qos, false, "{nonsense")
+        .await?;
+    says("are not understood: Not parsable").await?;
+    says("{nonsense").await?;
+    client
+        .publish("sk/v1/binhe/new-1/up/temperature", qos, false, "4.5")
+        .await?;
+    says("It works").await?;
+    let mut told = String::new();
+    while !told.contains("It works") {
+        let part = tokio::time::timeout(sunshine_integration_tests::PATIENCE, stream.chunk()).await??;
+        told += &String::from_utf8_lossy(&part.expect("the stream goes on"));
+    }
+    becomes(&app, "new-1", "temperature", 4.5).await?;
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pressed_button_is_on_the_overview() -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    let form = [
+        ("facility", FACILITY),
+        ("device", "sos-9"),
+        ("profile", "sos-button"),
+        ("place_zh", "东走廊"),
+        ("place_en", "East corridor"),
+    ];
+    assert_eq!(send_form(&app, "/onboard", &form).await?.0, 200);
+    let points = app.records.points(&Scope::everything(), None).await?;
+    let point = points
+        .iter()
+        .find(|p| p.device.as_str() == "sos-9")
+        .expect("its point came with its profile");
+    assert_eq!(
+        (point.point_type.as_str(), point.report_interval_s),
+        ("sos_button", 3_600)
+    );
+    let mut stream = reqwest::get(app.url("/live?page=overview&lang=en")).await?;
+    // The form gave it a secret of its own; the test's takes its place.
+    let mut button = app.add_device_of("sos-9", "sos-button", None).await?;
+    button.publish("up/sos", "sos-9", "true").await?;
+    let mut told = String::new();
+    while !told.contains("East corridor") {
+        let part = tokio::time::timeout(sunshine_integration_tests::PATIENCE, stream.chunk()).await??;
+        told += &String::from_utf8_lossy(&part.expect("the stream goes on"));
+    }
+    let (_, overview) = app.get("/?lang=en").await?;
+    assert!(overview.contains("SOS call"), "and it stays there");
+    app.finish().await
 }

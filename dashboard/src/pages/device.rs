@@ -317,7 +317,11 @@ pub(crate) fn card(
         .unwrap_or_default();
     let user = format!("{facility}/{device}");
     let refusals = app.refusals(locale, scope, |r| {
-        r.identity.as_ref().is_some_and(|n| n.as_str() == user)
+        match &r.identity {
+            Some(name) => name.as_str() == user,
+            // A name that the broker did not know yet.
+            None => r.detail == user,
+        }
     });
     DeviceCard::new(locale, &status, refusals)
 }

@@ -138,8 +138,17 @@ async fn a_thousand_devices_come_with_an_error_for_each_wrong_row() {
             .count(),
         997
     );
+}
 
-    // The same again, as a form, with mistakes: nothing is changed and every row says why.
+#[tokio::test]
+async fn every_wrong_row_says_why() {
+    let (_stage, router) = two_kitchens().await;
+    let first =
+        "facility,device,profile,root\nbinhe-01,hub,zigbee2mqtt,\nbinhe-01,edge,sparkplug-b,spBv1.0/g/e\n";
+    assert_eq!(
+        post_csv(&router, "/api/v1/devices", first).await.status,
+        StatusCode::OK
+    );
     let wrong = "Facility, device ,profile,root,report_interval_s\nbinhe-01,hub,,,\nnowhere,a,,,\nbinhe-01,a b,,,\n\
                  binhe-01,c,nosuch,,\nbinhe-01,d,sparkplug-b,spBv1.0/g/e,\nbinhe-01,e,,,0\nbinhe-01,f,,,\nbinhe-01,f,,,\n\
                  binhe-01,g,,\nbinhe-01,none.x,,,\nbinhe-01,\"h,,,\n";
@@ -230,7 +239,16 @@ async fn a_code_is_exchanged_once() {
             "{path}"
         );
     }
-    // A newer code takes the older one's place, and time ends it.
+    assert_eq!(stage.state.records.verify_audit().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_code_ends_with_a_newer_one_and_with_its_time() {
+    let (stage, router) = two_kitchens().await;
+    let (facility, device) = (
+        FacilityId::new("binhe-01").unwrap(),
+        DeviceId::new("fridge-1").unwrap(),
+    );
     let first = stage
         .state
         .records
@@ -265,7 +283,6 @@ async fn a_code_is_exchanged_once() {
             .await
             .is_err()
     );
-    assert_eq!(stage.state.records.verify_audit().await.unwrap(), None);
 }
 
 #[tokio::test]

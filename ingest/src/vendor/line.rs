@@ -207,13 +207,13 @@ impl<'p> Reader<'p> {
             self.number += 1;
             self.skip(b' ');
             match self.peek() {
-                Some(b'#') => self.to_next_line(),
+                Some(b'#') => self.pass_line(),
                 Some(b'\n' | b'\r') => self.at += 1,
                 None => return None,
                 Some(_) => {
                     let number = self.number;
                     let line = self.line();
-                    self.to_next_line();
+                    self.pass_line();
                     return Some(line.map_err(|what| DecodeError::Line { line: number, what }));
                 }
             }
@@ -382,7 +382,7 @@ impl<'p> Reader<'p> {
         while self.take(byte) {}
     }
 
-    fn to_next_line(&mut self) {
+    fn pass_line(&mut self) {
         let rest = &self.text[self.at.min(self.text.len())..];
         self.at = rest.find('\n').map_or(self.text.len(), |end| self.at + end + 1);
     }
