@@ -84,10 +84,16 @@ pub fn read_vendor<'p>(
         json::read(&mut mapper, payload)?;
         return mapper.finish();
     }
+    // Our own word of it, whoever says it.
+    if leaf == "status"
+        && let Some(online) = online(payload)
+    {
+        return Ok(Report::present(None, online));
+    }
     match profile.codec {
         Codec::Json => match leaf {
             "up" => json::read(&mut mapper, payload)?,
-            "status" | "available" => return status(payload),
+            "status" => return Err(DecodeError::Status),
             _ => return Err(DecodeError::Topic),
         },
         Codec::Zigbee2mqtt => zigbee2mqtt::read(&mut mapper, leaf, payload)?,
@@ -97,11 +103,11 @@ pub fn read_vendor<'p>(
         Codec::Chirpstack => chirpstack::read(&mut mapper, leaf, payload)?,
         Codec::LineProtocol => match leaf {
             "up" => return line::read(mapper, payload, Precision::Nanoseconds),
-            "status" | "available" => return status(payload),
+            "status" => return Err(DecodeError::Status),
             _ => return Err(DecodeError::Topic),
         },
         Codec::SenmlCbor => match leaf {
-            "status" | "available" => return status(payload),
+            "status" => return Err(DecodeError::Status),
             _ => return cbor::report(leaf, payload, received, limits),
         },
         Codec::Standard | Codec::SparkplugB => return Err(DecodeError::Topic),
@@ -121,13 +127,6 @@ pub(crate) fn plain_profile() -> Arc<Profile> {
         Arc::clone(profiles.get("json").expect("it is built in"))
     });
     Arc::clone(&PLAIN)
-}
-
-/// `online` or `offline`, as our own form has it.
-fn status<'p>(payload: &[u8]) -> Result<Report<'p>, DecodeError> {
-    online(payload)
-        .map(|online| Report::present(None, online))
-        .ok_or(DecodeError::Status)
 }
 
 /// Whether a payload says that somebody is there: `online`, `Online`, `true`, or `{"state":"online"}`.

@@ -348,7 +348,8 @@ async fn seed_district(
     let mut secrets = HashMap::new();
     let mut identities = Vec::new();
     for device in &district.devices {
-        let identity = identity_of(&device.facility, &device.device)?;
+        let hash = SecretHash::of(SECRET.as_bytes(), [7; 16]);
+        let identity = Identity::of_device(&device.facility, &device.device, device.profile, hash)?;
         secrets.insert(identity.name.clone(), SECRET.to_owned());
         identities.push(identity);
     }

@@ -520,3 +520,32 @@ async fn a_pressed_button_is_on_the_overview() -> anyhow::Result<()> {
     assert!(overview.contains("SOS call"), "and it stays there");
     app.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_district_speaks_in_several_makes() -> anyhow::Result<()> {
+    let app = TestApp::start_district(1).await?;
+    let facility = simulator::district(7, 1).facilities[0].id.clone();
+    for (device, metric) in [
+        ("fridge-1", "temperature"),
+        ("fridge-2", "temperature"),
+        ("smoke-1", "smoke_alarm"),
+        ("sos-1", "sos"),
+    ] {
+        let path = format!("/api/v1/points/{facility}/{device}/{metric}/latest");
+        until(&format!("{device} is heard"), || async {
+            Ok(app.get(&path).await?.0 == 200)
+        })
+        .await?;
+    }
+    // The past came as pushed JSON, and nothing of either was rejected.
+    let devices = app.json("/api/v1/devices").await?;
+    for device in devices["devices"].as_array().into_iter().flatten() {
+        let foreign = matches!(device["device"].as_str(), Some("fridge-2" | "smoke-1"));
+        assert!(
+            !foreign || device["reject_counts"].as_array().is_some_and(Vec::is_empty),
+            "{device}"
+        );
+        assert!(!foreign || device["readings"].as_u64() > Some(100), "{device}");
+    }
+    app.finish().await
+}

@@ -165,9 +165,11 @@ impl<'a, 'p> Mapper<'a, 'p> {
         );
     }
 
-    /// A number that no field names, where the profile keeps such.
+    /// A number that no field names: one that is called by the name of a metric of the profile is that metric, and
+    /// others are kept where the profile keeps such.
     fn keep_other(&mut self, of: (Option<&str>, Option<UtcMillis>), path: &str, scalar: &Json) {
-        if !self.profile.keep_others {
+        let fields = &self.profile.fields;
+        if !self.profile.keep_others && !fields.iter().any(|field| field.metric.as_str() == path) {
             return;
         }
         let number = match scalar {
