@@ -101,16 +101,11 @@ fn devices_are_added_listed_and_barred_from_the_command_line() {
     assert!(listed.contains("binhe/fridge-1\trevoked"), "{listed}");
 }
 
-#[test]
-fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
+/// An installation with the facility `f`, and a way to run commands on it: success, output and error output.
+fn installation() -> (tempfile::TempDir, impl Fn(&[&str]) -> (bool, String, String)) {
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(dir.path(), "");
-    let write = |name: &str, text: &str| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let run = |arguments: &[&str]| {
+    let run = move |arguments: &[&str]| {
         let mut command = command();
         let output = command
             .args(arguments)
@@ -118,7 +113,7 @@ fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
             .arg(&config)
             .output()
             .unwrap();
-        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (
             output.status.success(),
             text(&output.stdout),
@@ -126,13 +121,23 @@ fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
         )
     };
     let inventory = "[[facility]]\nid = \"f\"\nname_zh = \"滨河\"\nname_en = \"F\"\nkind = \"care_home\"\npeople_served = 9\n";
-    assert!(run(&["import", &write("site.toml", inventory)]).0);
+    let site = dir.path().join("site.toml");
+    std::fs::write(&site, inventory).unwrap();
+    assert!(run(&["import", site.to_str().unwrap()]).0);
+    (dir, run)
+}
+
+#[test]
+fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
+    let (dir, run) = installation();
     let csv = "facility,device,profile,root,points\nf,hub,zigbee2mqtt,,\nf,hub.door,,,door_open=cold_room\n\
                f,edge,sparkplug-b,,\nf,a,nosuch,,\n";
-    let file = write("devices.csv", csv);
-    let (good, _, said) = run(&["device", "import", &file, "--check"]);
+    let file = dir.path().join("devices.csv");
+    std::fs::write(&file, csv).unwrap();
+    let file = file.to_str().unwrap();
+    let (good, _, said) = run(&["device", "import", file, "--check"]);
     assert!(!good && said.contains("0 devices were added"), "{said}");
-    let (good, secrets, said) = run(&["device", "import", &file]);
+    let (good, secrets, said) = run(&["device", "import", file]);
     assert!(!good && said.contains("2 devices were added"), "{said}");
     for part in ["line 4, root:", "line 5, profile:"] {
         assert!(said.contains(part), "{said}");
@@ -142,12 +147,29 @@ fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
         secrets.contains("2,f/hub,") && secrets.contains("3,f/hub.door,\n"),
         "{secrets}"
     );
-    let (_, _, again) = run(&["device", "import", &file]);
+    let (_, _, again) = run(&["device", "import", file]);
     assert!(
         again.contains("line 2, device:") && again.contains("already"),
         "{again}"
     );
+}
 
+#[test]
+fn a_device_of_another_make_is_added_claimed_and_calibrated_from_the_command_line() {
+    let (_dir, run) = installation();
+    assert!(
+        run(&[
+            "device",
+            "add",
+            "--facility",
+            "f",
+            "--device",
+            "hub",
+            "--profile",
+            "zigbee2mqtt"
+        ])
+        .0
+    );
     let device = ["--facility", "f", "--device"];
     let (added, said, _) = run(&[
         &["device", "add"],
