@@ -1,6 +1,6 @@
 //! Who may say and hear what: MQTT topic names, topic filters, and whether one filter contains another.
 
-use domain::{Access, Identity, VendorRoot, address};
+use domain::{Access, Identity, VendorRoot, address, profile::STANDARD};
 
 /// The longest topic name or filter, in bytes.
 const MAX_TOPIC_BYTES: usize = 1024;
@@ -86,10 +86,15 @@ impl Grant {
                 facility,
                 device,
                 root: vendor,
-                ..
+                profile,
             } => {
                 let root = address::device_root(facility, device);
                 let mut filters = vec![address::command_filter(facility, device)];
+                // Makers' firmware hears commands beside what it says, and some of it ends when that is refused. It
+                // hears nothing there but itself and what is said to it.
+                if profile != STANDARD {
+                    filters.push(format!("{root}#"));
+                }
                 filters.extend(vendor.iter().flat_map(VendorRoot::subscribe_filters));
                 Grant::Device {
                     commands: format!("{root}cmd"),
@@ -279,6 +284,8 @@ mod tests {
         for bad in ["spBv1.0/g/NCMD/e", "spBv1.0/g/NBIRTH/other", "spBv1.0/STATE/host"] {
             assert!(!grant.may_publish(bad), "{bad}");
         }
+        assert!(grant.may_subscribe("sk/v1/f/edge/#") && grant.may_subscribe("sk/v1/f/edge/rpc"));
+        assert!(!grant.may_subscribe("sk/v1/f/+/rpc") && !grant.may_subscribe("sk/v1/f/edge2/#"));
         for good in [
             "spBv1.0/g/NCMD/e",
             "spBv1.0/g/NCMD/e/#",

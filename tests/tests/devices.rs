@@ -40,6 +40,12 @@ async fn json_speakers_are_read_as_their_makers_write() -> anyhow::Result<()> {
     register(&app, &points).await?;
 
     let mut zigbee = app.add_device_of("zigbee", "zigbee2mqtt", None).await?;
+    // Zigbee2MQTT asks for its whole base topic, and ends when it is refused.
+    anyhow::ensure!(
+        zigbee.subscribe("sk/v1/binhe/zigbee/#").await?,
+        "it hears its own root"
+    );
+    anyhow::ensure!(!zigbee.subscribe("sk/v1/binhe/+/set").await?, "and no other");
     zigbee
         .publish("bridge/state", "zigbee", r#"{"state":"online"}"#)
         .await?;

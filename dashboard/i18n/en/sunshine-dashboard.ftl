@@ -617,6 +617,7 @@ onboard-sub = One at a time, or a thousand from a CSV file
 onboard-one = One device
 onboard-do = Add the device
 onboard-hint = Leave the points empty to take what the profile proposes. The root is needed for Sparkplug B and Shelly Gen1 only. A device behind a gateway is called <gateway>.<name> and needs points.
+field-device-id = Device identifier
 field-profile = Profile
 field-points = Points
 field-root = Vendor’s root

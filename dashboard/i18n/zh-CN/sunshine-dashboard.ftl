@@ -617,6 +617,7 @@ onboard-sub = 逐台添加，或用 CSV 一次添加上千台
 onboard-one = 添加一台
 onboard-do = 添加设备
 onboard-hint = 测点留空时采用接入规约的建议。主题根只有 Sparkplug B 和第一代 Shelly 需要。网关后面的设备命名为“网关.名称”，并须填写测点。
+field-device-id = 设备编号
 field-profile = 接入规约
 field-points = 测点
 field-root = 厂商主题根
