@@ -1,6 +1,6 @@
 //! Who may say and hear what: MQTT topic names, topic filters, and whether one filter contains another.
 
-use domain::{Access, Identity, address};
+use domain::{Access, Identity, VendorRoot, address, profile::STANDARD};
 
 /// The longest topic name or filter, in bytes.
 const MAX_TOPIC_BYTES: usize = 1024;
@@ -68,7 +68,10 @@ pub(crate) enum Grant {
     Device {
         root: String,
         commands: String,
-        command_filter: String,
+        /// Everything that it may subscribe to.
+        filters: Vec<String>,
+        /// What its maker's firmware speaks below instead.
+        vendor: Option<VendorRoot>,
     },
     Service {
         publish: Vec<String>,
@@ -79,11 +82,24 @@ pub(crate) enum Grant {
 impl Grant {
     pub(crate) fn of(identity: &Identity) -> Grant {
         match &identity.access {
-            Access::Device { facility, device, .. } => {
+            Access::Device {
+                facility,
+                device,
+                root: vendor,
+                profile,
+            } => {
                 let root = address::device_root(facility, device);
+                let mut filters = vec![address::command_filter(facility, device)];
+                // Makers' firmware hears commands beside what it says, and some of it ends when that is refused. It
+                // hears nothing there but itself and what is said to it.
+                if profile != STANDARD {
+                    filters.push(format!("{root}#"));
+                }
+                filters.extend(vendor.iter().flat_map(VendorRoot::subscribe_filters));
                 Grant::Device {
                     commands: format!("{root}cmd"),
-                    command_filter: address::command_filter(facility, device),
+                    filters,
+                    vendor: vendor.clone(),
                     root,
                 }
             }
@@ -97,13 +113,18 @@ impl Grant {
     /// Whether a message may be published to `topic`, which is valid. Nobody publishes below `$`.
     pub(crate) fn may_publish(&self, topic: &str) -> bool {
         match self {
-            Grant::Device { root, commands, .. } => {
+            Grant::Device {
+                root,
+                commands,
+                vendor,
+                ..
+            } => {
                 let own = topic.len() > root.len() && topic.starts_with(root.as_str());
                 // A device that could write its own commands could make others believe that it was told to.
                 let command = topic
                     .strip_prefix(commands.as_str())
                     .is_some_and(|r| r.is_empty() || r.starts_with('/'));
-                own && !command
+                (own && !command) || vendor.as_ref().is_some_and(|vendor| vendor.may_publish(topic))
             }
             Grant::Service { publish, .. } => {
                 !topic.starts_with('$') && publish.iter().any(|f| matches(f, topic))
@@ -114,7 +135,7 @@ impl Grant {
     /// Whether `filter`, which is valid and has no `$share` prefix, may be subscribed to.
     pub(crate) fn may_subscribe(&self, filter: &str) -> bool {
         match self {
-            Grant::Device { command_filter, .. } => covers(command_filter, filter),
+            Grant::Device { filters, .. } => filters.iter().any(|f| covers(f, filter)),
             Grant::Service { subscribe, .. } => subscribe.iter().any(|f| covers(f, filter)),
         }
     }
@@ -122,7 +143,7 @@ impl Grant {
     /// Whether a message on `topic` may be delivered: asked again at delivery, because rights change.
     pub(crate) fn may_see(&self, topic: &str) -> bool {
         match self {
-            Grant::Device { command_filter, .. } => matches(command_filter, topic),
+            Grant::Device { filters, .. } => filters.iter().any(|f| matches(f, topic)),
             Grant::Service { subscribe, .. } => subscribe.iter().any(|f| matches(f, topic)),
         }
     }
@@ -209,6 +230,7 @@ mod tests {
             facility: FacilityId::new("厨房").unwrap(),
             device: DeviceId::new("d1").unwrap(),
             profile: "standard".into(),
+            root: None,
         };
         let grant = Grant::of(&identity(device));
         for good in ["up", "up/temperature", "status", "image", "cmdx", "x/cmd/y"] {
@@ -247,6 +269,41 @@ mod tests {
             assert!(!grant.may_subscribe(bad), "{bad}");
         }
         assert!(grant.may_see("sk/v1/厨房/d1/cmd/x") && !grant.may_see("sk/v1/厨房/d2/cmd/x"));
+    }
+
+    #[test]
+    fn a_vendors_root_opens_that_and_no_more() {
+        let device = Access::Device {
+            facility: FacilityId::new("f").unwrap(),
+            device: DeviceId::new("edge").unwrap(),
+            profile: "sparkplug-b".into(),
+            root: Some(VendorRoot::parse("spBv1.0/g/e").unwrap()),
+        };
+        let grant = Grant::of(&identity(device));
+        assert!(grant.may_publish("spBv1.0/g/NBIRTH/e") && grant.may_publish("sk/v1/f/edge/status"));
+        for bad in ["spBv1.0/g/NCMD/e", "spBv1.0/g/NBIRTH/other", "spBv1.0/STATE/host"] {
+            assert!(!grant.may_publish(bad), "{bad}");
+        }
+        assert!(grant.may_subscribe("sk/v1/f/edge/#") && grant.may_subscribe("sk/v1/f/edge/rpc"));
+        assert!(!grant.may_subscribe("sk/v1/f/+/rpc") && !grant.may_subscribe("sk/v1/f/edge2/#"));
+        for good in [
+            "spBv1.0/g/NCMD/e",
+            "spBv1.0/g/NCMD/e/#",
+            "spBv1.0/g/DCMD/e/#",
+            "spBv1.0/STATE/host",
+        ] {
+            assert!(grant.may_subscribe(good), "{good}");
+        }
+        for bad in [
+            "spBv1.0/#",
+            "spBv1.0/g/#",
+            "spBv1.0/g/+/e",
+            "spBv1.0/g/DDATA/e/#",
+            "spBv1.0/g/NCMD/#",
+        ] {
+            assert!(!grant.may_subscribe(bad), "{bad}");
+        }
+        assert!(grant.may_see("spBv1.0/g/NCMD/e") && !grant.may_see("spBv1.0/g/NDATA/e"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use domain::{
-    Clock, IdentityName,
+    Clock, Identity, IdentityName,
     status::{Refusal, RefusalReason},
 };
 use journal::Journal;
@@ -390,6 +390,21 @@ impl BrokerHandle {
             delay_s: 0,
         };
         Ok(self.hub.publish(INTERNAL_SOURCE, &message).await?)
+    }
+
+    /// Signs somebody in who comes by another way than MQTT, `way`: the same names, secrets and reasons, and a refusal
+    /// stands beside those of clients.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn sign_in(&self, name: &str, secret: &[u8], way: &str) -> Result<Identity, RefusalReason> {
+        let now = self.hub.clock.now();
+        let signed_in = self.hub.identities.sign_in(name, secret, now);
+        let member = signed_in.inspect_err(|reason| {
+            let name = IdentityName::new(name).ok();
+            self.hub.refusals.record(name.as_ref(), *reason, way);
+        })?;
+        Ok(member.identity.clone())
     }
 
     /// Figures now.

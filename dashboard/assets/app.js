@@ -209,6 +209,14 @@
     }
   });
 
+  // A file is read here and shown before it is sent.
+  for (const pick of document.querySelectorAll("[data-file]")) {
+    pick.hidden = false;
+    pick.querySelector("input").addEventListener("change", async (event) => {
+      const [file] = event.target.files;
+      if (file) document.getElementById(pick.dataset.file).value = await file.text();
+    });
+  }
   for (const copy of document.querySelectorAll("[data-copy]")) {
     copy.hidden = !navigator.clipboard;
     copy.addEventListener("click", async () => {

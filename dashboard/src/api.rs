@@ -27,7 +27,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1", get(system::index))
         .route("/api/v1/facilities", get(facilities::list))
-        .route("/api/v1/devices", get(devices::list))
+        .route("/api/v1/profiles", get(devices::profiles))
+        .route("/api/v1/claims/{code}", post(devices::claim))
         .route(
             "/api/v1/points/{facility}/{device}/{metric}/latest",
             get(points::latest),
@@ -56,6 +57,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/livez", get(system::livez))
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::metrics))
+}
+
+/// What takes larger bodies than other addresses do: a thousand devices at a time.
+pub(crate) fn bulk_routes() -> Router<Arc<App>> {
+    Router::new().route("/api/v1/devices", get(devices::list).post(devices::add))
 }
 
 /// A JSON answer that nobody may keep: it is about now.

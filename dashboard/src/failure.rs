@@ -166,7 +166,13 @@ impl From<RecordError> for Failure {
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
             RecordError::AlreadyReviewed => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
-            RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
+            RecordError::Missing { .. } | RecordError::Calibration { .. } => {
+                Failure::new(Kind::BadRequest, error.to_string())
+            }
+            RecordError::DeviceExists { .. } | RecordError::RootTaken { .. } => {
+                Failure::new(Kind::Conflict, error.to_string())
+            }
+            RecordError::BadClaim => Failure::new(Kind::NotFound, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

@@ -45,7 +45,7 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock, PersonId,
+    Clock, PersonId, Profiles,
     status::{Refusal, SystemStats},
 };
 use store::{Archive, DeviceBook, Records, SeriesStore, TimeSeries};
@@ -91,6 +91,8 @@ pub struct DashboardState {
     pub evidence: Option<Archive>,
     /// In a demo, people who may sign in with one press, with their passwords: the sign-in page shows them. Else empty.
     pub demo_people: Arc<[(PersonId, String)]>,
+    /// How devices of which make speak.
+    pub profiles: Profiles,
 }
 
 impl fmt::Debug for DashboardState {
@@ -110,6 +112,8 @@ pub struct SiteInfo {
     pub name_en: String,
     /// Where devices connect, `host:port`, as shown to integrators.
     pub mqtt_addr: String,
+    /// Where HTTP intake listens, `host:port`; `None` when nothing may come by HTTP.
+    pub intake_addr: Option<String>,
     /// Whether the readings come from the built-in simulator. Every page says so.
     pub demo: bool,
     /// The facilities' time zone, an IANA name such as `Asia/Shanghai`.
@@ -149,7 +153,12 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .merge(pages::routes())
         .merge(api::routes())
         .fallback(failure::no_such_page);
-    let quick = security::time_limited(routes);
+    let bulk = security::bulk(
+        Router::new()
+            .merge(pages::bulk_routes())
+            .merge(api::bulk_routes()),
+    );
+    let quick = security::time_limited(security::small(routes).merge(bulk));
     let router = Router::new()
         .merge(quick)
         .route("/live", get(live::stream))

@@ -12,6 +12,7 @@ pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
 pub(crate) mod forwarding;
+pub(crate) mod onboard;
 pub(crate) mod overview;
 pub(crate) mod reference;
 pub(crate) mod rules;
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/cases/{case}/close", post(case::close))
         .route("/devices", get(device::list))
         .route("/devices/{facility}/{device}", get(device::show))
+        .merge(onboard_routes())
         .merge(camera_routes())
         .merge(finding_routes())
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
@@ -60,6 +62,20 @@ fn rule_routes() -> Router<Arc<App>> {
         .route("/shelving/{shelf}/end", post(shelving::take_up))
         .route("/windows", post(shelving::add_window))
         .route("/windows/{window}/end", post(shelving::end_window))
+}
+
+fn onboard_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/onboard", get(onboard::show).post(onboard::one))
+        .route("/devices/{facility}/{device}/secret", post(onboard::secret))
+        .route("/devices/{facility}/{device}/claim", post(onboard::claim))
+        .route("/devices/{facility}/{device}/calibrate", post(onboard::calibrate))
+        .route("/claim/{code}", get(onboard::claimed).post(onboard::use_claim))
+}
+
+/// What takes larger bodies than other pages do: a thousand devices at a time.
+pub(crate) fn bulk_routes() -> Router<Arc<App>> {
+    Router::new().route("/onboard/csv", post(onboard::csv))
 }
 
 fn camera_routes() -> Router<Arc<App>> {

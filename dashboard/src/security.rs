@@ -27,6 +27,9 @@ use crate::{
 
 /// The largest request body, in bytes. The forms hold a name and a comment.
 pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
+/// The largest body where many devices come at a time: a file of [`store::onboarding::MAX_CSV_BYTES`], as a form
+/// writes it.
+const MAX_BULK_BYTES: usize = 3 * 1024 * 1024;
 /// How long an answer may take. Streams are exempt.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
@@ -51,13 +54,27 @@ pub(crate) fn time_limited(routes: Router<Arc<App>>) -> Router<Arc<App>> {
     ))
 }
 
+/// Routes that take an ordinary body.
+pub(crate) fn small(routes: Router<Arc<App>>) -> Router<Arc<App>> {
+    limited(routes, MAX_BODY_BYTES)
+}
+
+/// Routes that take many devices at a time.
+pub(crate) fn bulk(routes: Router<Arc<App>>) -> Router<Arc<App>> {
+    limited(routes, MAX_BULK_BYTES)
+}
+
+fn limited(routes: Router<Arc<App>>, max_bytes: usize) -> Router<Arc<App>> {
+    routes
+        .layer(DefaultBodyLimit::max(max_bytes))
+        .layer(RequestBodyLimitLayer::new(max_bytes))
+}
+
 /// Puts the guards in front of `router`; the last one named here is met first.
 pub(crate) fn guarded(router: Router<Arc<App>>, app: Arc<App>) -> Router<Arc<App>> {
     // A stream that is compressed is a stream that is held back.
     let compressible = DefaultPredicate::new().and(NotForContentType::new("text/event-stream"));
     let mut router = router
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(middleware::from_fn(own_site_only))
         .layer(middleware::from_fn(loopback_only))
         .layer(CatchPanicLayer::custom(panicked))

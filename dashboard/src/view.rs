@@ -9,6 +9,7 @@ pub(crate) mod device;
 pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod kpis;
+pub(crate) mod onboard;
 pub(crate) mod page;
 pub(crate) mod point;
 pub(crate) mod scene;

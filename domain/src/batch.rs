@@ -38,6 +38,34 @@ pub struct Batch {
     pub observations: Vec<(LogPosition, Observation)>,
     /// The newest picture of each device that published any (`image` topic).
     pub pictures: Vec<Picture>,
+    /// Messages that later ones cannot be read without: whoever reads the log from the middle needs them.
+    pub births: Vec<Birth>,
+    /// What a device should be told, because otherwise its messages cannot be read.
+    pub wishes: Vec<Wish>,
+}
+
+/// A Sparkplug B birth certificate: it gives names to the numbers by which later messages call their metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Birth {
+    /// Where its record stands.
+    pub position: LogPosition,
+    /// When the log took it in.
+    pub received: UtcMillis,
+    /// Its topic.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// A command that ingest wants published. It cannot do so itself: it only reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// When the log took in the message that gave rise to it. An old one, read again, need not be heeded.
+    pub at: UtcMillis,
+    /// The topic of the command.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Vec<u8>,
 }
 
 /// A picture that a device published.

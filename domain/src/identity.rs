@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::{
+    address::VendorRoot,
     id::{DeviceId, FacilityId, IdentityName},
     time::UtcMillis,
 };
@@ -73,6 +74,8 @@ pub enum Access {
         device: DeviceId,
         /// How its payloads are read; `standard` is our own form.
         profile: String,
+        /// A root outside its own that its firmware cannot leave, if any.
+        root: Option<VendorRoot>,
     },
     /// A service: a bridge, a wall display, a tool.
     Service {
@@ -115,11 +118,21 @@ impl Identity {
                 facility: facility.clone(),
                 device: device.clone(),
                 profile: profile.to_owned(),
+                root: None,
             },
             secret,
             expires_at: None,
             revoked_at: None,
         })
+    }
+
+    /// The same device, with a root outside its own.
+    #[must_use]
+    pub fn below(mut self, vendor: Option<VendorRoot>) -> Identity {
+        if let Access::Device { root, .. } = &mut self.access {
+            *root = vendor;
+        }
+        self
     }
 
     /// The user name of a device: `<facility>/<device>`.

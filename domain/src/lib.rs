@@ -1,7 +1,7 @@
 //! What the kitchen-safety field talks about, and nothing else.
 //!
 //! Owns: identifiers, units, readings, the addresses devices speak under, identities and scopes,
-//! facilities and points of measurement, cameras and what is looked for in their pictures, rules and rule packs, the judgement that turns readings
+//! facilities and points of measurement, profiles of devices, cameras and what is looked for in their pictures, rules and rule packs, the judgement that turns readings
 //! into conditions, and cases.
 //!
 //! Must not know: tokio, files, sockets, wire formats, databases, or what time it is. Every function
@@ -24,6 +24,7 @@ pub mod metric;
 pub mod observation;
 pub mod pack;
 pub mod person;
+pub mod profile;
 pub mod reading;
 pub mod rule;
 pub mod scope;
@@ -33,7 +34,7 @@ pub mod time;
 pub mod window;
 pub mod zone;
 
-pub use address::{DeviceTopic, Leaf};
+pub use address::{DeviceTopic, Leaf, VendorRoot};
 pub use batch::{Batch, LogEvent};
 pub use camera::{Camera, CameraKey, CameraSource, CameraUrl, Credentials, Room};
 pub use case::{Case, CaseChange, CaseState};
@@ -46,6 +47,7 @@ pub use judge::{Board, ConditionState, Judge, Mute, MuteTarget, PointState, Tran
 pub use metric::{MetricInfo, Unit};
 pub use observation::{EvidenceId, Observation, Sighted};
 pub use person::{Permission, Person, Principal, Reach, Role};
+pub use profile::{Calibration, Codec, Profile, Profiles};
 pub use reading::{LogPosition, Quality, Reading, Sample, SeriesId, SeriesKey};
 pub use rule::{Confidence, Rule, RuleKind, Severity};
 pub use scope::Scope;

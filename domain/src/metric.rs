@@ -226,7 +226,7 @@ const fn info(
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
-pub const METRICS: [MetricInfo; 70] = [
+pub const METRICS: [MetricInfo; 75] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
     info(
@@ -269,6 +269,11 @@ pub const METRICS: [MetricInfo; 70] = [
     info("power", Unit::Watt, 0, "功率", "Power"),
     info("signal", Unit::DecibelMilliwatt, 0, "信号强度", "Signal strength"),
     info("weight", Unit::Gram, 0, "重量", "Weight"),
+    info("gas_alarm", Unit::Bool, 0, "燃气报警", "Gas alarm"),
+    info("co_alarm", Unit::Bool, 0, "一氧化碳报警", "CO alarm"),
+    info("occupancy", Unit::Bool, 0, "有人", "Occupancy"),
+    info("switched_on", Unit::Bool, 0, "已通电", "Switched on"),
+    info("valve_open", Unit::Bool, 0, "阀门开启", "Valve open"),
     info("camera_offline", Unit::Bool, 0, "摄像头离线", "Camera offline"),
     info("frame_rate", Unit::One, 1, "帧率(帧/秒)", "Frames per second"),
     info("bitrate", Unit::One, 0, "码率(kbit/s)", "Bit rate (kbit/s)"),

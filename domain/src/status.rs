@@ -67,11 +67,15 @@ pub enum RejectReason {
     Size,
     /// The store holds as many series as it may.
     TooManySeries,
+    /// The value lies outside of what the sensor can measure: the sensor is broken, not the kitchen.
+    Range,
+    /// A message rests on another one that was not received, such as a Sparkplug birth certificate.
+    Missing,
 }
 
 impl RejectReason {
     /// Every reason, for counters and tables.
-    pub const ALL: [RejectReason; 9] = [
+    pub const ALL: [RejectReason; 11] = [
         RejectReason::Topic,
         RejectReason::Syntax,
         RejectReason::Shape,
@@ -81,6 +85,8 @@ impl RejectReason {
         RejectReason::Metric,
         RejectReason::Size,
         RejectReason::TooManySeries,
+        RejectReason::Range,
+        RejectReason::Missing,
     ];
 
     /// The name in metrics and the API.
@@ -96,6 +102,8 @@ impl RejectReason {
             RejectReason::Metric => "metric",
             RejectReason::Size => "size",
             RejectReason::TooManySeries => "too_many_series",
+            RejectReason::Range => "range",
+            RejectReason::Missing => "missing",
         }
     }
 }

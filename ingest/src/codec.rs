@@ -48,7 +48,7 @@ impl<'s, 'p> State<'s, 'p> {
     }
 
     /// Ends the reading: nothing of the payload is taken.
-    fn fail<T, E: Error>(&mut self, why: DecodeError) -> Result<T, E> {
+    pub(crate) fn fail<T, E: Error>(&mut self, why: DecodeError) -> Result<T, E> {
         self.fault = Some(why);
         Err(E::custom("refused"))
     }

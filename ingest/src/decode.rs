@@ -145,7 +145,7 @@ fn plain_number(payload: &[u8]) -> Option<Number> {
         .map(Number::Real)
 }
 
-fn syntax(error: &serde_json::Error) -> DecodeError {
+pub(crate) fn syntax(error: &serde_json::Error) -> DecodeError {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Data => return DecodeError::UnknownForm,

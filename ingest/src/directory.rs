@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{SeriesId, SeriesKey, Unit};
+use domain::{Calibration, DeviceId, FacilityId, Profile, SeriesId, SeriesKey, Unit};
 
 /// The store holds as many series as it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +22,22 @@ pub trait SeriesDirectory {
     /// registered point.
     fn unit(&self, key: &SeriesKey) -> Option<Unit>;
 
-    /// A number that changes whenever points change. Asked once per batch.
+    /// How the device speaks; `None` for our own form.
+    fn profile(&self, _facility: &FacilityId, _device: &DeviceId) -> Option<Arc<Profile>> {
+        None
+    }
+
+    /// How far the sensor of this series is off; `None` when it is not known to be.
+    fn calibration(&self, _key: &SeriesKey) -> Option<Calibration> {
+        None
+    }
+
+    /// Whose topic this is that lies below no device's own root; `None` when it is nobody's.
+    fn owner(&self, _topic: &str) -> Option<(FacilityId, DeviceId)> {
+        None
+    }
+
+    /// A number that changes whenever any of these answers may. Asked once per batch.
     fn version(&self) -> u64;
 }
 
@@ -33,6 +48,18 @@ impl<D: SeriesDirectory + ?Sized> SeriesDirectory for Arc<D> {
 
     fn unit(&self, key: &SeriesKey) -> Option<Unit> {
         (**self).unit(key)
+    }
+
+    fn profile(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<Profile>> {
+        (**self).profile(facility, device)
+    }
+
+    fn calibration(&self, key: &SeriesKey) -> Option<Calibration> {
+        (**self).calibration(key)
+    }
+
+    fn owner(&self, topic: &str) -> Option<(FacilityId, DeviceId)> {
+        (**self).owner(topic)
     }
 
     fn version(&self) -> u64 {

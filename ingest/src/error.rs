@@ -75,8 +75,8 @@ pub enum DecodeError {
     SeveralValues,
     /// Two things of one pack are measured under one metric: their values would take each other's place.
     #[error(
-        "a SenML pack holds {metric:?} of several things, told apart by their names only; publish each below a \
-         device of its own, or give each a metric of its own"
+        "a message holds {metric:?} of several things, told apart by their names only; publish each below a \
+         device of its own, or give each a metric of its own in the device's profile"
     )]
     SeveralThings {
         /// The metric's name, cut.
@@ -147,18 +147,85 @@ pub enum DecodeError {
         /// Which member, and why; cut.
         why: Cow<'static, str>,
     },
-    /// The name of a camera behind a box that makes no identifier.
-    #[error("the camera's name {name:?} cannot be used behind this device: {why}")]
-    CameraName {
+    /// The name of a device or camera behind this one that makes no identifier.
+    #[error("the name {name:?} cannot be used behind this device: {why}; rename it where it was given")]
+    BehindName {
         /// The name, cut.
         name: String,
         /// Why not, and what is allowed.
         #[source]
         why: IdError,
     },
+    /// Nothing in the message that the device's profile knows.
+    #[error(
+        "the message holds nothing that the profile {profile:?} knows; it holds for example {found:?}: give the \
+         device another profile, or name its fields in one of your own"
+    )]
+    NoKnownField {
+        /// The profile.
+        profile: String,
+        /// The first member that was found, cut.
+        found: String,
+    },
+    /// A word that stands for no number.
+    #[error("{word:?} in {field:?} stands for no number; name it under `words` in the device's profile")]
+    UnknownWord {
+        /// The field.
+        field: String,
+        /// The word, cut.
+        word: String,
+    },
+    /// An uplink of LoRaWAN without decoded values.
+    #[error(
+        "the uplink holds no decoded object; give its device profile in ChirpStack a codec that decodes its payload"
+    )]
+    NotDecoded,
+    /// A line of line protocol that is wrong.
+    #[error("line {line}: {what}; line protocol is measurement,tag=value field=4.1 1795000000000000000")]
+    Line {
+        /// Which, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Line protocol that is no text.
+    #[error("the payload is not UTF-8; line protocol is text")]
+    NotText,
+    /// CBOR that is wrong.
+    #[error("the payload is no SenML in CBOR ({what}, at byte {at}); send RFC 8428 section 6")]
+    Cbor {
+        /// What is wrong with it.
+        what: &'static str,
+        /// After how many bytes.
+        at: usize,
+    },
+    /// Protobuf that is wrong.
+    #[error("the payload is no Sparkplug B protobuf; check the edge node's payload format")]
+    Protobuf,
+    /// A Sparkplug metric that is called by a number nobody knows.
+    #[error(
+        "metrics are called by numbers whose birth certificate was not received, or after a message that was missed; \
+         the edge node is asked for it by NCMD Node Control/Rebirth: it must subscribe to its NCMD topic"
+    )]
+    NoBirth,
+    /// A value that the sensor cannot measure.
+    #[error(
+        "{metric:?} is {value}, and its sensor measures {low} to {high} only; check the sensor and its wiring"
+    )]
+    OutOfRange {
+        /// The metric's name, cut.
+        metric: String,
+        /// The value, rounded.
+        value: String,
+        /// The least.
+        low: String,
+        /// The most.
+        high: String,
+    },
     /// A topic that carries no readings.
     #[error(
-        "the topic carries no readings; publish to up, up/<metric>, status, vision or image below the device's own root"
+        "the topic carries no readings of this device's profile; publish to up, up/<metric>, status, vision or image \
+         below the device's own root, or give the device the profile of its make"
     )]
     Topic,
     /// A word on `status` that is not known.
@@ -189,7 +256,15 @@ impl DecodeError {
             DecodeError::UnknownUnit { .. } | DecodeError::WrongUnit { .. } => RejectReason::Unit,
             DecodeError::Metric { .. } => RejectReason::Metric,
             DecodeError::Observation { .. } => RejectReason::Shape,
-            DecodeError::CameraName { .. } => RejectReason::Topic,
+            DecodeError::BehindName { .. } => RejectReason::Topic,
+            DecodeError::NoKnownField { .. }
+            | DecodeError::NotDecoded
+            | DecodeError::Line { .. }
+            | DecodeError::Cbor { .. } => RejectReason::Shape,
+            DecodeError::UnknownWord { .. } => RejectReason::Value,
+            DecodeError::NotText | DecodeError::Protobuf => RejectReason::Syntax,
+            DecodeError::NoBirth => RejectReason::Missing,
+            DecodeError::OutOfRange { .. } => RejectReason::Range,
             DecodeError::TooManySeries => RejectReason::TooManySeries,
             DecodeError::Topic => RejectReason::Topic,
         }

@@ -21,6 +21,11 @@
 //! | `vision`, `vision/<camera>` | an observation: `{"check":"no_mask","state":"began","ts":1795000000000}` |
 //! | `events`, `reviews`, `available` | what Frigate sends when its `topic_prefix` is the device's root |
 //!
+//! | `http/push`, `http/write/<precision>` | what HTTP intake took: JSON, line protocol |
+//!
+//! A device of another maker has a profile and speaks below the same root as its maker's firmware does: see
+//! [`read_vendor`] and `domain::profile`.
+//!
 //! `ts` is milliseconds since 1970 or RFC 3339. A value is a finite number, `true` (1) or `false` (0); words
 //! such as `on` or `open` are refused, because one maker's `open` is another's `closed`. A member that is not
 //! known is passed over. One bad value does not cost the good ones beside it; a payload that is no JSON is
@@ -38,9 +43,11 @@ mod reading;
 mod routes;
 mod senml;
 mod sightings;
+mod vendor;
 
 pub use decode::{Decoded, Number, PayloadUnit, Value, decode};
 pub use directory::{SeriesDirectory, TooManySeries};
 pub use error::{DecodeError, IngestError};
 pub use limits::IngestLimits;
 pub use pipeline::{Decoder, Ingest};
+pub use vendor::{Line, LineValue, Precision, Report, VendorValue, line_pieces, lines, read_vendor};

@@ -209,13 +209,13 @@ fn json<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> Result<T, DecodeError> {
     })
 }
 
-/// The identifier of a camera behind a box: the box's own, a point, and the camera's name. So a box speaks for
-/// its own cameras and for nobody else's.
+/// The identifier of a camera or device behind another: the other's own, a point, and its name. So a box speaks for
+/// its own cameras, a gateway for its own sensors, and neither for anybody else's.
 ///
 /// # Errors
-/// [`DecodeError::CameraName`] when the two together are no identifier.
+/// [`DecodeError::BehindName`] when the two together are no identifier.
 pub(crate) fn behind(device: &DeviceId, camera: &str) -> Result<DeviceId, DecodeError> {
-    DeviceId::new(&format!("{device}.{camera}")).map_err(|why| DecodeError::CameraName {
+    DeviceId::new(&format!("{device}.{camera}")).map_err(|why| DecodeError::BehindName {
         name: echo(camera),
         why,
     })

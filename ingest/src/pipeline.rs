@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Batch, CameraKey, LogPosition, Observation, Quality, Reading, Sighted, UtcMillis,
-    batch::{Picture, Presence, Tick},
+    batch::{Birth, Picture, Presence, Tick, Wish},
     observation::ObservedState,
     status::{Reject, excerpt},
 };
@@ -17,6 +17,10 @@ use crate::{
     reading::number_of,
     routes::{DeviceNumber, Route, RouteKind, Routes, SeriesRoute},
     sightings::{Shown, Sightings},
+    vendor::{
+        self, Report, VendorValue,
+        sparkplug::{self, Nodes},
+    },
 };
 
 /// Reads the log by a reader of its own and decodes it. Blocking: it belongs on a thread.
@@ -57,6 +61,11 @@ impl<D: SeriesDirectory> Ingest<D> {
         Ok(Some(self.decoder.batch(span, self.chunk.records())))
     }
 
+    /// Takes up birth certificates from before the place at which it reads: see [`Decoder::restore`].
+    pub fn restore(&mut self, births: &[Birth]) {
+        self.decoder.restore(births);
+    }
+
     /// The decoder, with its counters.
     pub fn decoder(&self) -> &Decoder<D> {
         &self.decoder
@@ -69,6 +78,8 @@ pub struct Decoder<D> {
     directory: D,
     limits: IngestLimits,
     routes: Routes,
+    /// What Sparkplug's messages rest on; not forgotten with the routes.
+    nodes: Nodes,
     batches: u64,
     foreign: u64,
 }
@@ -80,8 +91,22 @@ impl<D: SeriesDirectory> Decoder<D> {
             directory,
             limits,
             routes: Routes::default(),
+            nodes: Nodes::default(),
             batches: 0,
             foreign: 0,
+        }
+    }
+
+    /// Takes up birth certificates from before the place at which the log will be read from, in the order of their
+    /// positions. Those from behind it are in the log.
+    pub fn restore<'b>(&mut self, births: impl IntoIterator<Item = &'b Birth>) {
+        for birth in births {
+            if let (Some(topic), Ok(payload)) = (
+                sparkplug::Topic::parse(&birth.topic),
+                sparkplug::parse(&birth.payload),
+            ) {
+                self.nodes.restore(&topic, &payload);
+            }
         }
     }
 
@@ -107,6 +132,7 @@ impl<D: SeriesDirectory> Decoder<D> {
             directory: &self.directory,
             limits: &self.limits,
             routes: &mut self.routes,
+            nodes: &mut self.nodes,
             sightings: Sightings::new(self.batches),
             values: Vec::new(),
             foreign: 0,
@@ -146,6 +172,7 @@ struct Run<'d, 'c, D> {
     directory: &'d D,
     limits: &'d IngestLimits,
     routes: &'d mut Routes,
+    nodes: &'d mut Nodes,
     sightings: Sightings<'c>,
     /// Used again for every message.
     values: Vec<Value<'c>>,
@@ -166,7 +193,7 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
             }),
             Kind::MESSAGE => {
                 let (topic, body) = (record.envelope.subject, record.envelope.body);
-                match self.routes.find(topic) {
+                match self.routes.find(self.directory, topic) {
                     Some(route) => self.message(Message {
                         topic,
                         body,
@@ -200,6 +227,8 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
                 self.reject(&message, &DecodeError::Topic, None);
             }
             RouteKind::Status => self.status(&message),
+            RouteKind::Vendor(at) => self.vendor(&message, &message.topic[usize::from(at)..]),
+            RouteKind::Sparkplug => self.sparkplug(&message),
             RouteKind::Up | RouteKind::UpMetric(_) => self.values(&message),
         }
     }
@@ -299,13 +328,130 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
         if online {
             self.heard(message, Shown::Payload(message.body));
         }
+        self.present(message, message.route.device, online);
+    }
+
+    /// A message of another maker's device.
+    fn vendor(&mut self, message: &Message<'c>, leaf: &'c str) {
         let device = self.routes.device(message.route.device);
+        let profile = device.profile.clone().unwrap_or_else(vendor::plain_profile);
+        match vendor::read_vendor(&profile, leaf, message.body, message.received, self.limits) {
+            Ok(report) => self.report(message, report),
+            Err(why) => {
+                self.heard(message, Shown::Payload(message.body));
+                self.reject(message, &why, None);
+            }
+        }
+    }
+
+    fn sparkplug(&mut self, message: &Message<'c>) {
+        // Commands to edge nodes are others' words.
+        let Some(topic) = sparkplug::Topic::parse(message.topic) else {
+            return;
+        };
+        let device = self.routes.device(message.route.device);
+        let profile = device.profile.clone().unwrap_or_else(vendor::plain_profile);
+        let payload = match sparkplug::parse(message.body) {
+            Ok(payload) => payload,
+            Err(why) => {
+                self.heard(message, Shown::Payload(message.body));
+                return self.reject(message, &why, None);
+            }
+        };
+        let mapper = vendor::mapper(&profile, self.limits);
+        let outcome = self.nodes.take(&topic, &payload, message.received, mapper);
+        if topic.is_birth() {
+            self.batch.births.push(Birth {
+                position: self.place,
+                received: message.received,
+                topic: message.topic.to_owned(),
+                payload: message.body.to_vec(),
+            });
+        }
+        if outcome.ask {
+            let (topic, payload) = topic.rebirth(message.received);
+            self.batch.wishes.push(Wish {
+                at: message.received,
+                topic,
+                payload,
+            });
+        }
+        match outcome.report {
+            Ok(report) => self.report(message, report),
+            Err(why) => {
+                self.heard(message, Shown::Payload(message.body));
+                self.reject(message, &why, None);
+            }
+        }
+    }
+
+    /// What a maker's message came to, of the sender itself and of those behind it.
+    fn report(&mut self, message: &Message<'c>, report: Report<'_>) {
+        let Report {
+            values,
+            presence,
+            mut decoded,
+        } = report;
+        // A death is said by the broker in the device's name: nobody was heard.
+        let only_deaths =
+            values.is_empty() && !presence.is_empty() && presence.iter().all(|(_, online)| !online);
+        if !only_deaths {
+            self.heard(message, Shown::Payload(message.body));
+        }
+        for (behind, online) in presence {
+            match self.whose(message, behind.as_deref()) {
+                Ok(device) => self.present(message, device, online),
+                Err(why) => decoded.refuse(1, why),
+            }
+        }
+        let sent = values.len() + decoded.refused;
+        let mut last = message.route.device;
+        for VendorValue { behind, value } in &values {
+            let taken = self.whose(message, behind.as_deref()).and_then(|device| {
+                if device != last && device != message.route.device {
+                    let said = (message.received, message.topic, Shown::Payload(message.body));
+                    self.sightings.message(self.routes, device, said);
+                }
+                last = device;
+                self.vendor_value(message, device, value)
+            });
+            if let Err(why) = taken {
+                decoded.refuse(1, why);
+            }
+        }
+        self.tell_refused(message, &decoded, sent);
+    }
+
+    /// The sender, or the device of this name behind it. Its own name is itself.
+    fn whose(&mut self, message: &Message<'c>, behind: Option<&str>) -> Result<DeviceNumber, DecodeError> {
+        let sender = message.route.device;
+        match behind {
+            Some(name) if name != self.routes.device(sender).id.as_str() => self.routes.behind(sender, name),
+            _ => Ok(sender),
+        }
+    }
+
+    fn present(&mut self, message: &Message<'c>, device: DeviceNumber, online: bool) {
+        let device = self.routes.device(device);
         self.batch.presence.push(Presence {
             facility: device.facility.clone(),
             device: device.id.clone(),
             online,
             received: message.received,
         });
+    }
+
+    fn vendor_value(
+        &mut self,
+        message: &Message<'c>,
+        device: DeviceNumber,
+        value: &Value<'_>,
+    ) -> Result<(), DecodeError> {
+        let name = value.metric.as_deref().ok_or(DecodeError::NoMetric)?;
+        let series = self.routes.series(self.directory, device, name)?;
+        let number = number_of(value, series, || name)?;
+        self.take(message, device, (series, value.at, number));
+        Ok(())
     }
 
     fn values(&mut self, message: &Message<'c>) {
@@ -350,18 +496,27 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
             None => message.topic.rsplit_once('/').map_or("", |(_, metric)| metric),
         };
         let number = number_of(value, series, name)?;
-        let (at, quality) = moment::believe(value.at, message.received, self.limits.future_ms);
-        let received = message.received;
+        self.take(message, device, (series, value.at, number));
+        Ok(())
+    }
+
+    /// A reading of a device that was noted as heard.
+    fn take(
+        &mut self,
+        message: &Message<'c>,
+        device: DeviceNumber,
+        (series, said, value): (SeriesRoute, Option<UtcMillis>, f64),
+    ) {
+        let (at, quality) = moment::believe(said, message.received, self.limits.future_ms);
         self.batch.readings.push(Reading {
             series: series.series,
             at,
-            received,
-            value: number,
+            received: message.received,
+            value,
             quality,
         });
         let doubtful = matches!(quality, Quality::ClockAhead | Quality::ClockUnset);
         self.sightings.reading(self.routes, device, doubtful);
-        Ok(())
     }
 
     fn tell_refused(&mut self, message: &Message<'c>, decoded: &Decoded, sent: usize) {

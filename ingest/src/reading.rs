@@ -47,7 +47,16 @@ pub(crate) fn number_of<'n>(
     if route.kept == Unit::Bool && kept != 0.0 && kept != 1.0 {
         return Err(DecodeError::NotYesOrNo { metric: echo(name()) });
     }
-    Ok(kept)
+    let adjust = route.adjust;
+    if !(adjust.least..=adjust.most).contains(&kept) {
+        return Err(DecodeError::OutOfRange {
+            metric: echo(name()),
+            value: format!("{kept:.3}"),
+            low: adjust.least.to_string(),
+            high: adjust.most.to_string(),
+        });
+    }
+    Ok(kept * adjust.scale + adjust.offset)
 }
 
 #[cfg(test)]
@@ -55,6 +64,7 @@ mod tests {
     use domain::{SeriesId, status::RejectReason};
 
     use super::*;
+    use crate::routes::Adjust;
 
     /// What is sent, in the unit that is said (`""` for none); in the unit that is kept.
     fn check(sent: Unit, kept: Unit, cases: &[(Number, &'static str, Result<f64, RejectReason>)]) {
@@ -73,6 +83,7 @@ mod tests {
                 series: SeriesId(0),
                 sent,
                 kept,
+                adjust: Adjust::NONE,
             };
             let got = number_of(&value, route, || "m").map_err(|e| e.reason());
             assert_eq!(got, *want, "{value:?} {sent:?} -> {kept:?}");
@@ -139,5 +150,37 @@ mod tests {
             (real(1e306), "kW", Err(RejectReason::Value)),
         ];
         check(Unit::Watt, Unit::Watt, &cases);
+    }
+
+    #[test]
+    fn a_sensor_is_corrected_within_what_it_can_measure() {
+        let route = SeriesRoute {
+            series: SeriesId(0),
+            sent: Unit::Fahrenheit,
+            kept: Unit::Celsius,
+            adjust: Adjust {
+                scale: 1.5,
+                offset: -0.5,
+                least: -55.0,
+                most: 125.0,
+            },
+        };
+        // The range is the sensor's, so it is asked before the correction, in the unit that is kept.
+        let cases = [
+            (41.0, Ok(7.0)),
+            (257.0, Ok(187.0)),
+            (258.0, Err(RejectReason::Range)),
+            (-196.6, Err(RejectReason::Range)),
+        ];
+        for (sent, want) in cases {
+            let value = Value {
+                metric: None,
+                number: real(sent),
+                unit: PayloadUnit::Unsaid,
+                at: None,
+            };
+            let got = number_of(&value, route, || "temperature").map_err(|e| e.reason());
+            assert_eq!(got, want, "{sent}");
+        }
     }
 }

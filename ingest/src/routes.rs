@@ -1,8 +1,8 @@
 //! What a topic is about, remembered: a topic that was seen before costs one look-up and no allocation.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use domain::{DeviceId, DeviceTopic, FacilityId, Leaf, Metric, SeriesId, SeriesKey, Unit};
+use domain::{Codec, DeviceId, DeviceTopic, FacilityId, Leaf, Metric, Profile, SeriesId, SeriesKey, Unit};
 use foldhash::fast::RandomState;
 
 use crate::{
@@ -34,6 +34,10 @@ pub(crate) enum RouteKind {
     /// An observation of this device, which is the sender or a camera behind it.
     Vision(DeviceNumber),
     Frigate(FrigateTopic),
+    /// A message of another maker's device; what its profile reads begins at this byte of the topic.
+    Vendor(u16),
+    /// A message of a Sparkplug edge node.
+    Sparkplug,
     /// Said to the device, not by it.
     Command,
     Other,
@@ -47,6 +51,27 @@ pub(crate) struct SeriesRoute {
     pub(crate) sent: Unit,
     /// The unit in which the series is kept; [`Unit::One`] when values are kept as they come.
     pub(crate) kept: Unit,
+    /// What is done to a value in that unit.
+    pub(crate) adjust: Adjust,
+}
+
+/// What a sensor can measure at all, and how far it is off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Adjust {
+    pub(crate) scale: f64,
+    pub(crate) offset: f64,
+    pub(crate) least: f64,
+    pub(crate) most: f64,
+}
+
+impl Adjust {
+    /// Takes every value as it is.
+    pub(crate) const NONE: Adjust = Adjust {
+        scale: 1.0,
+        offset: 0.0,
+        least: f64::NEG_INFINITY,
+        most: f64::INFINITY,
+    };
 }
 
 /// A device that was heard.
@@ -54,6 +79,8 @@ pub(crate) struct SeriesRoute {
 pub(crate) struct Device {
     pub(crate) facility: FacilityId,
     pub(crate) id: DeviceId,
+    /// How it speaks, or how the one speaks that speaks for it; `None` for our own form.
+    pub(crate) profile: Option<Arc<Profile>>,
     series: HashMap<Box<str>, SeriesRoute, RandomState>,
     /// The batch in which it was last heard, and its place among that batch's sightings.
     pub(crate) heard: (u64, usize),
@@ -88,23 +115,32 @@ impl Routes {
     }
 
     /// What `topic` is about; `None` when it is not below a device's root.
-    pub(crate) fn find(&mut self, topic: &str) -> Option<Route> {
+    pub(crate) fn find<D: SeriesDirectory>(&mut self, directory: &D, topic: &str) -> Option<Route> {
         match self.topics.get(topic) {
             Some(route) => Some(*route),
-            None => self.learn(topic),
+            None => self.learn(directory, topic),
         }
     }
 
-    fn learn(&mut self, topic: &str) -> Option<Route> {
-        let parsed = DeviceTopic::parse(topic)?;
+    fn learn<D: SeriesDirectory>(&mut self, directory: &D, topic: &str) -> Option<Route> {
+        let Some(parsed) = DeviceTopic::parse(topic) else {
+            return self.learn_foreign(directory, topic);
+        };
         let facility = FacilityId::new(parsed.facility).ok()?;
         let id = DeviceId::new(parsed.device).ok()?;
+        let profile = directory.profile(&facility, &id);
+        let codec = profile.as_ref().map_or(Codec::Standard, |p| p.codec);
+        let rest = u16::try_from(topic.len() - parsed.rest.len()).ok()?;
         let kind = match parsed.leaf {
+            Leaf::Command(_) => RouteKind::Command,
+            Leaf::Push | Leaf::Lines(_) => RouteKind::Vendor(rest),
+            // These two are for others to publish only; the vendor's own are below.
+            Leaf::Image if codec != Codec::Zigbee2mqtt => RouteKind::Image,
+            _ if codec != Codec::Standard && codec != Codec::SparkplugB => RouteKind::Vendor(rest),
             Leaf::Up => RouteKind::Up,
             Leaf::UpMetric(_) => RouteKind::UpMetric(None),
             Leaf::Status => RouteKind::Status,
             Leaf::Image => RouteKind::Image,
-            Leaf::Command(_) => RouteKind::Command,
             Leaf::Vision(None) => RouteKind::Vision(self.number(facility.clone(), id.clone())),
             Leaf::Vision(Some(camera)) => match behind(&id, camera) {
                 Ok(camera) => RouteKind::Vision(self.number(facility.clone(), camera)),
@@ -115,12 +151,45 @@ impl Routes {
             Leaf::Other(_) => RouteKind::Other,
         };
         let device = self.number(facility, id);
+        self.device_mut(device).profile = profile;
         let route = Route { device, kind };
         // A topic that carries nothing is not worth remembering: there may be any number of them.
         if !matches!(kind, RouteKind::Other | RouteKind::Command) {
             self.topics.insert(topic.into(), route);
         }
         Some(route)
+    }
+
+    /// A topic below a root that a maker's firmware cannot leave.
+    fn learn_foreign<D: SeriesDirectory>(&mut self, directory: &D, topic: &str) -> Option<Route> {
+        let (facility, id) = directory.owner(topic)?;
+        let profile = directory.profile(&facility, &id)?;
+        let kind = match profile.codec {
+            Codec::SparkplugB => RouteKind::Sparkplug,
+            _ => RouteKind::Vendor(0),
+        };
+        let device = self.number(facility, id);
+        self.device_mut(device).profile = Some(profile);
+        let route = Route { device, kind };
+        self.topics.insert(topic.into(), route);
+        Some(route)
+    }
+
+    /// The number of a device behind another, which speaks for it by its own profile.
+    ///
+    /// # Errors
+    /// [`DecodeError::BehindName`] when the two names together are no identifier.
+    pub(crate) fn behind(&mut self, device: DeviceNumber, name: &str) -> Result<DeviceNumber, DecodeError> {
+        let Device {
+            facility,
+            id,
+            profile,
+            ..
+        } = self.device(device);
+        let (facility, id, profile) = (facility.clone(), behind(id, name)?, profile.clone());
+        let number = self.number(facility, id);
+        self.device_mut(number).profile = profile;
+        Ok(number)
     }
 
     /// The number of a device, giving it one if it is new.
@@ -135,6 +204,7 @@ impl Routes {
                 devices.push(Device {
                     facility,
                     id,
+                    profile: None,
                     series: HashMap::default(),
                     heard: (0, 0),
                 });
@@ -195,7 +265,17 @@ impl Routes {
             why,
         })?;
         let canonical = metric.unit();
-        let Device { facility, id, .. } = self.device(device);
+        let Device {
+            facility,
+            id,
+            profile,
+            ..
+        } = self.device(device);
+        let range = profile.as_ref().and_then(|profile| profile.range(&metric));
+        let of_profile = profile.as_ref().and_then(|profile| {
+            let mut fields = profile.fields.iter();
+            fields.find(|field| field.metric == metric)?.unit
+        });
         let key = SeriesKey {
             facility: facility.clone(),
             device: id.clone(),
@@ -205,10 +285,22 @@ impl Routes {
             .resolve(&key)
             .map_err(|_full| DecodeError::TooManySeries)?;
         let registered = directory.unit(&key);
-        let sent = registered.unwrap_or(canonical);
+        let sent = registered.or(of_profile).unwrap_or(canonical);
         // Of a metric that the product does not know, the point's own unit is the only one there is.
         let kept = if canonical == Unit::One { sent } else { canonical };
-        let route = SeriesRoute { series, sent, kept };
+        let mut adjust = Adjust::NONE;
+        if let Some((least, most)) = range {
+            (adjust.least, adjust.most) = (least, most);
+        }
+        if let Some(calibration) = directory.calibration(&key) {
+            (adjust.scale, adjust.offset) = (calibration.scale, calibration.offset);
+        }
+        let route = SeriesRoute {
+            series,
+            sent,
+            kept,
+            adjust,
+        };
         self.device_mut(device).series.insert(name.into(), route);
         self.metrics += 1;
         Ok(route)

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context;
 use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
-use domain::{Clock, LogPosition, PersonId};
+use domain::{Clock, LogPosition, PersonId, Profiles};
 use journal::{Journal, Position, TimeSource};
 use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
 use tokio::net::TcpListener;
@@ -19,11 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    Config,
-    directory::{Identities, PointDirectory, watch_directory},
+    Config, births,
+    directory::{self, Identities, PointDirectory, watch_directory},
     figures::Figures,
     findings::FindingQueue,
     forward::{FORWARD_CURSOR, Forwarding},
+    intake,
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
     sight::{Parts as SightParts, Sight},
@@ -47,6 +48,8 @@ pub struct Addresses {
     pub http: SocketAddr,
     /// Devices.
     pub mqtt: SocketAddr,
+    /// What comes by HTTP; `None` when nothing may.
+    pub intake: Option<SocketAddr>,
 }
 
 /// Everything, opened and bound, not yet running.
@@ -60,6 +63,8 @@ pub struct App {
     engine: alerts::Engine,
     broker: Broker,
     http: TcpListener,
+    intake: Option<TcpListener>,
+    profiles: Profiles,
     identities: Identities,
     directory: PointDirectory,
     findings: FindingQueue,
@@ -102,7 +107,8 @@ impl App {
             .context("cannot restore judgement from the record store")?;
 
         let identities = Identities::open(&config.mqtt.service, &records).await?;
-        let directory = PointDirectory::new(series.clone());
+        let profiles = directory::profiles(config.ingest.profiles_dir.as_deref())?;
+        let directory = PointDirectory::new(series.clone(), profiles.clone());
         directory.reload(&records).await?;
 
         let sight = open_sight(&config, &records, &series, &journal, &clock).await?;
@@ -119,12 +125,11 @@ impl App {
         )
         .await
         .context("cannot start the MQTT listener; is the address in use? Set [mqtt] listen")?;
-        let http = TcpListener::bind(config.http.listen).await.with_context(|| {
-            format!(
-                "cannot listen on {} for pages; is it in use? Set [http] listen",
-                config.http.listen
-            )
-        })?;
+        let http = listen(config.http.listen, "pages; is it in use? Set [http] listen").await?;
+        let intake = match config.intake.listen {
+            Some(address) => Some(listen(address, "HTTP intake; is it in use? Set [intake] listen").await?),
+            None => None,
+        };
         Ok(App {
             config,
             records,
@@ -135,6 +140,8 @@ impl App {
             engine,
             broker,
             http,
+            intake,
+            profiles,
             identities,
             directory,
             findings: FindingQueue::default(),
@@ -171,6 +178,12 @@ impl App {
         Ok(Addresses {
             http,
             mqtt: self.broker.local_addr(),
+            intake: self
+                .intake
+                .as_ref()
+                .map(TcpListener::local_addr)
+                .transpose()
+                .context("the listener of HTTP intake has no address")?,
         })
     }
 
@@ -198,7 +211,8 @@ impl App {
 
         let pages = dashboard::build(self.dashboard_state(&figures))?;
 
-        let pipeline = Pipeline::open(&self, figures.progress())?;
+        let (wishes, wished) = tokio::sync::mpsc::channel(births::WISHES_WAITING);
+        let pipeline = Pipeline::open(&self, figures.progress(), wishes)?;
         let (batches, waiting) = tokio::sync::mpsc::channel(BATCHES_WAITING);
 
         let broker = self.broker;
@@ -206,6 +220,16 @@ impl App {
             Task::Devices,
             move |stop| async move { Ok(broker.run(stop).await?) },
         );
+        if let Some(listener) = self.intake {
+            let routes = intake::routes(broker_handle.clone(), journal.clone());
+            stages.add(Task::Intake, move |stop| async move {
+                Ok(axum_serve(listener, routes, stop).await?)
+            });
+        }
+        let (asking, clock) = (broker_handle.clone(), self.clock.clone());
+        stages.add(Task::Wishes, move |stop| {
+            births::grant(wished, asking, clock, stop)
+        });
         let sight = self.sight;
         stages.add(Task::Cameras, move |stop| sight.run(stop));
         let ticking = journal.clone();
@@ -260,10 +284,16 @@ impl App {
             sight: self.sight.for_pages(),
             evidence: Some(self.sight.archive()),
             demo_people: self.demo_people.clone().into(),
+            profiles: self.profiles.clone(),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),
                 mqtt_addr: self.broker.local_addr().to_string(),
+                intake_addr: self
+                    .intake
+                    .as_ref()
+                    .and_then(|listener| listener.local_addr().ok())
+                    .map(|address| address.to_string()),
                 demo: self.demo,
                 time_zone: self.config.site.time_zone.clone(),
             },
@@ -311,6 +341,12 @@ pub(crate) struct Parts<'a> {
     pub(crate) future_limit_s: i64,
     /// Judgement has seen everything before this.
     pub(crate) judged: LogPosition,
+}
+
+async fn listen(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} for {what}"))
 }
 
 async fn axum_serve(

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use domain::{CameraUrl, DeviceId, FacilityId, Metric, PersonId, RegionId, Role, RuleId};
+use domain::{CameraUrl, DeviceId, FacilityId, Metric, PersonId, RegionId, Role, RuleId, VendorRoot};
 
 use crate::commands;
 
@@ -113,6 +113,55 @@ enum DeviceCommand {
     List(ConfigArgs),
     /// Bar a device; a running server ends its session within a second
     Revoke(DeviceRevokeArgs),
+    /// Add many devices from a CSV file; prints their secrets once, and what is wrong with which row
+    Import(DeviceImportArgs),
+    /// Give out a code that is exchanged once for the device's secret
+    Claim(DeviceRevokeArgs),
+    /// List the profiles: how devices of which make speak
+    Profiles(ConfigArgs),
+    /// Enter how far a sensor is off, and when it is to be calibrated next
+    Calibrate(DeviceCalibrateArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceImportArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The CSV file, with a first line that names its columns (see docs/INTEGRATOR.md)
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Only say what is wrong; add nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeviceCalibrateArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The facility it belongs to
+    #[arg(long, value_name = "ID")]
+    pub(crate) facility: FacilityId,
+    /// Its identifier
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: DeviceId,
+    /// Which of its metrics
+    #[arg(long, value_name = "ID")]
+    pub(crate) metric: Metric,
+    /// Is added to every reading from now on, in the metric's own unit
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
+    pub(crate) offset: f64,
+    /// Multiplies every reading from now on, before the offset (0.5 to 2)
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0)]
+    pub(crate) scale: f64,
+    /// When the next calibration is due, as RFC 3339: 2027-01-01T00:00:00+08:00
+    #[arg(long, value_name = "TIME")]
+    pub(crate) due: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -125,9 +174,12 @@ pub(crate) struct DeviceAddArgs {
     /// Its identifier, unique within the facility
     #[arg(long, value_name = "ID")]
     pub(crate) device: DeviceId,
-    /// How its payloads are read
-    #[arg(long, default_value = "standard", value_parser = ["standard"])]
+    /// How it speaks; `sunshine device profiles` lists the profiles
+    #[arg(long, value_name = "PROFILE", default_value = "standard")]
     pub(crate) profile: String,
+    /// The root of a make that cannot speak below the device's own: spBv1.0/<group>/<edge node> or shellies/<id>
+    #[arg(long, value_name = "ROOT", value_parser = VendorRoot::parse)]
+    pub(crate) root: Option<VendorRoot>,
     /// From when it is refused, as RFC 3339: 2027-01-01T00:00:00+08:00
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<jiff::Timestamp>,
@@ -422,6 +474,10 @@ fn run(cli: Cli) -> ExitCode {
         Command::Person(PersonCommand::Bar(args)) => commands::person_bar(&args),
         Command::Rules(RulesCommand::List(args)) => commands::rules_list(&args),
         Command::Rules(RulesCommand::Test(args)) => commands::rules_test(&args),
+        Command::Device(DeviceCommand::Import(args)) => commands::device_import(&args),
+        Command::Device(DeviceCommand::Claim(args)) => commands::device_claim(&args),
+        Command::Device(DeviceCommand::Profiles(args)) => commands::device_profiles(&args),
+        Command::Device(DeviceCommand::Calibrate(args)) => commands::device_calibrate(&args),
         Command::Journal(JournalCommand::Inspect(args)) => commands::journal_inspect(&args),
         Command::Store(StoreCommand::Check(args)) => commands::store_check(&args),
         Command::Store(StoreCommand::Compact(args)) => commands::store_compact(&args),

@@ -18,7 +18,10 @@ use anyhow::Context;
 use domain::Clock;
 
 pub(crate) use camera::probe as camera_probe;
-pub(crate) use device::{add as device_add, list as device_list, revoke as device_revoke};
+pub(crate) use device::{
+    add as device_add, calibrate as device_calibrate, claim as device_claim, import as device_import,
+    list as device_list, profiles as device_profiles, revoke as device_revoke,
+};
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
 pub(crate) use person::{

@@ -10,7 +10,8 @@ mod timeseries;
 use std::path::{Path, PathBuf};
 
 use sections::{
-    Cameras, DataDir, Evidence, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site,
+    Cameras, DataDir, Evidence, Http, IngestConfig, IntakeConfig, JournalConfig, Mqtt, Rules, Series,
+    Shutdown, Site,
 };
 pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
@@ -69,6 +70,7 @@ pub struct Config {
     pub(crate) series: Series,
     pub(crate) timeseries: TimeSeriesConfig,
     pub(crate) ingest: IngestConfig,
+    pub(crate) intake: IntakeConfig,
     pub(crate) rules: Rules,
     pub(crate) cameras: Cameras,
     pub(crate) vision: Vision,

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     path::Path,
     sync::{
-        Arc, RwLock,
+        Arc, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,7 +15,10 @@ use std::{
 use alerts::AlertHandle;
 use anyhow::Context;
 use broker::{BrokerHandle, IdentityDirectory};
-use domain::{Access, Identity, IdentityName, Scope, SecretHash, SeriesId, SeriesKey, Unit};
+use domain::{
+    Access, Calibration, DeviceId, FacilityId, Identity, IdentityName, Profile, Profiles, Scope, SecretHash,
+    SeriesId, SeriesKey, Unit, VendorRoot, profile::STANDARD,
+};
 use ingest::{SeriesDirectory, TooManySeries};
 use store::{Records, SeriesStore};
 use tokio_util::sync::CancellationToken;
@@ -27,37 +30,126 @@ use crate::{config::Service, secret_file::first_line};
 /// second, this included.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Numbers for series and units for points, for ingest.
+/// Numbers for series, units for points, profiles for devices and corrections for sensors, for ingest.
 #[derive(Clone)]
 pub(crate) struct PointDirectory {
     series: SeriesStore,
-    units: Arc<RwLock<HashMap<SeriesKey, Unit>>>,
+    profiles: Profiles,
+    known: Arc<RwLock<Known>>,
     version: Arc<AtomicU64>,
 }
 
+/// What the record store says of devices.
+#[derive(Default)]
+struct Known {
+    units: HashMap<SeriesKey, Unit>,
+    /// Those of devices that do not speak our own form plainly.
+    profiles: HashMap<(FacilityId, DeviceId), Arc<Profile>>,
+    calibrations: HashMap<SeriesKey, Calibration>,
+    roots: HashMap<VendorRoot, (FacilityId, DeviceId)>,
+}
+
 impl PointDirectory {
-    pub(crate) fn new(series: SeriesStore) -> PointDirectory {
+    pub(crate) fn new(series: SeriesStore, profiles: Profiles) -> PointDirectory {
         PointDirectory {
             series,
-            units: Arc::default(),
+            profiles,
+            known: Arc::default(),
             version: Arc::default(),
         }
     }
 
-    /// Reads the points anew.
+    /// Reads points, devices and calibrations anew.
     pub(crate) async fn reload(&self, records: &Records) -> anyhow::Result<()> {
+        let everything = Scope::everything();
         let points = records
-            .points(&Scope::everything(), None)
+            .points(&everything, None)
             .await
             .context("cannot read the points")?;
-        let units = points.iter().map(|point| (point.key(), point.unit)).collect();
+        let devices = records
+            .devices(&everything, None)
+            .await
+            .context("cannot read the devices")?;
+        let calibrations = records
+            .calibrations(&everything, None)
+            .await
+            .context("cannot read the calibrations")?;
+        let mut known = Known {
+            units: points.iter().map(|point| (point.key(), point.unit)).collect(),
+            calibrations: calibrations.into_iter().map(|c| (c.key.clone(), c)).collect(),
+            ..Known::default()
+        };
+        for identity in devices {
+            if let Access::Device {
+                facility,
+                device,
+                profile,
+                root,
+            } = identity.access
+            {
+                self.learn(&mut known, ((facility, device), &profile, root));
+            }
+        }
         *self
-            .units
+            .known
             .write()
-            .expect("no code panics while it holds the units") = units;
+            .expect("no code panics while it holds what is known") = known;
         self.version.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
+
+    fn learn(
+        &self,
+        known: &mut Known,
+        (device, name, root): ((FacilityId, DeviceId), &str, Option<VendorRoot>),
+    ) {
+        if let Some(root) = root {
+            known.roots.insert(root, device.clone());
+        }
+        match self.profiles.get(name) {
+            Some(profile) if name != STANDARD => {
+                known.profiles.insert(device, Arc::clone(profile));
+            }
+            Some(_) => {}
+            None => error!(
+                device.id = %device.1,
+                profile = name,
+                "A device's profile does not exist; it is read in our own form. Put its file back, or give the device \
+                 another profile."
+            ),
+        }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known
+            .read()
+            .expect("no code panics while it holds what is known")
+    }
+}
+
+/// The profiles that come with the product and those in the operator's folder.
+pub(crate) fn profiles(dir: Option<&Path>) -> anyhow::Result<Profiles> {
+    let built_in = Profiles::built_in();
+    let Some(dir) = dir else {
+        return Ok(built_in);
+    };
+    let what = || {
+        format!(
+            "cannot read the folder of profiles {}; set ingest.profiles_dir",
+            dir.display()
+        )
+    };
+    let mut own = Vec::new();
+    for entry in std::fs::read_dir(dir).with_context(what)? {
+        let path = entry.with_context(what)?.path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            own.push((path.display().to_string(), text));
+        }
+    }
+    own.sort();
+    built_in.with(own).context("option ingest.profiles_dir")
 }
 
 impl SeriesDirectory for PointDirectory {
@@ -69,11 +161,20 @@ impl SeriesDirectory for PointDirectory {
     }
 
     fn unit(&self, key: &SeriesKey) -> Option<Unit> {
-        self.units
-            .read()
-            .expect("no code panics while it holds the units")
-            .get(key)
-            .copied()
+        self.known().units.get(key).copied()
+    }
+
+    fn profile(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<Profile>> {
+        let key = (facility.clone(), device.clone());
+        self.known().profiles.get(&key).cloned()
+    }
+
+    fn calibration(&self, key: &SeriesKey) -> Option<Calibration> {
+        self.known().calibrations.get(key).cloned()
+    }
+
+    fn owner(&self, topic: &str) -> Option<(FacilityId, DeviceId)> {
+        self.known().roots.get(&VendorRoot::of_topic(topic)?).cloned()
     }
 
     fn version(&self) -> u64 {
@@ -150,9 +251,7 @@ pub(crate) fn random_secret() -> anyhow::Result<String> {
 
 /// A fresh secret and its hash.
 pub(crate) fn new_secret() -> anyhow::Result<(String, SecretHash)> {
-    let secret = random_secret()?;
-    let hash = hash(&secret)?;
-    Ok((secret, hash))
+    Ok(store::records::fresh_secret()?)
 }
 
 /// A secret's hash under a fresh salt.
@@ -225,11 +324,12 @@ impl Watch {
         if seen.version == Some(version) {
             return Ok(());
         }
+        // First how devices speak, then who may: nobody is heard before it is known how to read them.
+        self.points.reload(&self.records).await?;
         for name in self.identities.refresh(&self.records).await? {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
             self.broker.revoke(&name);
         }
-        self.points.reload(&self.records).await?;
         self.alerts.reload_points().await?;
         seen.version = Some(version);
         Ok(())

@@ -10,6 +10,7 @@
 //! [`App::addrs`] → [`App::run`] (until told to stop).
 
 mod app;
+mod births;
 pub mod cli;
 mod commands;
 mod config;
@@ -19,6 +20,7 @@ mod figures;
 mod findings;
 mod forward;
 mod import;
+mod intake;
 mod pipeline;
 mod secret_file;
 mod shutdown;

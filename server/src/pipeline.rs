@@ -7,7 +7,7 @@ use std::{
 
 use alerts::AlertHandle;
 use anyhow::{Context, bail};
-use domain::{Batch, Clock, LogPosition, Rule};
+use domain::{Batch, Clock, LogPosition, Rule, batch::Wish};
 use ingest::{Ingest, IngestLimits};
 use journal::{Envelope, Journal, Kind};
 use store::{DeviceBook, SeriesError, SeriesStore};
@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     app::{App, INGEST_CURSOR, to_journal},
+    births::{self, BirthBook},
     directory::PointDirectory,
     figures::Progress,
     findings::FindingQueue,
@@ -62,12 +63,14 @@ pub(crate) struct Pipeline {
     findings: FindingQueue,
     sight: Sight,
     progress: Arc<Progress>,
+    births: BirthBook,
+    wishes: Sender<Wish>,
     clock: Clock,
 }
 
 impl Pipeline {
     /// Begins where storage, judgement or the records still lack something, whichever is earliest.
-    pub(crate) fn open(app: &App, progress: Arc<Progress>) -> anyhow::Result<Pipeline> {
+    pub(crate) fn open(app: &App, progress: Arc<Progress>, wishes: Sender<Wish>) -> anyhow::Result<Pipeline> {
         let parts = app.parts();
         let stored = parts.series.checkpoint();
         let freed = parts
@@ -93,8 +96,13 @@ impl Pipeline {
             future_ms: parts.future_limit_s * 1000,
             ..IngestLimits::default()
         };
+        let (births, before) = BirthBook::open(parts.data_dir, LogPosition(start.0))?;
+        let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
+        ingest.restore(&before);
         Ok(Pipeline {
-            ingest: Ingest::new(reader, parts.directory.clone(), limits),
+            ingest,
+            births,
+            wishes,
             series: parts.series.clone(),
             devices: parts.devices.clone(),
             findings: parts.findings.clone(),
@@ -111,6 +119,7 @@ impl Pipeline {
                 continue;
             }
             // Before storage, whose checkpoint must not leave them behind.
+            self.births.keep(&batch.births)?;
             self.findings.take(&batch);
             self.store(&batch)?;
             self.devices.apply(&batch);
@@ -124,6 +133,7 @@ impl Pipeline {
             self.progress.stored_time_ms.store(time.0, Ordering::Release);
             self.progress.stored_upto.store(batch.upto.0, Ordering::Release);
             self.show_pictures(&mut batch);
+            births::wish(&self.wishes, &mut batch.wishes);
             if judge.blocking_send(Arc::new(batch)).is_err() {
                 bail!("judgement has ended; readings would be stored but not judged");
             }

@@ -17,6 +17,10 @@ pub(crate) enum Task {
     Cameras,
     /// The MQTT listener and its connections.
     Devices,
+    /// What comes by HTTP.
+    Intake,
+    /// What ingest wants said to devices.
+    Wishes,
     /// The tick in the log.
     Time,
     /// The watch over devices, points and identities.
@@ -109,7 +113,14 @@ impl Stages {
         }
         info!(deadline_s = self.deadline.as_secs(), "Stopping.");
         let until = Instant::now() + self.deadline;
-        for task in [Task::Cameras, Task::Devices, Task::Time, Task::Directory] {
+        for task in [
+            Task::Cameras,
+            Task::Intake,
+            Task::Wishes,
+            Task::Devices,
+            Task::Time,
+            Task::Directory,
+        ] {
             self.stop(task, until).await;
         }
         // Closing the log lets ingest read to its end, and judgement after it.

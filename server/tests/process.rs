@@ -103,6 +103,104 @@ fn devices_are_added_listed_and_barred_from_the_command_line() {
     assert!(listed.contains("binhe/fridge-1\trevoked"), "{listed}");
 }
 
+/// An installation with the facility `f`, and a way to run commands on it: success, output and error output.
+fn installation() -> (tempfile::TempDir, impl Fn(&[&str]) -> (bool, String, String)) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "");
+    let run = move |arguments: &[&str]| {
+        let mut command = command();
+        let output = command
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let inventory = "[[facility]]\nid = \"f\"\nname_zh = \"滨河\"\nname_en = \"F\"\nkind = \"care_home\"\npeople_served = 9\n";
+    let site = dir.path().join("site.toml");
+    std::fs::write(&site, inventory).unwrap();
+    assert!(run(&["import", site.to_str().unwrap()]).0);
+    (dir, run)
+}
+
+#[test]
+fn many_devices_come_from_a_file_and_each_wrong_row_is_named() {
+    let (dir, run) = installation();
+    let csv = "facility,device,profile,root,points\nf,hub,zigbee2mqtt,,\nf,hub.door,,,door_open=cold_room\n\
+               f,edge,sparkplug-b,,\nf,a,nosuch,,\n";
+    let file = dir.path().join("devices.csv");
+    std::fs::write(&file, csv).unwrap();
+    let file = file.to_str().unwrap();
+    let (good, _, said) = run(&["device", "import", file, "--check"]);
+    assert!(!good && said.contains("0 devices were added"), "{said}");
+    let (good, secrets, said) = run(&["device", "import", file]);
+    assert!(!good && said.contains("2 devices were added"), "{said}");
+    for part in ["line 4, root:", "line 5, profile:"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(secrets.lines().count(), 3);
+    assert!(
+        secrets.contains("2,f/hub,") && secrets.contains("3,f/hub.door,\n"),
+        "{secrets}"
+    );
+    let (_, _, again) = run(&["device", "import", file]);
+    assert!(
+        again.contains("line 2, device:") && again.contains("already"),
+        "{again}"
+    );
+}
+
+#[test]
+fn a_device_of_another_make_is_added_claimed_and_calibrated_from_the_command_line() {
+    let (_dir, run) = installation();
+    assert!(
+        run(&[
+            "device",
+            "add",
+            "--facility",
+            "f",
+            "--device",
+            "hub",
+            "--profile",
+            "zigbee2mqtt"
+        ])
+        .0
+    );
+    let device = ["--facility", "f", "--device"];
+    let (added, said, _) = run(&[
+        &["device", "add"],
+        &device[..],
+        &["edge", "--profile", "sparkplug-b", "--root", "spBv1.0/g/e"],
+    ]
+    .concat());
+    assert!(added && said.contains("spBv1.0/g/e"), "{said}");
+    let (added, _, said) = run(&[
+        &["device", "add"],
+        &device[..],
+        &["x", "--profile", "sparkplug-b"],
+    ]
+    .concat());
+    assert!(!added && said.contains("--root"), "{said}");
+    let (claimed, said, _) = run(&[&["device", "claim"], &device[..], &["hub"]].concat());
+    assert!(claimed && said.contains("/claim/"), "{said}");
+    let (listed, said, _) = run(&["device", "profiles"]);
+    assert!(listed && said.contains("zigbee2mqtt\tzigbee2mqtt\t"), "{said}");
+    let calibrate = [
+        &["device", "calibrate"],
+        &device[..],
+        &["hub.door", "--metric", "temperature", "--offset", "-0.5"],
+    ]
+    .concat();
+    let (done, said, _) = run(&calibrate);
+    assert!(done && said.contains("value × 1 + -0.5"), "{said}");
+}
+
 #[test]
 fn a_signal_ends_it_in_order_and_the_journal_can_be_inspected() {
     let dir = tempfile::tempdir().unwrap();

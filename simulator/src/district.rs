@@ -38,7 +38,7 @@ pub struct SimDevice {
     pub facility: FacilityId,
     /// Its identifier there.
     pub device: DeviceId,
-    /// How its payloads are read: always `standard`.
+    /// How its payloads are read.
     pub profile: &'static str,
     pub(crate) spec: &'static DeviceSpec,
     /// Its points, as indexes of [`District::points`].
@@ -186,7 +186,7 @@ fn add_device(district: &mut District, facility: &Facility, spec: &'static Devic
     district.devices.push(SimDevice {
         facility: facility.id.clone(),
         device,
-        profile: "standard",
+        profile: spec.profile,
         spec,
         points: begin..district.points.len(),
     });

@@ -165,6 +165,8 @@ pub(crate) struct DeviceSpec {
     pub(crate) suffix: &'static str,
     /// How it writes its payloads.
     pub(crate) form: Form,
+    /// How these are read.
+    pub(crate) profile: &'static str,
     /// How often it reports at the base pace, in seconds.
     pub(crate) interval_s: u32,
     /// What it measures.
@@ -182,13 +184,25 @@ const fn device(
         id,
         suffix,
         form,
+        profile: "standard",
         interval_s,
         points,
     }
 }
 
-pub(crate) static FRIDGE_1: DeviceSpec = device("fridge-1", " 1", Form::Object, 15, &[PointKind::Fridge]);
-pub(crate) static FRIDGE_2: DeviceSpec = device("fridge-2", " 2", Form::Object, 15, &[PointKind::Fridge]);
+/// The same device, read by the profile of its make.
+const fn of_make(spec: DeviceSpec, profile: &'static str) -> DeviceSpec {
+    DeviceSpec { profile, ..spec }
+}
+
+pub(crate) static FRIDGE_1: DeviceSpec = of_make(
+    device("fridge-1", " 1", Form::Object, 15, &[PointKind::Fridge]),
+    "fridge-probe",
+);
+pub(crate) static FRIDGE_2: DeviceSpec = of_make(
+    device("fridge-2", " 2", Form::Tasmota, 15, &[PointKind::Fridge]),
+    "tasmota",
+);
 pub(crate) static FREEZER: DeviceSpec = device("freezer-1", "", Form::Rfc3339, 20, &[PointKind::Freezer]);
 pub(crate) static SAMPLES: DeviceSpec =
     device("sample-fridge", "", Form::SenMl, 15, &[PointKind::SampleFridge]);
@@ -203,7 +217,10 @@ pub(crate) static GAS_GATEWAY: DeviceSpec = device(
     BASE_INTERVAL_S,
     &[PointKind::Gas, PointKind::CarbonMonoxide],
 );
-pub(crate) static SMOKE: DeviceSpec = device("smoke-1", "", Form::Object, 60, &[PointKind::Smoke]);
+pub(crate) static SMOKE: DeviceSpec = of_make(
+    device("smoke-1", "", Form::Shelly, 60, &[PointKind::Smoke]),
+    "shelly",
+);
 pub(crate) static STORE_GATEWAY: DeviceSpec = device(
     "store-gateway",
     "",
@@ -214,4 +231,7 @@ pub(crate) static STORE_GATEWAY: DeviceSpec = device(
 pub(crate) static DOOR: DeviceSpec =
     device("cold-room-door", "", Form::Object, 30, &[PointKind::ColdRoomDoor]);
 pub(crate) static DISHWASHER: DeviceSpec = device("dishwasher", "", Form::Plain, 30, &[PointKind::Rinse]);
-pub(crate) static SOS: DeviceSpec = device("sos-1", "", Form::Object, 60, &[PointKind::Sos]);
+pub(crate) static SOS: DeviceSpec = of_make(
+    device("sos-1", "", Form::Object, 60, &[PointKind::Sos]),
+    "sos-button",
+);

@@ -8,7 +8,7 @@ use crate::{
     district::District,
     model::DeviceModel,
     noise::key,
-    payload::{Array, Form, SenMlPack},
+    payload::{Array, Form, Pushed, SenMlPack},
     rhythm::{HOUR, SECOND},
     schedule::SimMessage,
     script::{Scenario, Script},
@@ -98,11 +98,18 @@ impl History {
         let mut last = base;
         let width = self.model.width();
         let mut pack = SenMlPack::new(base);
+        let mut pushed = Pushed::default();
         let mut arrays: Vec<(String, Array)> = Vec::new();
         let mut rows = 0;
         while self.next_at < self.until && (rows + 1) * width <= VALUES_PER_PAYLOAD {
             last = self.next_at;
             let form = self.model.form;
+            if form.is_foreign() {
+                pushed.push(last, &self.model.measure(last));
+                rows += 1;
+                self.advance();
+                continue;
+            }
             for (n, value) in self.model.measure(last).iter().enumerate() {
                 if form == Form::SenMl {
                     pack.push(last, value);
@@ -121,6 +128,9 @@ impl History {
         }
         if self.model.form == Form::SenMl {
             self.push(last, "up", pack.finish());
+        }
+        if self.model.form.is_foreign() {
+            self.push(last, "http/push", pushed.finish());
         }
         for (leaf, array) in arrays {
             self.push(last, &leaf, array.finish());

@@ -1,4 +1,5 @@
-//! How devices write: every form of the standard profile, so that a demonstration exercises every codec.
+//! How devices write: every form of the standard profile and two of other makes, so that a demonstration exercises
+//! the codecs.
 
 use std::fmt::Write;
 
@@ -17,6 +18,17 @@ pub(crate) enum Form {
     Values,
     /// `up`: a SenML pack (RFC 8428).
     SenMl,
+    /// `tele/SENSOR`: a thermometer on Tasmota.
+    Tasmota,
+    /// `events/rpc`: a Shelly smoke detector that notifies of its state.
+    Shelly,
+}
+
+impl Form {
+    /// Whether it is another maker's: its past is delivered as pushed JSON.
+    pub(crate) const fn is_foreign(self) -> bool {
+        matches!(self, Form::Tasmota | Form::Shelly)
+    }
 }
 
 /// A measured value as the device writes it.
@@ -45,7 +57,27 @@ pub(crate) fn report(form: Form, at: UtcMillis, values: &[Written<'_>]) -> (Stri
             values.iter().for_each(|value| pack.push(at, value));
             ("up".to_owned(), pack.finish())
         }
+        Form::Tasmota => ("tele/SENSOR".to_owned(), tasmota(at, first)),
+        Form::Shelly => ("events/rpc".to_owned(), shelly(at, first)),
     }
+}
+
+fn tasmota(at: UtcMillis, value: &Written<'_>) -> String {
+    let unit = if value.unit == Unit::Fahrenheit { "F" } else { "C" };
+    format!(
+        "{{\"Time\":\"{}\",\"DS18B20\":{{\"Id\":\"0316A279A4FF\",\"Temperature\":{}}},\"TempUnit\":\"{unit}\"}}",
+        rfc3339(at),
+        value.value
+    )
+}
+
+fn shelly(at: UtcMillis, value: &Written<'_>) -> String {
+    format!(
+        "{{\"src\":\"shellyplussmoke-80646f000001\",\"dst\":\"events\",\"method\":\"NotifyStatus\",\"params\":{{\"ts\":{},\
+         \"smoke:0\":{{\"id\":0,\"alarm\":{},\"mute\":false}}}}}}",
+        seconds(at.0),
+        value.value > 0.5
+    )
 }
 
 fn object_of_values(at: UtcMillis, values: &[Written<'_>]) -> String {
@@ -80,6 +112,22 @@ impl Array {
             &mut self.0,
             format_args!("{before}{{\"ts\":{},\"v\":{value}}}", at.0),
         );
+    }
+
+    pub(crate) fn finish(mut self) -> String {
+        self.0.push(']');
+        self.0
+    }
+}
+
+/// Rows of several values as pushed JSON, for `http/push`.
+#[derive(Debug, Default)]
+pub(crate) struct Pushed(String);
+
+impl Pushed {
+    pub(crate) fn push(&mut self, at: UtcMillis, values: &[Written<'_>]) {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        self.0 += &object_of_values(at, values);
     }
 
     pub(crate) fn finish(mut self) -> String {
@@ -178,7 +226,21 @@ mod tests {
             written("water_leak", Unit::Bool, 1.0),
             written("humidity", Unit::PercentRh, 55.2),
         ];
-        let cases: [(Form, &[Written<'_>], &str, &str); 5] = [
+        let imported = [written("temperature", Unit::Fahrenheit, 39.4)];
+        let smoke = [written("smoke_alarm", Unit::Bool, 1.0)];
+        let cases: [(Form, &[Written<'_>], &str, &str); 7] = [
+            (
+                Form::Tasmota,
+                &imported,
+                "tele/SENSOR",
+                r#"{"Time":"2026-11-21T08:33:20.25Z","DS18B20":{"Id":"0316A279A4FF","Temperature":39.4},"TempUnit":"F"}"#,
+            ),
+            (
+                Form::Shelly,
+                &smoke,
+                "events/rpc",
+                r#"{"src":"shellyplussmoke-80646f000001","dst":"events","method":"NotifyStatus","params":{"ts":1795250000.250,"smoke:0":{"id":0,"alarm":true,"mute":false}}}"#,
+            ),
             (
                 Form::Object,
                 &cold,

@@ -55,6 +55,43 @@ fn readings(message: &SimMessage) -> Option<Vec<(String, i64, f64)>> {
                 .map(|(metric, v)| Some((metric.clone(), at, v.as_f64()?)))
                 .collect()
         }
+        (leaf, _) => of_make(leaf, &json),
+    }
+}
+
+/// Readings of devices of other makes: their past as pushed JSON, their present as their firmware writes it.
+fn of_make(leaf: Leaf<'_>, json: &Value) -> Option<Vec<(String, i64, f64)>> {
+    let one = |metric: &str, seconds: f64, value: f64| {
+        Some(vec![(
+            metric.to_owned(),
+            (seconds * 1_000.0).round() as i64,
+            value,
+        )])
+    };
+    match leaf {
+        Leaf::Push => {
+            let rows = json.as_array()?.iter().map(|row| {
+                let values = row["values"].as_object()?.iter();
+                let at = row["ts"].as_i64()?;
+                values
+                    .map(|(metric, v)| Some((metric.clone(), at, v.as_f64()?)))
+                    .collect::<Option<Vec<_>>>()
+            });
+            Some(rows.collect::<Option<Vec<_>>>()?.concat())
+        }
+        Leaf::Other("tele/SENSOR") => {
+            let at = json["Time"].as_str()?.parse::<jiff::Timestamp>().ok()?;
+            let value = json["DS18B20"]["Temperature"].as_f64()?;
+            one("temperature", at.as_millisecond() as f64 / 1_000.0, value)
+        }
+        Leaf::Other("events/rpc") => {
+            let alarm = json["params"]["smoke:0"]["alarm"].as_bool()?;
+            one(
+                "smoke_alarm",
+                json["params"]["ts"].as_f64()?,
+                f64::from(u8::from(alarm)),
+            )
+        }
         _ => None,
     }
 }

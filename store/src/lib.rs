@@ -10,6 +10,7 @@
 pub mod devices;
 pub mod evidence;
 mod key_file;
+pub mod onboarding;
 pub mod records;
 pub mod remote;
 pub mod series;

@@ -1,4 +1,4 @@
-//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cameras,
+//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, claims, cameras,
 //! their findings and what they are taught with, cases, the engine's snapshot and the audit trail, in one SQL
 //! database.
 //!
@@ -14,6 +14,7 @@
 mod audit;
 mod cameras;
 mod cases;
+mod claims;
 mod database;
 mod directory;
 mod error;
@@ -24,6 +25,7 @@ mod identities;
 mod letters;
 mod people;
 mod points;
+mod profiles;
 mod regions;
 mod rule_changes;
 mod shelves;
@@ -38,6 +40,7 @@ use domain::Clock;
 pub use audit::{AuditEntry, MAX_TRAIL};
 pub use cameras::{MAX_CAMERAS, camera_points};
 pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
+pub use claims::{CLAIM_LIFE_MS, Claim, Claimed, ClaimedSecret};
 pub use error::{Cause, Problem, RecordError};
 pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
@@ -48,6 +51,7 @@ pub use people::{
     MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
+pub use profiles::{MAX_ONBOARD, NewDevice, fresh_secret};
 pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{

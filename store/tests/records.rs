@@ -62,6 +62,7 @@ fn device(facility: &str, device: &str) -> Identity {
             facility,
             device,
             profile: "standard".into(),
+            root: None,
         },
         secret: SecretHash::of(b"secret", [3; 16]),
         expires_at: Some(UtcMillis(5)),

@@ -268,6 +268,39 @@ impl TestApp {
         Ok(set.split(';').next().unwrap_or_default().to_owned())
     }
 
+    /// Adds a device of another make with [`SECRET`], and waits until it may sign in.
+    ///
+    /// # Errors
+    /// When the records refuse it.
+    pub async fn add_device_of(
+        &self,
+        device: &str,
+        profile: &str,
+        root: Option<&str>,
+    ) -> anyhow::Result<Device> {
+        let secret = SecretHash::of(SECRET.as_bytes(), [7; 16]);
+        let root = root.map(domain::VendorRoot::parse).transpose()?;
+        let identity = Identity::of_device(
+            &FacilityId::new(FACILITY)?,
+            &DeviceId::new(device)?,
+            profile,
+            secret,
+        )?;
+        self.records.put_identities(&[identity.below(root)]).await?;
+        until("it may sign in", || async {
+            Ok(Device::connect(self.addrs.mqtt, device).await.is_ok())
+        })
+        .await?;
+        Device::connect(self.addrs.mqtt, device).await
+    }
+
+    /// The address of HTTP intake.
+    #[must_use]
+    pub fn intake(&self, path: &str) -> String {
+        let address = self.addrs.intake.expect("the test configured it");
+        format!("http://{address}{path}")
+    }
+
     /// The address of a page.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
@@ -369,7 +402,8 @@ async fn seed_district(
     let mut secrets = HashMap::new();
     let mut identities = Vec::new();
     for device in &district.devices {
-        let identity = identity_of(&device.facility, &device.device)?;
+        let hash = SecretHash::of(SECRET.as_bytes(), [7; 16]);
+        let identity = Identity::of_device(&device.facility, &device.device, device.profile, hash)?;
         secrets.insert(identity.name.clone(), SECRET.to_owned());
         identities.push(identity);
     }
@@ -455,6 +489,64 @@ impl Device {
             .await?;
         self.wait_for(|packet| matches!(packet, rumqttc::Packet::PubAck(_)))
             .await
+    }
+
+    /// Publishes anywhere and waits until the broker has it on disk.
+    ///
+    /// # Errors
+    /// When the connection breaks before the acknowledgement.
+    pub async fn publish_to(&mut self, topic: &str, payload: &[u8]) -> anyhow::Result<()> {
+        self.client
+            .publish(topic, rumqttc::QoS::AtLeastOnce, false, payload)
+            .await?;
+        self.wait_for(|packet| matches!(packet, rumqttc::Packet::PubAck(_)))
+            .await
+    }
+
+    /// Subscribes and waits until the broker has answered; true when it grants it.
+    ///
+    /// # Errors
+    /// When the connection breaks before the answer.
+    pub async fn subscribe(&mut self, filter: &str) -> anyhow::Result<bool> {
+        self.client.subscribe(filter, rumqttc::QoS::AtLeastOnce).await?;
+        let mut granted = false;
+        let answered = |packet: &rumqttc::Packet| matches!(packet, rumqttc::Packet::SubAck(_));
+        let found = async {
+            loop {
+                if let rumqttc::Event::Incoming(packet) = self.events.poll().await?
+                    && answered(&packet)
+                {
+                    if let rumqttc::Packet::SubAck(answer) = packet {
+                        granted = !answer
+                            .return_codes
+                            .contains(&rumqttc::SubscribeReasonCode::Failure);
+                    }
+                    return anyhow::Ok(granted);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .context("the broker did not answer")?
+    }
+
+    /// The next message that is delivered: its topic and its payload.
+    ///
+    /// # Errors
+    /// When none comes within [`PATIENCE`].
+    pub async fn delivered(&mut self) -> anyhow::Result<(String, Vec<u8>)> {
+        let found = async {
+            loop {
+                if let rumqttc::Event::Incoming(rumqttc::Packet::Publish(message)) =
+                    self.events.poll().await?
+                {
+                    return anyhow::Ok((message.topic, message.payload.to_vec()));
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found)
+            .await
+            .context("nothing was delivered")?
     }
 
     /// Waits until the broker ends the connection.

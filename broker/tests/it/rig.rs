@@ -19,6 +19,7 @@ pub(crate) fn device(facility: &str, device: &str) -> Identity {
         facility,
         device,
         profile: "standard".into(),
+        root: None,
     };
     Identity {
         name,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::Uri, response::IntoResponse};
+use axum::{
+    extract::{Path, State},
+    http::Uri,
+    response::IntoResponse,
+};
 use domain::{Access, DeviceId, FacilityId, Identity, IdentityName};
 use serde::Serialize;
 use store::DeviceStatus;
@@ -42,6 +46,115 @@ struct DeviceBody {
     reject_counts: Vec<(&'static str, u64)>,
     /// Newest last.
     rejects: Vec<RejectBody>,
+}
+
+#[derive(Serialize)]
+struct FieldBody {
+    field: String,
+    metric: String,
+    unit: Option<&'static str>,
+    range: Option<(f64, f64)>,
+    point_type: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProfileBody {
+    profile: String,
+    title_zh: String,
+    title_en: String,
+    codec: &'static str,
+    source: String,
+    report_interval_s: u32,
+    heartbeat_s: Option<u32>,
+    needs_root: bool,
+    fields: Vec<FieldBody>,
+}
+
+/// `GET /api/v1/profiles`: how devices of which make speak.
+pub(super) async fn profiles(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let field = |field: &domain::profile::Field| FieldBody {
+        field: field.field.clone(),
+        metric: field.metric.to_string(),
+        unit: field.unit.map(domain::Unit::code),
+        range: field.range,
+        point_type: field.point_type.clone(),
+    };
+    let profile = |profile: &Arc<domain::Profile>| ProfileBody {
+        profile: profile.id.clone(),
+        title_zh: profile.title_zh.clone(),
+        title_en: profile.title_en.clone(),
+        codec: profile.codec.code(),
+        source: profile.source.clone(),
+        report_interval_s: profile.report_interval_s,
+        heartbeat_s: profile.heartbeat_s,
+        needs_root: profile.codec.needs_vendor_root(),
+        fields: profile.fields.iter().map(field).collect(),
+    };
+    let profiles: Vec<ProfileBody> = app.stores.profiles.iter().map(profile).collect();
+    json(serde_json::json!({ "profiles": profiles }))
+}
+
+#[derive(Serialize)]
+struct AddedBody {
+    line: usize,
+    user: String,
+    /// Absent for a device that another one speaks for.
+    secret: Option<String>,
+}
+
+#[derive(Serialize)]
+struct WrongBody {
+    line: usize,
+    column: String,
+    problem: String,
+}
+
+#[derive(Serialize)]
+struct AddAnswer {
+    added: Vec<AddedBody>,
+    errors: Vec<WrongBody>,
+}
+
+/// `POST /api/v1/devices`: adds the devices of a CSV file; `?check=yes` only says what is wrong with it.
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    uri: Uri,
+    text: String,
+) -> Result<impl IntoResponse, Failure> {
+    let check = Parameters::of(&uri)?.get("check") == Some("yes");
+    let plan = crate::pages::onboard::add(&app, &visitor, &text, check).await?;
+    let added = plan.devices.into_iter().map(|planned| AddedBody {
+        line: planned.line,
+        user: format!("{}/{}", planned.new.facility, planned.new.device),
+        // What was only checked has no secret.
+        secret: planned.secret.filter(|_| !check),
+    });
+    let errors = plan.errors.iter().map(|error| WrongBody {
+        line: error.line,
+        column: error.column.clone(),
+        problem: error.problem.to_string(),
+    });
+    Ok(json(AddAnswer {
+        added: added.collect(),
+        errors: errors.collect(),
+    }))
+}
+
+/// `POST /api/v1/claims/{code}`: exchanges a code for a device's secret, once.
+pub(super) async fn claim(
+    State(app): State<Arc<App>>,
+    Path(code): Path<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let claimed = app.stores.records.claim(&code).await?;
+    let root = domain::address::device_root(&claimed.of.facility, &claimed.of.device);
+    Ok(json(serde_json::json!({
+        "user": claimed.of.name.as_str(),
+        "secret": claimed.secret,
+        "mqtt": app.site().mqtt_addr,
+        "root": root,
+        "profile": claimed.of.profile,
+    })))
 }
 
 #[derive(Serialize)]

@@ -8,16 +8,19 @@ use axum::{
     http::Uri,
     response::Response,
 };
-use domain::{Access, DeviceId, FacilityId, Scope, status::Refusal};
+use domain::{Access, DeviceId, FacilityId, Scope, Unit, status::Refusal};
 use i18n_embed_fl::fl;
 
+use super::onboard::profile_of;
 use crate::{
     app::App,
     failure::Failure,
     format::Locale,
     query::{Parameters, device},
     view::{
-        device::{DeviceCard, RefusalRow, device_state, publish_command, refusal_reason},
+        case::MAX_NAME,
+        device::{DeviceCard, RefusalRow, device_state, refusal_reason, refusal_remedy},
+        onboard::snippet,
         page::{Nav, Page},
     },
     visitor::Visitor,
@@ -79,6 +82,7 @@ impl App {
                     .as_ref()
                     .map_or_else(String::new, ToString::to_string),
                 reason: refusal_reason(locale, refusal.reason),
+                remedy: refusal_remedy(locale, refusal.reason),
                 detail: refusal.detail.clone(),
             })
             .collect()
@@ -125,6 +129,7 @@ pub(crate) async fn list(
         })
         .filter(|(f, d)| f.as_str().contains(query.trim()) || d.as_str().contains(query.trim()))
         .collect();
+    all.extend(behind(&directory, &visitor.scope, &all, query.trim()));
     all.sort();
     let found = all.len();
     let rows = all.iter().skip(from).take(PER_PAGE);
@@ -157,6 +162,37 @@ pub(crate) async fn list(
         query,
     };
     view.page.answer(view.render())
+}
+
+/// Devices without a sign-in of their own: another one speaks for them.
+fn behind(
+    directory: &crate::directory::Directory,
+    scope: &Scope,
+    signed_in: &[(FacilityId, DeviceId)],
+    query: &str,
+) -> Vec<(FacilityId, DeviceId)> {
+    let known: std::collections::BTreeSet<_> = signed_in.iter().collect();
+    let mut behind: Vec<(FacilityId, DeviceId)> = Vec::new();
+    for entry in directory.facilities(scope) {
+        for point in &entry.points {
+            let device = &point.key.device;
+            let Some(gateway) = device
+                .as_str()
+                .split_once('.')
+                .and_then(|(g, _)| DeviceId::new(g).ok())
+            else {
+                continue;
+            };
+            let of = |device: &DeviceId| (point.key.facility.clone(), device.clone());
+            let is_new = known.contains(&of(&gateway)) && !known.contains(&of(device));
+            if is_new && device.as_str().contains(query) && behind.last() != Some(&of(device)) {
+                behind.push(of(device));
+            }
+        }
+    }
+    behind.sort();
+    behind.dedup();
+    behind
 }
 
 fn row(
@@ -211,6 +247,60 @@ struct DevicePage {
     command: String,
     points: Vec<(String, String, String)>,
     mqtt_addr: String,
+    /// The gateway that speaks for it; empty when it speaks for itself.
+    gateway: String,
+    profile: String,
+    setup: String,
+    sensors: Vec<SensorRow>,
+    max_name: usize,
+}
+
+/// A point, and how far its sensor is off.
+struct SensorRow {
+    metric: String,
+    name: String,
+    unit: &'static str,
+    scale: f64,
+    offset: f64,
+    /// When it was entered, and by whom; `None` when it never was.
+    entered: Option<(String, String)>,
+    due: Option<String>,
+    overdue: bool,
+    /// A yes or no has no calibration.
+    fixed: bool,
+}
+
+/// The sensors of a device and their calibrations.
+async fn sensors(
+    app: &App,
+    visitor: &Visitor,
+    locale: &Locale,
+    (facility, device): (&FacilityId, &DeviceId),
+    points: &[&crate::directory::PointEntry],
+) -> Result<Vec<SensorRow>, Failure> {
+    let all = app
+        .stores
+        .records
+        .calibrations(&visitor.scope, Some(facility))
+        .await?;
+    let row = |point: &&crate::directory::PointEntry| {
+        let metric = &point.key.metric;
+        let known = all
+            .iter()
+            .find(|c| c.key.device == *device && c.key.metric == *metric);
+        SensorRow {
+            metric: metric.to_string(),
+            name: locale.metric(metric),
+            unit: metric.unit().sign(),
+            scale: known.map_or(1.0, |c| c.scale),
+            offset: known.map_or(0.0, |c| c.offset),
+            entered: known.map(|c| (locale.stamp(c.since).at(), c.by.clone())),
+            due: known.and_then(|c| c.due).map(|at| locale.stamp(at).at()),
+            overdue: known.and_then(|c| c.due).is_some_and(|at| at <= locale.now),
+            fixed: metric.unit() == Unit::Bool,
+        }
+    };
+    Ok(points.iter().map(row).collect())
 }
 
 /// How a device fares, for its page and for the stream.
@@ -227,7 +317,11 @@ pub(crate) fn card(
         .unwrap_or_default();
     let user = format!("{facility}/{device}");
     let refusals = app.refusals(locale, scope, |r| {
-        r.identity.as_ref().is_some_and(|n| n.as_str() == user)
+        match &r.identity {
+            Some(name) => name.as_str() == user,
+            // A name that the broker did not know yet.
+            None => r.detail == user,
+        }
     });
     DeviceCard::new(locale, &status, refusals)
 }
@@ -245,17 +339,28 @@ pub(crate) async fn show(
         .records
         .devices(&visitor.scope, Some(&facility))
         .await?;
-    let known = identities
-        .iter()
-        .any(|i| matches!(&i.access, Access::Device { device: d, .. } if *d == device));
+    let known = identities.iter().find_map(|i| match &i.access {
+        Access::Device { device: d, root, .. } if *d == device => Some(root.clone()),
+        _ => None,
+    });
     let entry = directory.facility(&visitor.scope, &facility);
     let points: Vec<_> = entry
         .map(|e| e.points.iter().filter(|p| p.key.device == device).collect())
         .unwrap_or_default();
-    if !known && points.is_empty() {
+    if known.is_none() && points.is_empty() {
         return Err(Failure::not_found("device"));
     }
-    let metric = points.first().map_or("temperature", |p| p.key.metric.as_str());
+    let of = (&facility, &device);
+    let profile = profile_of(&app, &visitor, of).await?;
+    let gateway = match (&known, device.as_str().split_once('.')) {
+        (None, Some((gateway, _))) => gateway.to_owned(),
+        _ => String::new(),
+    };
+    let root = known.flatten().map_or_else(
+        || domain::address::device_root(&facility, &device),
+        |root| format!("{root}/"),
+    );
+    let sensors = sensors(&app, &visitor, &locale, of, &points).await?;
     let path = format!("/devices/{facility}/{device}");
     let page = Page::new(&app, &visitor, Nav::Devices, device.to_string(), &path)
         .following(&format!("page=device&facility={facility}&device={device}"));
@@ -269,8 +374,13 @@ pub(crate) async fn show(
         ),
         card: card(&app, &locale, &visitor.scope, (&facility, &device)),
         user: format!("{facility}/{device}"),
-        root: domain::address::device_root(&facility, &device),
-        command: publish_command(&mqtt_addr, &facility, &device, metric),
+        root,
+        command: snippet(app.site(), &profile, of, ""),
+        gateway,
+        profile: locale.pick(&profile.title_zh, &profile.title_en).to_owned(),
+        setup: locale.pick(&profile.setup_zh, &profile.setup_en).to_owned(),
+        sensors,
+        max_name: MAX_NAME,
         points: points
             .iter()
             .map(|p| {

@@ -1,10 +1,11 @@
 //! What an integrator sees of a device.
 
 use askama::Template;
-use domain::{DeviceId, FacilityId, status::RejectReason};
+use domain::status::RejectReason;
 use i18n_embed_fl::fl;
 use store::DeviceStatus;
 
+use super::onboard::Verdict;
 use crate::{format::Locale, i18n::Loader};
 
 /// A payload that was not understood.
@@ -22,6 +23,7 @@ pub(crate) struct RefusalRow {
     pub(crate) at: String,
     pub(crate) identity: String,
     pub(crate) reason: String,
+    pub(crate) remedy: String,
     pub(crate) detail: String,
 }
 
@@ -32,6 +34,7 @@ pub(crate) struct DeviceCard {
     l: Loader,
     pub(crate) tone: &'static str,
     pub(crate) state: String,
+    pub(crate) verdict: Verdict,
     pub(crate) heard: bool,
     pub(crate) ago: Option<String>,
     pub(crate) topic: String,
@@ -51,6 +54,7 @@ impl DeviceCard {
             l: locale.l,
             tone,
             state,
+            verdict: Verdict::new(locale, status, &refusals),
             heard: status.last_seen.is_some(),
             ago: status.last_seen.map(|at| locale.stamp(at).ago()),
             topic: status.last_topic.clone(),
@@ -110,10 +114,12 @@ pub(crate) fn reject_reason(locale: &Locale, reason: RejectReason) -> String {
         RejectReason::Metric => fl!(locale.l, "reject-metric"),
         RejectReason::Size => fl!(locale.l, "reject-size"),
         RejectReason::TooManySeries => fl!(locale.l, "reject-series"),
+        RejectReason::Range => fl!(locale.l, "reject-range"),
+        RejectReason::Missing => fl!(locale.l, "reject-missing"),
     }
 }
 
-fn reject_remedy(locale: &Locale, reason: RejectReason) -> String {
+pub(crate) fn reject_remedy(locale: &Locale, reason: RejectReason) -> String {
     match reason {
         RejectReason::Topic => fl!(locale.l, "remedy-topic"),
         RejectReason::Syntax => fl!(locale.l, "remedy-syntax"),
@@ -124,6 +130,8 @@ fn reject_remedy(locale: &Locale, reason: RejectReason) -> String {
         RejectReason::Metric => fl!(locale.l, "remedy-metric"),
         RejectReason::Size => fl!(locale.l, "remedy-size"),
         RejectReason::TooManySeries => fl!(locale.l, "remedy-series"),
+        RejectReason::Range => fl!(locale.l, "remedy-range"),
+        RejectReason::Missing => fl!(locale.l, "remedy-missing"),
     }
 }
 
@@ -147,17 +155,17 @@ pub(crate) fn refusal_reason(locale: &Locale, reason: domain::status::RefusalRea
     }
 }
 
-/// A command that an integrator can copy and run.
-pub(crate) fn publish_command(
-    mqtt_addr: &str,
-    facility: &FacilityId,
-    device: &DeviceId,
-    metric: &str,
-) -> String {
-    let (host, port) = mqtt_addr.rsplit_once(':').unwrap_or((mqtt_addr, "1883"));
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let root = domain::address::device_root(facility, device);
-    format!(
-        "mosquitto_pub -h {host} -p {port} -u '{facility}/{device}' -P \"$SECRET\" -q 1 -t '{root}up/{metric}' -m '4.2'"
-    )
+/// What to do about a refusal.
+pub(crate) fn refusal_remedy(locale: &Locale, reason: domain::status::RefusalReason) -> String {
+    use domain::status::RefusalReason as R;
+    match reason {
+        R::BadCredentials => fl!(locale.l, "refusal-do-bad-credentials"),
+        R::Expired | R::Revoked => fl!(locale.l, "refusal-do-barred"),
+        R::Anonymous => fl!(locale.l, "refusal-do-anonymous"),
+        R::PublishDenied | R::WillDenied => fl!(locale.l, "refusal-do-publish-denied"),
+        R::SubscribeDenied => fl!(locale.l, "refusal-do-subscribe-denied"),
+        R::ClientIdTaken | R::TooManyConnections => fl!(locale.l, "refusal-do-connections"),
+        R::TooFast | R::PacketTooLarge => fl!(locale.l, "refusal-do-less"),
+        R::Protocol | R::Timeout => fl!(locale.l, "refusal-do-protocol"),
+    }
 }

@@ -8,7 +8,7 @@ use std::{
 use alerts::{AlertHandle, Engine};
 use domain::{
     Access, Batch, Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, LogPosition,
-    Metric, Point, Quality, Reading, Region, RegionId, Scope, SecretHash, SizeClass, UtcMillis,
+    Metric, Point, Profiles, Quality, Reading, Region, RegionId, Scope, SecretHash, SizeClass, UtcMillis,
     batch::Tick,
     pack::{self, DEFAULT_PACKS},
     status::{Refusal, RefusalReason, Reject, RejectReason, Sighting, SystemStats},
@@ -108,12 +108,14 @@ impl Stage {
                 name_zh: "滨河区".into(),
                 name_en: "Binhe District".into(),
                 mqtt_addr: "192.0.2.10:1883".into(),
+                intake_addr: Some("192.0.2.10:8086".into()),
                 demo: true,
                 time_zone: "Asia/Shanghai".into(),
             },
             sight: Sight::none(),
             evidence: None,
             demo_people: Arc::from([]),
+            profiles: Profiles::built_in(),
         };
         let position = Mutex::new(LogPosition(0));
         Stage {
@@ -286,6 +288,7 @@ async fn register(records: &Records, facilities: usize) {
                     facility: p.facility.clone(),
                     device: p.device.clone(),
                     profile: "standard".into(),
+                    root: None,
                 },
                 secret: SecretHash::of(b"secret", [1; 16]),
                 expires_at: None,

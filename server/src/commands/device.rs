@@ -1,17 +1,25 @@
 //! Devices that may sign in to the broker.
 
 use anyhow::{Context, bail};
-use domain::{Clock, Identity, Scope, UtcMillis};
+use domain::{
+    Access, Calibration, Clock, Identity, Profiles, Scope, SeriesKey, UtcMillis, profile::SnippetWords,
+};
 
-use store::Records;
+use store::{
+    Records,
+    onboarding::{self, Known, RowError, RowProblem, quoted},
+};
 
 use crate::{
     app::open_records,
-    cli::{ConfigArgs, DeviceAddArgs, DeviceRevokeArgs},
+    cli::{ConfigArgs, DeviceAddArgs, DeviceCalibrateArgs, DeviceImportArgs, DeviceRevokeArgs},
     commands::{block_on, load, say},
     config::Config,
-    directory::new_secret,
+    directory::{self, new_secret},
 };
+
+/// Who does what is done here, in the audit trail.
+const ACTOR: &str = "command line";
 
 /// The record store of an installation that has one: these commands make none by mistake.
 async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Records> {
@@ -27,6 +35,24 @@ async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Reco
 
 pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
+    let profiles = known_profiles(&config)?;
+    let Some(profile) = profiles.get(&args.profile) else {
+        bail!(
+            "there is no profile {:?}; `sunshine device profiles` lists those there are",
+            args.profile
+        );
+    };
+    if profile.codec.needs_vendor_root() != args.root.is_some() {
+        bail!(
+            "the profile {} {}",
+            profile.id,
+            if args.root.is_some() {
+                "speaks below the device's own root: leave --root out"
+            } else {
+                "needs --root: spBv1.0/<group>/<edge node> or shellies/<id>"
+            }
+        );
+    }
     block_on(async {
         let records = existing_records(&config, &Clock::system()).await?;
         let facility = records.facility(&Scope::everything(), &args.facility).await?;
@@ -41,20 +67,161 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
             expires_at: args.expires.map(|at| UtcMillis(at.as_millisecond())),
             ..Identity::of_device(&args.facility, &args.device, &args.profile, hash)
                 .context("facility and device together make the user name")?
+                .below(args.root.clone())
         };
         let name = identity.name.clone();
         records.put_identities(&[identity]).await?;
         records
-            .audit(("command line", "device.add", name.as_str(), ""))
+            .audit((ACTOR, "device.add", name.as_str(), &args.profile))
+            .await?;
+        records.close().await;
+        let (port, intake) = (config.mqtt.listen.port().to_string(), config.intake.listen);
+        let snippet = profile.filled_snippet(&SnippetWords {
+            host: "HOST",
+            port: &port,
+            http: &intake.map_or("HOST:8086".to_owned(), |at| format!("HOST:{}", at.port())),
+            secret: &secret,
+            facility: &args.facility,
+            device: &args.device,
+        });
+        say(&format!(
+            "user      {name}\nsecret    {secret}\ntopic     {}\n\nThe secret is shown this once and kept only as a \
+             hash. {}\n\n{snippet}",
+            match &args.root {
+                Some(root) => root.to_string(),
+                None => domain::address::device_root(&args.facility, &args.device),
+            },
+            profile.setup_en,
+        ))
+    })
+}
+
+fn known_profiles(config: &Config) -> anyhow::Result<Profiles> {
+    directory::profiles(config.ingest.profiles_dir.as_deref())
+}
+
+pub(crate) fn profiles(args: &ConfigArgs) -> anyhow::Result<()> {
+    for profile in known_profiles(&load(args)?)?.iter() {
+        say(&format!(
+            "{}\t{}\t{}",
+            profile.id,
+            profile.codec.code(),
+            profile.title_en
+        ))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn claim(args: &DeviceRevokeArgs) -> anyhow::Result<()> {
+    let config = load(&args.config)?;
+    block_on(async {
+        let records = existing_records(&config, &Clock::system()).await?;
+        let claim = records
+            .new_claim(&Scope::everything(), (&args.facility, &args.device), ACTOR)
             .await?;
         records.close().await;
         say(&format!(
-            "user      {name}\nsecret    {secret}\ntopic     {}up/<metric>\n\nThe secret is shown this once and \
-             kept only as a hash. Try it:\n  mosquitto_pub -h HOST -u {name} -P {secret} -q 1 \
-             -t {}up/temperature -m 4.1",
-            domain::address::device_root(&args.facility, &args.device),
-            domain::address::device_root(&args.facility, &args.device),
+            "code      {}\nuntil     {}\n\nWhoever opens /claim/{} gets a new secret for the device, once.",
+            claim.code,
+            date(claim.expires_at),
+            claim.code
         ))
+    })
+}
+
+pub(crate) fn calibrate(args: &DeviceCalibrateArgs) -> anyhow::Result<()> {
+    let config = load(&args.config)?;
+    let clock = Clock::system();
+    block_on(async {
+        let records = existing_records(&config, &clock).await?;
+        let calibration = Calibration {
+            key: SeriesKey {
+                facility: args.facility.clone(),
+                device: args.device.clone(),
+                metric: args.metric.clone(),
+            },
+            scale: args.scale,
+            offset: args.offset,
+            due: args.due.map(|at| UtcMillis(at.as_millisecond())),
+            since: clock.now(),
+            by: ACTOR.to_owned(),
+        };
+        records
+            .put_calibration(&Scope::everything(), &calibration)
+            .await?;
+        records.close().await;
+        say(&format!(
+            "{}: readings from now on are value × {} + {}.",
+            calibration.key, args.scale, args.offset
+        ))
+    })
+}
+
+/// What a CSV file of devices is checked against.
+async fn known(records: &Records) -> anyhow::Result<Known> {
+    let everything = Scope::everything();
+    let mut known = Known::default();
+    for facility in records.facilities(&everything).await? {
+        known.facilities.insert(facility.id);
+    }
+    for identity in records.devices(&everything, None).await? {
+        if let Access::Device {
+            facility,
+            device,
+            profile,
+            ..
+        } = identity.access
+        {
+            known.devices.insert((facility, device), profile);
+        }
+    }
+    Ok(known)
+}
+
+/// Prints the secrets as CSV to standard output and what is wrong to standard error.
+pub(crate) fn import(args: &DeviceImportArgs) -> anyhow::Result<()> {
+    let config = load(&args.config)?;
+    let profiles = known_profiles(&config)?;
+    let text = std::fs::read_to_string(&args.file)
+        .with_context(|| format!("cannot read {} as UTF-8", args.file.display()))?;
+    block_on(async {
+        let records = existing_records(&config, &Clock::system()).await?;
+        let mut plan = onboarding::plan(&text, &profiles, &known(&records).await?)?;
+        let mut added = 0;
+        if !args.check {
+            let devices: Vec<_> = plan.devices.iter().map(|planned| planned.new.clone()).collect();
+            let answers = records.onboard(&devices, ACTOR).await?;
+            say("line,user,secret")?;
+            for (planned, answer) in plan.devices.iter().zip(answers) {
+                if let Err(refused) = answer {
+                    plan.errors.push(RowError {
+                        line: planned.line,
+                        column: "device".to_owned(),
+                        problem: RowProblem::of(&refused),
+                    });
+                    continue;
+                }
+                added += 1;
+                let user = format!("{}/{}", planned.new.facility, planned.new.device);
+                let secret = planned.secret.as_deref().unwrap_or_default();
+                say(&format!("{},{},{secret}", planned.line, quoted(&user)))?;
+            }
+        }
+        records.close().await;
+        plan.errors.sort_by_key(|error| error.line);
+        for error in &plan.errors {
+            eprintln!("{}: {error}", args.file.display());
+        }
+        eprintln!(
+            "{} rows are sound, {added} devices were added, {} rows are wrong.",
+            plan.devices.len(),
+            plan.errors.len()
+        );
+        anyhow::ensure!(
+            plan.errors.is_empty(),
+            "correct the rows above and import the file again"
+        );
+        Ok(())
     })
 }
 
@@ -72,10 +239,11 @@ pub(crate) fn list(args: &ConfigArgs) -> anyhow::Result<()> {
     })
 }
 
+fn date(at: UtcMillis) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |t| t.to_string())
+}
+
 fn standing(device: &Identity, now: UtcMillis) -> String {
-    let date = |at: UtcMillis| {
-        jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |t| t.to_string())
-    };
     match (device.revoked_at, device.expires_at) {
         (Some(at), _) => format!("revoked {}", date(at)),
         (None, Some(at)) if at <= now => format!("expired {}", date(at)),
@@ -90,7 +258,7 @@ pub(crate) fn revoke(args: &DeviceRevokeArgs) -> anyhow::Result<()> {
         let records = existing_records(&config, &Clock::system()).await?;
         let name = Identity::device_name(&args.facility, &args.device)?;
         records
-            .revoke_identity(&name, "command line")
+            .revoke_identity(&name, ACTOR)
             .await
             .with_context(|| format!("cannot bar {name}"))?;
         records.close().await;

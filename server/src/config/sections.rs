@@ -183,12 +183,24 @@ impl Default for Series {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IngestConfig {
     pub(crate) future_limit_s: i64,
+    /// A folder of the operator's own profiles.
+    pub(crate) profiles_dir: Option<PathBuf>,
 }
 
 impl Default for IngestConfig {
     fn default() -> Self {
-        IngestConfig { future_limit_s: 300 }
+        IngestConfig {
+            future_limit_s: 300,
+            profiles_dir: None,
+        }
     }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct IntakeConfig {
+    /// Where readings come by HTTP; nowhere without it.
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

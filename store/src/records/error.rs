@@ -57,6 +57,30 @@ pub enum RecordError {
         /// Its identifier.
         id: String,
     },
+    /// Another device speaks below this root.
+    #[error("the root {root:?} is another device's; give this one its own, or take it from the other first")]
+    RootTaken {
+        /// The root.
+        root: String,
+    },
+    /// A device of that name is there already.
+    #[error("there is a device {device:?} already; revoke it first, or choose another name")]
+    DeviceExists {
+        /// Its name.
+        device: String,
+    },
+    /// A claim code that nobody gave out, that was used, or whose time is over.
+    #[error("this code is not valid, was used before, or has expired; ask for a new one")]
+    BadClaim,
+    /// The system gives no random numbers.
+    #[error("the system gives no randomness; look at its log")]
+    NoRandomness,
+    /// A calibration that cannot be one.
+    #[error("the calibration is refused: {why}")]
+    Calibration {
+        /// Why.
+        why: &'static str,
+    },
     /// The database file could not be opened.
     #[error("the record store {path:?} cannot be opened; check that the folder exists and is writable")]
     Open {
@@ -185,6 +209,13 @@ impl RecordError {
             Fault::Full => RecordError::Full { source },
             Fault::Reference | Fault::Other => RecordError::Database { source },
         }
+    }
+
+    /// Whether something stands twice that may stand once.
+    pub(super) fn is_twice(error: &sqlx::Error) -> bool {
+        error
+            .as_database_error()
+            .is_some_and(|error| error.is_unique_violation())
     }
 
     /// As [`RecordError::from_database`], where a broken reference means that `what` is missing.

@@ -1,6 +1,6 @@
 //! Identities: who may sign in to the broker. Secrets are here by their hashes only.
 
-use domain::{Access, FacilityId, Identity, IdentityName, Scope, SecretHash};
+use domain::{Access, FacilityId, Identity, IdentityName, Scope, SecretHash, VendorRoot};
 
 use super::{
     Records,
@@ -121,7 +121,7 @@ impl Records {
     }
 }
 
-fn check(identity: &Identity) -> Result<(), RecordError> {
+pub(super) fn check(identity: &Identity) -> Result<(), RecordError> {
     match &identity.access {
         Access::Device { profile, .. } => check_line("profile", profile, MAX_PROFILE),
         Access::Service { publish, subscribe } => {
@@ -150,6 +150,7 @@ struct AccessColumns<'a> {
     facility: Option<&'a str>,
     device: Option<&'a str>,
     profile: Option<&'a str>,
+    root: Option<String>,
     publish: Option<String>,
     subscribe: Option<String>,
 }
@@ -162,11 +163,13 @@ impl<'a> AccessColumns<'a> {
                 facility,
                 device,
                 profile,
+                root,
             } => AccessColumns {
                 kind: "device",
                 facility: Some(facility.as_str()),
                 device: Some(device.as_str()),
                 profile: Some(profile),
+                root: root.as_ref().map(ToString::to_string),
                 ..AccessColumns::default()
             },
             Access::Service { publish, subscribe } => AccessColumns {
@@ -179,16 +182,17 @@ impl<'a> AccessColumns<'a> {
     }
 }
 
-async fn put(transaction: &mut Transaction, identity: &Identity) -> Result<(), RecordError> {
+pub(super) async fn put(transaction: &mut Transaction, identity: &Identity) -> Result<(), RecordError> {
     let access = AccessColumns::of(&identity.access);
     sqlx::query(
         "INSERT INTO identities (name, kind, facility, device, profile, publish, subscribe, secret, \
-           expires_at_ms, revoked_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+           expires_at_ms, revoked_at_ms, vendor_root) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, facility = excluded.facility, \
            device = excluded.device, profile = excluded.profile, publish = excluded.publish, \
            subscribe = excluded.subscribe, secret = excluded.secret, \
-           expires_at_ms = excluded.expires_at_ms, revoked_at_ms = excluded.revoked_at_ms",
+           expires_at_ms = excluded.expires_at_ms, revoked_at_ms = excluded.revoked_at_ms, \
+           vendor_root = excluded.vendor_root",
     )
     .bind(identity.name.as_str())
     .bind(access.kind)
@@ -200,13 +204,17 @@ async fn put(transaction: &mut Transaction, identity: &Identity) -> Result<(), R
     .bind(identity.secret.to_text())
     .bind(identity.expires_at.map(|at| at.0))
     .bind(identity.revoked_at.map(|at| at.0))
+    .bind(access.root.as_deref())
     .execute(&mut **transaction)
     .await
     .map(drop)
-    .map_err(|e| RecordError::from_reference(e, "facility", access.facility.unwrap_or_default()))
+    .map_err(|e| match (RecordError::is_twice(&e), access.root) {
+        (true, Some(root)) => RecordError::RootTaken { root },
+        _ => RecordError::from_reference(e, "facility", access.facility.unwrap_or_default()),
+    })
 }
 
-fn identity_of(row: &Row) -> Result<Identity, RecordError> {
+pub(super) fn identity_of(row: &Row) -> Result<Identity, RecordError> {
     let fields = Fields::of(row, "name");
     let filters = |column| fields.parsed(column, |text| serde_json::from_str::<Vec<String>>(text).ok());
     let access = match fields.get::<&str>("kind")? {
@@ -214,6 +222,12 @@ fn identity_of(row: &Row) -> Result<Identity, RecordError> {
             facility: fields.id("facility")?,
             device: fields.id("device")?,
             profile: fields.get("profile")?,
+            root: match fields.get::<Option<&str>>("vendor_root")? {
+                None => None,
+                Some(root) => {
+                    Some(VendorRoot::parse(root).map_err(|_no_root| fields.damaged("vendor_root"))?)
+                }
+            },
         },
         "service" => Access::Service {
             publish: filters("publish")?,

@@ -74,7 +74,7 @@ impl Records {
     }
 }
 
-fn check(point: &Point) -> Result<(), RecordError> {
+pub(super) fn check(point: &Point) -> Result<(), RecordError> {
     check_line("point_type", &point.point_type, MAX_POINT_TYPE)?;
     check_line("place_zh", &point.place_zh, MAX_PLACE)?;
     check_line("place_en", &point.place_en, MAX_PLACE)?;

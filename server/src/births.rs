@@ -1,0 +1,214 @@
+//! What ingest must know from before the place at which it reads the log again, and what it wants said to devices.
+//!
+//! A Sparkplug edge node names its metrics once, in a birth certificate, and calls them by numbers from then on. When
+//! the log is read again from a checkpoint, the certificate may lie before it: so each is kept here, on disk before
+//! the readings that rest on it are stored.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use broker::BrokerHandle;
+use domain::{Clock, LogPosition, UtcMillis, batch::Birth, batch::Wish};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Certificates kept of each topic. Between a checkpoint and a crash an edge node is born once or twice, not more often.
+const KEPT_PER_TOPIC: usize = 16;
+
+/// Wishes that may wait. One that finds no room is made again half a minute later.
+pub(crate) const WISHES_WAITING: usize = 64;
+
+/// A wish older than this is not heeded: the log is being read again.
+const STALE_MS: i64 = 60_000;
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    position: u64,
+    received: i64,
+    topic: String,
+    payload: String,
+}
+
+/// The certificates on disk: one line of JSON each.
+pub(crate) struct BirthBook {
+    file: File,
+    path: PathBuf,
+}
+
+impl BirthBook {
+    /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first.
+    pub(crate) fn open(dir: &Path, position: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+        let path = dir.join("births.jsonl");
+        let mut all = read(&path)?;
+        all.sort_by_key(|birth| birth.position);
+        let all = newest(all);
+        // Written anew, so that it never grows beyond what is kept and what one run adds.
+        let next = dir.join("births.jsonl.new");
+        let mut file = File::create(&next).with_context(|| format!("cannot write {}", next.display()))?;
+        for birth in &all {
+            file.write_all(&line(birth))
+                .context("cannot keep birth certificates")?;
+        }
+        file.sync_all().context("cannot keep birth certificates")?;
+        fs::rename(&next, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file = OpenOptions::new().append(true).open(&path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let before = all
+            .into_iter()
+            .filter(|birth| birth.position < position)
+            .collect();
+        Ok((BirthBook { file, path }, before))
+    }
+
+    /// Keeps certificates. On disk when it returns.
+    pub(crate) fn keep(&mut self, births: &[Birth]) -> anyhow::Result<()> {
+        if births.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<u8> = births.iter().flat_map(line).collect();
+        self.file
+            .write_all(&lines)
+            .and_then(|()| self.file.sync_data())
+            .with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+fn line(birth: &Birth) -> Vec<u8> {
+    let line = Line {
+        position: birth.position.0,
+        received: birth.received.0,
+        topic: birth.topic.clone(),
+        payload: hex::encode(&birth.payload),
+    };
+    let mut text = serde_json::to_vec(&line).expect("texts and numbers are JSON");
+    text.push(b'\n');
+    text
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Birth>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let mut births = Vec::new();
+    for text in BufReader::new(file).split(b'\n') {
+        let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+        let birth = serde_json::from_slice::<Line>(&text).ok().and_then(|line| {
+            Some(Birth {
+                position: LogPosition(line.position),
+                received: UtcMillis(line.received),
+                payload: hex::decode(line.payload).ok()?,
+                topic: line.topic,
+            })
+        });
+        // A crash tears the last line only, and the log still holds what it was about.
+        births.extend(birth);
+    }
+    Ok(births)
+}
+
+/// The newest of each topic, in the order in which they came.
+fn newest(all: Vec<Birth>) -> Vec<Birth> {
+    let mut by_topic: BTreeMap<String, Vec<Birth>> = BTreeMap::new();
+    for birth in all {
+        let of_topic = by_topic.entry(birth.topic.clone()).or_default();
+        // The log is read again after a crash, and says the same again.
+        of_topic.retain(|kept| kept.position != birth.position);
+        of_topic.push(birth);
+        if of_topic.len() > KEPT_PER_TOPIC {
+            of_topic.remove(0);
+        }
+    }
+    let mut kept: Vec<Birth> = by_topic.into_values().flatten().collect();
+    kept.sort_by_key(|birth| birth.position);
+    kept
+}
+
+/// Hands wishes on without waiting.
+pub(crate) fn wish(waiting: &Sender<Wish>, wishes: &mut Vec<Wish>) {
+    for wish in wishes.drain(..) {
+        if waiting.try_send(wish).is_err() {
+            warn!(
+                "Too many edge nodes are to be asked for birth certificates at the same time; they are asked again."
+            );
+            return;
+        }
+    }
+}
+
+/// Publishes what ingest wants said to devices, until told to stop.
+pub(crate) async fn grant(
+    mut wishes: Receiver<Wish>,
+    broker: BrokerHandle,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    loop {
+        let wish = tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            wish = wishes.recv() => match wish {
+                Some(wish) => wish,
+                None => return Ok(()),
+            },
+        };
+        if clock.now().ms_since(wish.at) > STALE_MS {
+            continue;
+        }
+        match broker.publish(&wish.topic, &wish.payload, false).await {
+            Ok(()) => info!(
+                topic = wish.topic,
+                "An edge node is asked for its birth certificates."
+            ),
+            Err(e) => warn!(
+                topic = wish.topic,
+                "An edge node cannot be asked for its birth certificates: {e}"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn birth(position: u64, topic: &str) -> Birth {
+        Birth {
+            position: LogPosition(position),
+            received: UtcMillis(1),
+            topic: topic.to_owned(),
+            payload: vec![1, 2, u8::try_from(position % 256).unwrap()],
+        }
+    }
+
+    #[test]
+    fn certificates_outlive_a_restart_and_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut book, before) = BirthBook::open(dir.path(), LogPosition(0)).unwrap();
+        assert!(before.is_empty());
+        let all: Vec<Birth> = (1..=40)
+            .map(|n| birth(n, if n % 2 == 0 { "even" } else { "odd" }))
+            .collect();
+        book.keep(&all).unwrap();
+        book.keep(&all[39..]).unwrap();
+        drop(book);
+        let path = dir.path().join("births.jsonl");
+        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+        torn.write_all(b"{\"position\":99,\"to").unwrap();
+        let (_, before) = BirthBook::open(dir.path(), LogPosition(40)).unwrap();
+        let positions: Vec<u64> = before.iter().map(|b| b.position.0).collect();
+        assert_eq!(
+            positions,
+            (9..40).collect::<Vec<u64>>(),
+            "16 of each, those before the position"
+        );
+        assert_eq!(before[0], birth(9, "odd"));
+    }
+}
