@@ -1,5 +1,5 @@
 //! Records: what people enter and must be able to prove. Regions, facilities, points, identities, cameras,
-//! their findings and what they are taught with, cases, the engine's snapshot and the audit trail, in one SQL
+//! their findings and what they are taught with, cases, who is told of them, the engine's snapshot and the audit trail, in one SQL
 //! database.
 //!
 //! SQLite now; the queries are SQL that PostgreSQL shares (`records/database.rs` says what is not). Another
@@ -14,14 +14,18 @@
 mod audit;
 mod cameras;
 mod cases;
+mod channels;
 mod database;
 mod directory;
+mod duty;
 mod error;
 mod facilities;
 mod fields;
 mod findings;
 mod identities;
+mod outbox;
 mod points;
+mod practice;
 mod regions;
 mod snapshot;
 mod teaching;
@@ -33,12 +37,21 @@ use domain::Clock;
 
 pub use audit::{AuditEntry, MAX_TRAIL};
 pub use cameras::{MAX_CAMERAS, camera_points};
-pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
+pub use cases::{
+    CaseAct, CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, MAX_MEASURE, NewCase,
+    SYSTEM,
+};
+pub use channels::{Channel, MAX_CHANNELS};
+pub use duty::MAX_CONTACTS;
 pub use error::{Cause, Problem, RecordError};
 pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
+pub use outbox::{
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
+};
+pub use practice::Practice;
 pub use snapshot::EngineSnapshot;
 pub use teaching::{
     Crop, CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_EMBEDDING, MAX_HEAD_BYTES, NewCrop,
@@ -54,6 +67,7 @@ use database::{Database, commit};
 pub struct Records {
     database: Database,
     clock: Clock,
+    practice: Practice,
 }
 
 impl Records {
@@ -67,7 +81,21 @@ impl Records {
         Ok(Records {
             database: Database::open(path).await?,
             clock,
+            practice: Practice::default(),
         })
+    }
+
+    /// The same store, where cases are dealt with as `practice` says.
+    #[must_use]
+    pub fn practising(mut self, practice: Practice) -> Records {
+        self.practice = practice;
+        self
+    }
+
+    /// How cases are dealt with here.
+    #[must_use]
+    pub fn practice(&self) -> &Practice {
+        &self.practice
     }
 
     /// Waits for running calls and closes the file. Later calls fail.
