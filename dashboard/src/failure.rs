@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     NotFound,
     WrongMethod,
     Conflict,
+    /// What is asked is understood, but not allowed as things stand.
+    Refused,
     CrossSite,
     NotNamed,
     BadHost,
@@ -40,6 +42,7 @@ impl Kind {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Kind::Conflict => StatusCode::CONFLICT,
+            Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::CrossSite | Kind::NotNamed => StatusCode::FORBIDDEN,
             Kind::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -54,6 +57,7 @@ impl Kind {
             Kind::NotFound => "not-found",
             Kind::WrongMethod => "wrong-method",
             Kind::Conflict => "conflict",
+            Kind::Refused => "refused",
             Kind::CrossSite => "cross-site",
             Kind::NotNamed => "not-named",
             Kind::BadHost => "bad-host",
@@ -70,6 +74,7 @@ impl Kind {
             Kind::NotFound => "There is no such thing",
             Kind::WrongMethod => "This address does not take that method",
             Kind::Conflict => "Somebody was faster",
+            Kind::Refused => "This cannot be done now",
             Kind::CrossSite => "The request comes from another site",
             Kind::NotNamed => "Who looks has not been said",
             Kind::BadHost => "The request names another host",
@@ -88,6 +93,7 @@ impl Kind {
             }
             Kind::WrongMethod => "Use the method named in the Allow header.",
             Kind::Conflict => "Read the case again and decide on its present version.",
+            Kind::Refused => "Do what the reason says, then try again.",
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
@@ -160,7 +166,12 @@ impl From<RecordError> for Failure {
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
             RecordError::AlreadyReviewed => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
-            RecordError::Missing { .. } => Failure::new(Kind::BadRequest, error.to_string()),
+            RecordError::Missing { .. } | RecordError::Picture { .. } | RecordError::Channel { .. } => {
+                Failure::new(Kind::BadRequest, error.to_string())
+            }
+            RecordError::Refused { .. } | RecordError::WrongState { .. } | RecordError::InUse { .. } => {
+                Failure::new(Kind::Refused, error.to_string())
+            }
             other => Failure::unavailable(other),
         }
     }
@@ -192,6 +203,7 @@ impl From<AlertError> for Failure {
             AlertError::NotFound => Failure::not_found("case"),
             AlertError::Conflict => Failure::new(Kind::Conflict, "the case has changed since you read it"),
             AlertError::WrongState { .. } => Failure::new(Kind::Conflict, error.to_string()),
+            AlertError::Refused(_) => Failure::new(Kind::Refused, error.to_string()),
             AlertError::Invalid(_) => Failure::new(Kind::BadRequest, error.to_string()),
             other => Failure::unavailable(other),
         }

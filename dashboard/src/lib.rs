@@ -147,7 +147,9 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .merge(quick)
         .route("/live", get(live::stream))
         .route("/live/{facility}/{camera}", any(video::watch))
-        .nest("/a", assets::routes())
+        .nest("/a", assets::routes());
+    let router = security::bounded(router, security::MAX_BODY_BYTES)
+        .merge(security::uploads(pages::uploads()))
         .method_not_allowed_fallback(failure::wrong_method);
     let router = security::guarded(router, Arc::clone(&app)).with_state(app);
     Ok(Dashboard { router, feed })

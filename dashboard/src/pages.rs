@@ -31,14 +31,18 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/facilities/{facility}", get(facility::show))
         .route("/cases", get(cases::list))
         .route("/cases/{case}", get(case::show))
-        .route("/cases/{case}/acknowledge", post(case::acknowledge))
-        .route("/cases/{case}/close", post(case::close))
+        .route("/cases/{case}/pictures/{picture}", get(case::act::picture))
         .route("/devices", get(device::list))
         .route("/devices/{facility}/{device}", get(device::show))
         .merge(camera_routes())
         .merge(finding_routes())
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
+}
+
+/// Forms that may bring a picture.
+pub(crate) fn uploads() -> Router<Arc<App>> {
+    Router::new().route("/cases/{case}/{act}", post(case::act::act))
 }
 
 fn camera_routes() -> Router<Arc<App>> {

@@ -37,7 +37,7 @@ pub(super) async fn list(
         .filter(|c| !c.is_empty())
     {
         let state = CaseState::parse(code).ok_or_else(|| {
-            Failure::bad_parameter("state", "of open, acknowledged, closed, with commas between")
+            Failure::bad_parameter("state", "of open, acknowledged, rectifying, submitted, rejected, disputed, verified, closed, with commas between")
         })?;
         states.push(state);
     }
