@@ -37,7 +37,7 @@ mod watcher;
 
 use std::{fmt, sync::Arc};
 
-use alerts::AlertHandle;
+use alerts::{AlertHandle, MessageHandle};
 use axum::{
     Router,
     routing::{any, get},
@@ -72,6 +72,8 @@ pub struct DashboardState {
     pub devices: DeviceBook,
     /// The state of every point, and the cases.
     pub alerts: AlertHandle,
+    /// What people are told, and over which channels.
+    pub messages: MessageHandle,
     /// The figures of the running system.
     pub stats: StatsSource,
     /// Who was turned away by the broker.

@@ -4,10 +4,12 @@
 //! overrides `[http] listen`; a variable that fits no option is an error too. Secrets never stand in
 //! either: they come from files.
 
+mod messages;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
+use messages::{Cases, Messages};
 use sections::{
     Cameras, DataDir, Evidence, Http, IngestConfig, JournalConfig, Mqtt, Rules, Series, Shutdown, Site,
 };
@@ -70,6 +72,8 @@ pub struct Config {
     pub(crate) cameras: Cameras,
     pub(crate) vision: Vision,
     pub(crate) evidence: Evidence,
+    pub(crate) cases: Cases,
+    pub(crate) messages: Messages,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -223,6 +227,8 @@ impl Config {
                 return refuse(option, format!("{value} is not between {low} and {high}"));
             }
         }
+        self.cases.check()?;
+        self.messages.check()?;
         if let Some(name) = &self.mqtt.anonymous_as {
             if !self.mqtt.listen.ip().is_loopback() {
                 return refuse(

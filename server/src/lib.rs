@@ -18,6 +18,7 @@ mod directory;
 mod figures;
 mod findings;
 mod import;
+mod messages;
 mod pipeline;
 mod shutdown;
 mod sight;

@@ -27,6 +27,8 @@ pub(crate) enum Task {
     Findings,
     /// Readings to verdicts. Ends by itself when ingest has ended.
     Judgement,
+    /// What people are told. After judgement, so that its last word is still sent.
+    Messages,
     /// Head to disk, log to free space.
     Maintenance,
     /// What open pages are told.
@@ -116,7 +118,13 @@ impl Stages {
         if closed.is_err() {
             error!("Closing the journal panicked; what was acknowledged is on disk.");
         }
-        for task in [Task::Ingest, Task::Findings, Task::Judgement, Task::Maintenance] {
+        for task in [
+            Task::Ingest,
+            Task::Findings,
+            Task::Judgement,
+            Task::Messages,
+            Task::Maintenance,
+        ] {
             self.stop(task, until).await;
         }
         let head = series.clone();
