@@ -11,6 +11,7 @@ pub(crate) mod evidence;
 pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
+pub(crate) mod messages;
 pub(crate) mod overview;
 pub(crate) mod reference;
 pub(crate) mod teach;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/devices/{facility}/{device}", get(device::show))
         .merge(camera_routes())
         .merge(finding_routes())
+        .merge(message_routes())
         .route("/rules", get(reference::rules))
         .route("/help", get(reference::help))
 }
@@ -63,6 +65,22 @@ fn camera_routes() -> Router<Arc<App>> {
         .route("/attach/{token}/picture.jpg", get(attach::picture))
         .route("/watcher", post(watcher::name))
         .route("/watcher/forget", post(watcher::forget))
+}
+
+fn message_routes() -> Router<Arc<App>> {
+    use messages::{channel, contact};
+    Router::new()
+        .route("/messages", get(messages::list))
+        .route("/messages/{message}/resend", post(messages::resend))
+        .route("/messages/channels", post(channel::put))
+        .route("/messages/channels/new", get(channel::blank))
+        .route("/messages/channels/{channel}", get(channel::show))
+        .route("/messages/channels/{channel}/test", post(channel::trial))
+        .route("/messages/channels/{channel}/remove", post(channel::remove))
+        .route("/messages/contacts", post(contact::put))
+        .route("/messages/contacts/new", get(contact::blank))
+        .route("/messages/contacts/{contact}", get(contact::show))
+        .route("/messages/contacts/{contact}/remove", post(contact::remove))
 }
 
 fn finding_routes() -> Router<Arc<App>> {

@@ -6,6 +6,8 @@
 //! device, a browser or a tool would.
 
 pub mod cameras;
+pub mod messages;
+pub mod sink;
 
 use std::{
     collections::HashMap,
@@ -49,6 +51,8 @@ pub struct TestApp {
     pub records: Records,
     dir: Option<TempDir>,
     path: PathBuf,
+    /// The configuration beyond the usual one.
+    extra: String,
     stop: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     simulated: Option<JoinHandle<anyhow::Result<()>>>,
@@ -149,6 +153,7 @@ impl TestApp {
             records,
             dir: None,
             path: path.to_owned(),
+            extra: extra.to_owned(),
             stop,
             running: Some(running),
             simulated: None,
@@ -171,8 +176,9 @@ impl TestApp {
         let dir = self.dir.take();
         let path = self.path.clone();
         let ports = (self.addrs.http.port(), self.addrs.mqtt.port());
+        let extra = self.extra.clone();
         self.finish().await?;
-        let mut app = Self::open(&path, "", ports).await?;
+        let mut app = Self::open(&path, &extra, ports).await?;
         app.dir = dir;
         Ok(app)
     }
