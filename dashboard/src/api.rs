@@ -7,6 +7,7 @@ mod cases;
 mod devices;
 mod facilities;
 mod findings;
+mod messages;
 mod points;
 mod system;
 
@@ -36,6 +37,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             get(points::window),
         )
         .route("/api/v1/cases", get(cases::list))
+        .route("/api/v1/cases/{case}", get(cases::show))
+        .route("/api/v1/cases/{case}/acts", post(cases::act))
+        .route("/api/v1/messages", get(messages::list))
         .route("/api/v1/cameras", get(cameras::list))
         .route("/api/v1/cameras/probe", post(cameras::probe))
         .route(
@@ -52,6 +56,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/livez", get(system::livez))
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::metrics))
+}
+
+/// Addresses that take a picture.
+pub(crate) fn uploads() -> Router<Arc<App>> {
+    Router::new().route("/api/v1/cases/{case}/pictures", post(cases::picture))
 }
 
 /// A JSON answer that nobody may keep: it is about now.

@@ -151,7 +151,7 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .route("/live/{facility}/{camera}", any(video::watch))
         .nest("/a", assets::routes());
     let router = security::bounded(router, security::MAX_BODY_BYTES)
-        .merge(security::uploads(pages::uploads()))
+        .merge(security::uploads(pages::uploads().merge(api::uploads())))
         .method_not_allowed_fallback(failure::wrong_method);
     let router = security::guarded(router, Arc::clone(&app)).with_state(app);
     Ok(Dashboard { router, feed })

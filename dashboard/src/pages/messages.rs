@@ -104,31 +104,10 @@ pub(crate) async fn list(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let parameters = Parameters::of(&uri)?;
-    let state = match parameters.get("state").map(DeliveryState::parse) {
-        None => None,
-        Some(None) => {
-            return Err(Failure::bad_parameter(
-                "state",
-                "waiting, sent, dead, dropped or unheard",
-            ));
-        }
-        Some(state) => state,
-    };
-    let before = match parameters.get("before").map(str::parse::<i64>) {
-        None => None,
-        Some(Ok(n)) if n > 0 => Some(DeliveryId(n)),
-        Some(_) => return Err(Failure::bad_parameter("before", "a message's number")),
-    };
+    let filter = wanted(&Parameters::of(&uri)?)?;
+    let state = filter.state;
     let locale = visitor.locale(&app);
     let records = &app.stores.records;
-    let filter = DeliveryFilter {
-        state,
-        facility: parameters.facility()?,
-        before,
-        limit: PER_PAGE + 1,
-        case: None,
-    };
     let mut found = records.deliveries(&visitor.scope, &filter).await?;
     let more = found.len() > PER_PAGE as usize;
     found.truncate(PER_PAGE as usize);
@@ -175,6 +154,30 @@ pub(crate) async fn list(
         max_name: MAX_NAME,
     };
     view.page.answer(view.render())
+}
+
+fn wanted(parameters: &Parameters) -> Result<DeliveryFilter, Failure> {
+    let state = match parameters.get("state").map(DeliveryState::parse) {
+        Some(None) => {
+            return Err(Failure::bad_parameter(
+                "state",
+                "waiting, sent, dead, dropped or unheard",
+            ));
+        }
+        state => state.flatten(),
+    };
+    let before = match parameters.get("before").map(str::parse::<i64>) {
+        None => None,
+        Some(Ok(n)) if n > 0 => Some(DeliveryId(n)),
+        Some(_) => return Err(Failure::bad_parameter("before", "a message's number")),
+    };
+    Ok(DeliveryFilter {
+        state,
+        facility: parameters.facility()?,
+        before,
+        limit: PER_PAGE + 1,
+        case: None,
+    })
 }
 
 async fn row(

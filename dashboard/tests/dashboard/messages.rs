@@ -79,6 +79,20 @@ async fn a_channel_and_a_contact_are_set_up_and_no_page_shows_a_secret() {
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert!(refused.text.contains("whsec_ and 24 to 64 bytes") && !refused.text.contains("hunter2"));
 
+    assert_eq!(stage.state.records.channels().await.unwrap().len(), 1);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_contact_is_set_up_and_removed_and_the_trail_holds_no_secret() {
+    let (stage, router) = two_kitchens().await;
+    let form = format!(
+        "by=admin&kind=webhook&name=my+hook&version=0&enabled=yes&url=http://127.0.0.1:9/x&secret={SECRET}"
+    );
+    assert_eq!(
+        post(&router, "/messages/channels", &form).await.status,
+        StatusCode::SEE_OTHER
+    );
     let contact = "by=admin&id=0&version=0&name=Wang&language=en&step=duty&channel=my+hook&least=P3&enabled=yes\
                    &quiet_from=22:00&quiet_to=07:00&shifts=12345+08:00-20:00&regions=binhe&digest=&digest_at=08:00";
     let made = post(&router, "/messages/contacts", contact).await;
@@ -131,5 +145,70 @@ async fn what_was_not_given_up_is_not_sent_again() {
         let answer = post(&router, &format!("/messages/{id}/resend"), "by=admin").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id}");
     }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn programs_act_on_cases_and_read_the_outbox() {
+    let (stage, router) = two_kitchens().await;
+    let told = get(&router, "/api/v1/messages?state=unheard&case=1").await.json();
+    assert_eq!(
+        (&told["messages"][0]["kind"], &told["messages"][0]["contact"]),
+        (&"opened".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(
+        get(&router, "/api/v1/messages?state=x").await.status,
+        StatusCode::BAD_REQUEST
+    );
+    let send = async |path: &str, media: &str, body: Vec<u8>| {
+        let request = axum::http::Request::post(path)
+            .header("host", "localhost")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", media)
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        crate::ask(&router, request).await
+    };
+    let act = async |body: serde_json::Value| {
+        send(
+            "/api/v1/cases/1/acts",
+            "application/json",
+            body.to_string().into_bytes(),
+        )
+        .await
+    };
+    let taken =
+        act(serde_json::json!({"act": "acknowledge", "by": "Wang", "version": 1, "once": "r-1"})).await;
+    assert_eq!(taken.json()["state"], "acknowledged");
+    let again =
+        act(serde_json::json!({"act": "acknowledge", "by": "Wang", "version": 1, "once": "r-1"})).await;
+    assert_eq!(
+        (again.status, again.json()["version"].as_i64()),
+        (StatusCode::OK, Some(2))
+    );
+    let mut jpeg = vec![0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 0x11, 0];
+    jpeg.extend_from_slice(&[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 7, 0xff, 0xd9]);
+    let kept = send("/api/v1/cases/1/pictures", "image/jpeg", jpeg).await.json();
+    let picture = kept["picture"].as_str().unwrap().to_owned();
+    act(serde_json::json!({"act": "begin", "by": "Wang", "version": 2})).await;
+    let sent = act(serde_json::json!({"act": "submit", "by": "Wang", "comment": "done", "version": 3, "picture": picture})).await;
+    assert_eq!(sent.json()["after"], picture.as_str());
+    let own = act(serde_json::json!({"act": "verify", "by": "Wang", "version": 4})).await;
+    assert_eq!(own.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(own.json()["detail"].as_str().unwrap().contains("own fix"));
+    let one = get(&router, "/api/v1/cases/1").await.json();
+    let acts: Vec<&str> = one["acts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a["act"].as_str().unwrap())
+        .collect();
+    assert_eq!(acts, ["acknowledge", "begin", "submit"]);
+    assert_eq!(
+        send("/api/v1/cases/1/pictures", "image/jpeg", b"no".to_vec())
+            .await
+            .status,
+        StatusCode::BAD_REQUEST
+    );
     stage.finish().await;
 }

@@ -308,119 +308,70 @@ fn check_topic(topic: &str) -> Result<(), ChannelProblem> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_kind_says_what_it_lacks() {
-        let settings = |url: &str, topic: &str| ChannelSettings {
+    const GOOD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// What is wrong with (kind, url, topic, token, secret).
+    fn problem(
+        (kind, url, topic, token, secret): (ChannelKind, &str, &str, &str, &str),
+    ) -> Option<ChannelProblem> {
+        let settings = ChannelSettings {
             url: url.into(),
             topic: topic.into(),
             ..ChannelSettings::default()
         };
-        let secrets = |token: &str, secret: &str| ChannelSecrets {
+        let secrets = ChannelSecrets {
             token: token.into(),
             secret: secret.into(),
         };
-        let good = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-        let missing = ChannelProblem::Missing;
+        settings.check(kind, &secrets, false).err()
+    }
+
+    #[test]
+    fn what_is_whole_is_accepted() {
         let cases = [
-            (
-                ChannelKind::Webhook,
-                settings("https://h/x", ""),
-                secrets("", good),
-                Ok(()),
-            ),
-            (
-                ChannelKind::Webhook,
-                settings("", ""),
-                secrets("", good),
-                Err(missing("url")),
-            ),
-            (
-                ChannelKind::Webhook,
-                settings("ftp://h/", ""),
-                secrets("", good),
-                Err(ChannelProblem::Url),
-            ),
-            (
-                ChannelKind::Webhook,
-                settings("https://u:p@h/", ""),
-                secrets("", good),
-                Err(ChannelProblem::Url),
-            ),
-            (
-                ChannelKind::Webhook,
-                settings("https://h/", ""),
-                secrets("", ""),
-                Err(missing("secret")),
-            ),
-            (
-                ChannelKind::Webhook,
-                settings("https://h/", ""),
-                secrets("", "hunter2"),
-                Err(ChannelProblem::WebhookSecret),
-            ),
-            (ChannelKind::WeCom, settings("", ""), secrets("key", ""), Ok(())),
-            (
-                ChannelKind::DingTalk,
-                settings("", ""),
-                secrets("key", ""),
-                Err(missing("secret")),
-            ),
-            (
-                ChannelKind::Feishu,
-                settings("", ""),
-                secrets("", "s"),
-                Err(missing("token")),
-            ),
-            (
-                ChannelKind::Email,
-                settings("", ""),
-                secrets("", ""),
-                Err(missing("host")),
-            ),
-            (
-                ChannelKind::Ntfy,
-                settings("", "kitchen"),
-                secrets("", ""),
-                Ok(()),
-            ),
-            (
-                ChannelKind::Mqtt,
-                settings("", "alerts/{facility}"),
-                secrets("", ""),
-                Ok(()),
-            ),
-            (
-                ChannelKind::Mqtt,
-                settings("", "sk/v1/x"),
-                secrets("", ""),
-                Err(ChannelProblem::Topic),
-            ),
-            (
-                ChannelKind::Mqtt,
-                settings("", "a/#"),
-                secrets("", ""),
-                Err(ChannelProblem::Topic),
-            ),
-            (
-                ChannelKind::Sms,
-                settings("https://h/", ""),
-                secrets("", ""),
-                Err(ChannelProblem::Template),
-            ),
+            (ChannelKind::Webhook, "https://h/x", "", "", GOOD),
+            (ChannelKind::WeCom, "", "", "key", ""),
+            (ChannelKind::DingTalk, "http://127.0.0.1:1", "", "key", "SEC"),
+            (ChannelKind::Ntfy, "", "kitchen", "", ""),
+            (ChannelKind::Mqtt, "", "alerts/{facility}", "", ""),
         ];
-        for (kind, settings, secrets, want) in cases {
-            assert_eq!(
-                settings.check(kind, &secrets, false),
-                want,
-                "{kind:?} {settings:?}"
-            );
+        for case in cases {
+            assert_eq!(problem(case), None, "{case:?}");
         }
-        let kept = settings("", "").check(ChannelKind::DingTalk, &secrets("", ""), true);
+        let kept = ChannelSettings::default().check(ChannelKind::DingTalk, &ChannelSecrets::default(), true);
         assert_eq!(kept, Ok(()), "secrets that are kept need not be given again");
-        assert_eq!(
-            format!("{:?}", secrets("hunter2", "hunter2")),
-            "ChannelSecrets(..)"
-        );
+        let secrets = ChannelSecrets {
+            token: "hunter2".into(),
+            secret: "hunter2".into(),
+        };
+        assert_eq!(format!("{secrets:?}"), "ChannelSecrets(..)");
+    }
+
+    #[test]
+    fn each_kind_says_what_it_lacks() {
+        use ChannelProblem::{Missing, Template, Topic, Url, WebhookSecret};
+        let cases = [
+            ((ChannelKind::Webhook, "", "", "", GOOD), Missing("url")),
+            ((ChannelKind::Webhook, "ftp://h/", "", "", GOOD), Url),
+            ((ChannelKind::Webhook, "https://u:p@h/", "", "", GOOD), Url),
+            (
+                (ChannelKind::Webhook, "https://h/", "", "", ""),
+                Missing("secret"),
+            ),
+            (
+                (ChannelKind::Webhook, "https://h/", "", "", "hunter2"),
+                WebhookSecret,
+            ),
+            ((ChannelKind::DingTalk, "", "", "key", ""), Missing("secret")),
+            ((ChannelKind::Feishu, "", "", "", "s"), Missing("token")),
+            ((ChannelKind::Email, "", "", "", ""), Missing("host")),
+            ((ChannelKind::Mqtt, "", "sk/v1/x", "", ""), Topic),
+            ((ChannelKind::Mqtt, "", "a/#", "", ""), Topic),
+            ((ChannelKind::Sms, "https://h/", "", "", ""), Template),
+        ];
+        for (case, want) in cases {
+            assert_eq!(problem(case), Some(want), "{case:?}");
+        }
     }
 
     #[test]

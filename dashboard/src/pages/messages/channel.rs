@@ -168,16 +168,20 @@ fn how(locale: &Locale, kind: ChannelKind) -> String {
     }
 }
 
-fn fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
-    let (l, set) = (locale.l, &channel.settings);
-    let text = |name, label: String, value: &str, hint, required| Field {
+fn text(name: &'static str, label: String, value: &str, (hint, required): (&'static str, bool)) -> Field {
+    Field {
         name,
         label,
         value: value.to_owned(),
         shape: "text",
         hint,
         required,
-    };
+    }
+}
+
+/// The fields of a kind, those that must be filled in first.
+fn fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
+    let (l, set) = (locale.l, &channel.settings);
     // What is kept is not shown; an empty field keeps it.
     let secret = |name, label: String, required: bool| Field {
         name,
@@ -187,65 +191,63 @@ fn fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
         hint: "",
         required: required && !channel.has_secrets,
     };
-    let url = |hint, required| text("url", fl!(l, "chan-url"), &set.url, hint, required);
+    let url = |hint, required| text("url", fl!(l, "chan-url"), &set.url, (hint, required));
     let token = |required| secret("token", fl!(l, "chan-token"), required);
     let signing = |required| secret("secret", fl!(l, "chan-secret"), required);
-    let topic = |hint| text("topic", fl!(l, "chan-topic"), &set.topic, hint, true);
+    let topic = |hint| text("topic", fl!(l, "chan-topic"), &set.topic, (hint, true));
+    let vendor = || url(channel.kind.vendor_url(), false);
     match channel.kind {
         ChannelKind::Webhook => vec![url("https://example.org/hook", true), signing(true)],
-        ChannelKind::Email => vec![
-            text("host", fl!(l, "chan-host"), &set.host, "smtp.example.org", true),
-            text("port", fl!(l, "chan-port"), &port(set.port), "587", false),
-            text(
-                "from",
-                fl!(l, "chan-from"),
-                &set.from,
-                "Kitchen <kitchen@example.org>",
-                true,
-            ),
-            text("user", fl!(l, "field-user"), &set.user, "", false),
-            secret("token", fl!(l, "field-password"), false),
-        ],
-        ChannelKind::WeCom => vec![token(true), url("https://qyapi.weixin.qq.com", false)],
-        ChannelKind::DingTalk => vec![
-            token(true),
-            signing(true),
-            url("https://oapi.dingtalk.com", false),
-        ],
-        ChannelKind::Feishu => vec![token(true), signing(true), url("https://open.feishu.cn", false)],
-        ChannelKind::Ntfy => vec![topic("kitchen"), token(false), url("https://ntfy.sh", false)],
-        ChannelKind::Telegram => vec![token(true), url("https://api.telegram.org", false)],
-        ChannelKind::Sms => vec![
-            url("https://sms.example.org/send", true),
-            Field {
-                shape: "area",
-                ..text(
-                    "template",
-                    fl!(l, "chan-template"),
-                    &set.template,
-                    "{\"to\":\"{phone}\",\"text\":\"{text}\"}",
-                    true,
-                )
-            },
-            text(
-                "media_type",
-                fl!(l, "chan-media-type"),
-                &set.media_type,
-                "application/json",
-                false,
-            ),
-            text(
-                "authorization",
-                fl!(l, "chan-authorization"),
-                &set.authorization,
-                "Bearer {token}",
-                false,
-            ),
-            token(false),
-            signing(false),
-        ],
+        ChannelKind::Email => {
+            let mut fields = mail_fields(locale, channel);
+            fields.push(secret("token", fl!(l, "field-password"), false));
+            fields
+        }
+        ChannelKind::WeCom | ChannelKind::Telegram => vec![token(true), vendor()],
+        ChannelKind::DingTalk | ChannelKind::Feishu => vec![token(true), signing(true), vendor()],
+        ChannelKind::Ntfy => vec![topic("kitchen"), token(false), vendor()],
+        ChannelKind::Sms => {
+            let mut fields = vec![url("https://sms.example.org/send", true)];
+            fields.extend(gateway_fields(locale, channel));
+            fields.extend([token(false), signing(false)]);
+            fields
+        }
         ChannelKind::Mqtt => vec![topic("alerts/{facility}")],
     }
+}
+
+fn mail_fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
+    let (l, set) = (locale.l, &channel.settings);
+    let from = ("Kitchen <kitchen@example.org>", true);
+    vec![
+        text("host", fl!(l, "chan-host"), &set.host, ("smtp.example.org", true)),
+        text("port", fl!(l, "chan-port"), &port(set.port), ("587", false)),
+        text("from", fl!(l, "chan-from"), &set.from, from),
+        text("user", fl!(l, "field-user"), &set.user, ("", false)),
+    ]
+}
+
+fn gateway_fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
+    let (l, set) = (locale.l, &channel.settings);
+    let template = ("{\"to\":\"{phone}\",\"text\":\"{text}\"}", true);
+    let header = ("Bearer {token}", false);
+    let mut fields = vec![
+        text("template", fl!(l, "chan-template"), &set.template, template),
+        text(
+            "media_type",
+            fl!(l, "chan-media-type"),
+            &set.media_type,
+            ("application/json", false),
+        ),
+        text(
+            "authorization",
+            fl!(l, "chan-authorization"),
+            &set.authorization,
+            header,
+        ),
+    ];
+    fields[0].shape = "area";
+    fields
 }
 
 fn port(port: u16) -> String {
