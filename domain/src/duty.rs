@@ -235,7 +235,7 @@ pub struct Heard<'a> {
     pub facility: &'a FacilityId,
     /// The facility's region, and those that it lies in.
     pub regions: &'a [RegionId],
-    /// Whether it tells of something long past: then it waits for the digest.
+    /// Whether it tells of something long past: then it waits for the digest, unless it is danger.
     pub late: bool,
 }
 
@@ -270,10 +270,10 @@ pub fn plan(contacts: &[Contact], heard: &Heard<'_>, now: LocalTime) -> Vec<Plan
 }
 
 fn when(contact: &Contact, heard: &Heard<'_>, now: LocalTime) -> Planned {
-    let urgent = heard.severity <= Severity::P1 && !heard.late;
+    let urgent = heard.severity <= Severity::P1;
     let in_digest = heard.late || contact.digest.is_some_and(|from| heard.severity >= from);
     // A program reads everything as it happens.
-    let program = contact.step == Step::Observer && !heard.late && contact.digest.is_none();
+    let program = contact.step == Step::Observer && contact.digest.is_none();
     let digest = in_digest && !urgent && !program;
     let wait_min = if digest {
         let until = Span {

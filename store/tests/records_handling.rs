@@ -195,9 +195,9 @@ fn secrets() -> ChannelSecrets {
 }
 
 /// Why the case machine refuses.
-fn refusal(done: Result<Case, RecordError>) -> Option<Refusal> {
+fn refusal(done: &Result<Case, RecordError>) -> Option<Refusal> {
     match done {
-        Err(RecordError::Refused { refusal }) => Some(refusal),
+        Err(RecordError::Refused { refusal }) => Some(*refusal),
         _ => None,
     }
 }
@@ -233,11 +233,11 @@ async fn a_case_is_put_right_sent_back_put_right_again_and_verified_by_somebody_
         "{missing:?}"
     );
     let bare = f.act(&begun, Act::Submit(Proof::default()), "王芳").await;
-    assert_eq!(refusal(bare), Some(Refusal::NeedsPicture));
+    assert_eq!(refusal(&bare), Some(Refusal::NeedsPicture));
     let proof = || Act::Submit(Proof { after: Some(picture) });
     let sent = f.act(&begun, proof(), "王芳").await.unwrap();
     let own = f.act(&sent, Act::Verify, " 王芳 ").await;
-    assert_eq!(refusal(own), Some(Refusal::OwnFix));
+    assert_eq!(refusal(&own), Some(Refusal::OwnFix));
     let back = f.act(&sent, Act::Reject, "李雷").await.unwrap();
     assert_eq!((back.state, back.handling.round), (CaseState::Rejected, 1));
     let begun = f.act(&back, Act::Begin(Plan::default()), "王芳").await.unwrap();

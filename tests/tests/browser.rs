@@ -43,7 +43,7 @@ const MOVES: &str = "(d => { if (Number(d.frames ?? 0) >= 10) return true; \
 static BROWSER: Semaphore = Semaphore::const_new(1);
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 12] = [
     "/",
     "/cases",
     "/facilities",
@@ -51,6 +51,9 @@ const PAGES: [&str; 9] = [
     "/cases/{case}",
     "/devices",
     "/devices/{facility}/{device}",
+    "/messages",
+    "/messages/channels/new?kind=email",
+    "/messages/contacts/new",
     "/rules",
     "/help",
 ];

@@ -20,6 +20,9 @@ const LONGEST_PAUSE_MS: i64 = 900_000;
 /// A pause is longer or shorter by up to this share, in per cent, so that what failed together does not come together.
 const JITTER_PERCENT: u64 = 20;
 
+/// No rest is longer than this, in milliseconds: one that seems so was noted before the clock was set back.
+const IMPOSSIBLE_REST_MS: i64 = 7_200_000;
+
 /// The time over which the pace of a channel is measured, in milliseconds.
 const PACE_MS: i64 = 60_000;
 
@@ -41,7 +44,7 @@ impl Line {
     /// Whether the channel does not rest. A clock that was set back does not make the rest longer than it may be.
     pub(super) fn is_open(&self, now: UtcMillis) -> bool {
         self.rests_until
-            .is_none_or(|until| until <= now || until.ms_since(now) > 2 * LONGEST_PAUSE_MS.max(3_600_000))
+            .is_none_or(|until| until <= now || until.ms_since(now) > IMPOSSIBLE_REST_MS)
     }
 
     /// Milliseconds until the channel may be tried again; `None` when it does not rest.

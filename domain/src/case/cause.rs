@@ -128,6 +128,8 @@ pub struct Sign<'a> {
     pub point: &'a SeriesKey,
     /// When it was raised.
     pub raised_at: UtcMillis,
+    /// Whether it has cleared.
+    pub cleared: bool,
 }
 
 /// Which of two cases of one facility stands for the other.
@@ -152,7 +154,7 @@ pub fn fold(stands: &Sign<'_>, new: &Sign<'_>, fold_ms: i64) -> Fold {
     let same_device = stands.point.device == new.point.device;
     let gap = new.raised_at.ms_since(stands.raised_at);
     let together = gap.abs() <= fold_ms;
-    let lasting = stands.trouble.strength() > 1 && gap >= 0;
+    let lasting = stands.trouble.strength() > 1 && gap >= 0 && !stands.cleared;
     let worse = new.severity < stands.severity;
     if !worse && stands.trouble.explains(new.trouble, same_device) && (together || lasting) {
         return Fold::Into;
@@ -233,15 +235,38 @@ mod tests {
                 severity: Severity::P3,
                 point: &a,
                 raised_at: UtcMillis(0),
+                cleared: false,
             };
             let new = Sign {
                 trouble: new,
                 severity: Severity::P3,
                 point: at,
                 raised_at: UtcMillis(gap),
+                cleared: false,
             };
             assert_eq!(fold(&stands, &new, WINDOW), want, "{stands:?} {new:?}");
         }
+    }
+
+    #[test]
+    fn a_cause_that_has_cleared_explains_nothing_that_comes_later() {
+        let (here, there) = (point("f", "a", "x"), point("f", "b", "x"));
+        let gateway = Sign {
+            trouble: Trouble::Gateway,
+            severity: Severity::P3,
+            point: &here,
+            raised_at: UtcMillis(0),
+            cleared: true,
+        };
+        let silence = |at| Sign {
+            trouble: Trouble::Silence,
+            point: &there,
+            raised_at: UtcMillis(at),
+            cleared: false,
+            ..gateway.clone()
+        };
+        assert_eq!(fold(&gateway, &silence(500), 1_000), Fold::Into);
+        assert_eq!(fold(&gateway, &silence(5_000), 1_000), Fold::Apart);
     }
 
     #[test]
@@ -252,6 +277,7 @@ mod tests {
             severity,
             point: &here,
             raised_at: UtcMillis(0),
+            cleared: false,
         };
         let (mild, bad) = (
             sign(Trouble::Silence, Severity::P3),
@@ -272,8 +298,8 @@ mod tests {
                 Trouble::CameraCheck, Trouble::Silence,
             ];
             let (here, there) = (point("f", "a", "x"), point("f", "a", "smoke_alarm"));
-            let cause = Sign { trouble: all[kind], severity: Severity::P0, point: &here, raised_at: UtcMillis(0) };
-            let danger = Sign { trouble: Trouble::Own, severity: Severity::P0, point: &there, raised_at: UtcMillis(gap) };
+            let cause = Sign { trouble: all[kind], severity: Severity::P0, point: &here, raised_at: UtcMillis(0), cleared: false };
+            let danger = Sign { trouble: Trouble::Own, severity: Severity::P0, point: &there, raised_at: UtcMillis(gap), cleared: false };
             prop_assert!(fold(&cause, &danger, 900_000) == Fold::Apart);
             prop_assert_ne!(fold(&danger, &cause, 900_000), Fold::Over);
         }

@@ -140,7 +140,7 @@ impl Records {
             teller.tell(&mut transaction, &after, &news).await?;
         }
         if to == CaseState::Closed {
-            close_parts(&mut transaction, &after, &note).await?;
+            close_parts(&mut transaction, &after, &note, now).await?;
         }
         commit(transaction).await?;
         Ok(after)
@@ -296,8 +296,13 @@ async fn write_line(
 }
 
 /// Whoever closes a case closes its parts.
-async fn close_parts(transaction: &mut Transaction, head: &Case, note: &Note) -> Result<(), RecordError> {
-    sqlx::query(
+async fn close_parts(
+    transaction: &mut Transaction,
+    head: &Case,
+    note: &Note,
+    now: UtcMillis,
+) -> Result<(), RecordError> {
+    let done = sqlx::query(
         "UPDATE cases SET state = 'closed', stage = 'closed', closed_by = $2, closed_at_ms = $3, \
            closed_comment = $4, next_ms = NULL, due_ms = NULL, version = version + 1 \
          WHERE folded_into = $1 AND state <> 'closed'",
@@ -308,8 +313,17 @@ async fn close_parts(transaction: &mut Transaction, head: &Case, note: &Note) ->
     .bind(&note.comment)
     .execute(&mut **transaction)
     .await
-    .map(drop)
-    .map_err(RecordError::from_database)
+    .map_err(RecordError::from_database)?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    let line = Line {
+        actor: note.by.trim(),
+        action: "case.close_parts",
+        object: &object_of(head),
+        detail: &format!("{} parts", done.rows_affected()),
+    };
+    audit::write(transaction, now, &line).await
 }
 
 /// Closes the case that a finding opened, because a person said that the finding is wrong. In the review's transaction.
@@ -332,7 +346,7 @@ pub(in crate::records) async fn close_by_review(
     };
     write_act(transaction, &after, &done).await?;
     write_line(transaction, teller.now(), &after, &done).await?;
-    close_parts(transaction, &after, note).await?;
+    close_parts(transaction, &after, note, teller.now()).await?;
     let news = News {
         by: note.by.trim().to_owned(),
         words: note.comment.clone(),

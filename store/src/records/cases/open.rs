@@ -1,7 +1,7 @@
 //! What the machine writes: cases that open and clear, and which of them are one trouble.
 
 use domain::{
-    Case, CaseId, CaseState, Severity, UtcMillis,
+    Case, CaseId, CaseState, UtcMillis,
     case::{
         Note,
         cause::{Fold, Sign, Trouble, fold},
@@ -120,11 +120,27 @@ async fn fold_in(
     }
     let heads = heads(transaction, case).await?;
     let window = teller.policy().fold_ms;
-    let sign = |case: &Case, trouble| (case.point.clone(), case.severity, case.raised_at, trouble);
-    let own = sign(case, trouble);
-    let verdict = |head: &(Case, Trouble)| {
-        let other = sign(&head.0, head.1);
-        fold(&as_sign(&other), &as_sign(&own), window)
+    let own = case.point.clone();
+    let new = Sign {
+        trouble,
+        severity: case.severity,
+        point: &own,
+        raised_at: case.raised_at,
+        cleared: false,
+    };
+    let verdict = |(head, trouble): &(Case, Trouble)| {
+        let stands = Sign {
+            trouble: *trouble,
+            severity: head.severity,
+            point: &head.point,
+            raised_at: head.raised_at,
+            cleared: head.cleared_at.is_some(),
+        };
+        match fold(&stands, &new, window) {
+            // What somebody is putting right already stays theirs.
+            Fold::Over if !matches!(head.state, CaseState::Open | CaseState::Acknowledged) => Fold::Apart,
+            verdict => verdict,
+        }
     };
     if let Some((head, _)) = heads.iter().find(|head| verdict(head) == Fold::Into) {
         let mut head = head.clone();
@@ -149,18 +165,6 @@ async fn fold_in(
         changed.push(part);
     }
     Ok(false)
-}
-
-/// A point, a severity, a moment and a kind of trouble.
-type Told = (domain::SeriesKey, Severity, UtcMillis, Trouble);
-
-fn as_sign(told: &Told) -> Sign<'_> {
-    Sign {
-        trouble: told.3,
-        severity: told.1,
-        point: &told.0,
-        raised_at: told.2,
-    }
 }
 
 /// A part has no deadline of its own.

@@ -109,7 +109,7 @@ impl<'p> Teller<'p> {
             now: self.now,
             said,
         };
-        if planned.is_empty() && matches!(news.kind, NoticeKind::Opened | NoticeKind::Overdue) {
+        if planned.is_empty() && wants_somebody(news.kind) {
             return writer.unheard(&name).await;
         }
         for one in planned {
@@ -124,6 +124,14 @@ impl<'p> Teller<'p> {
         }
         Ok(())
     }
+}
+
+/// Whether it is worth saying that nobody hears it.
+const fn wants_somebody(kind: NoticeKind) -> bool {
+    matches!(
+        kind,
+        NoticeKind::Opened | NoticeKind::Overdue | NoticeKind::Submitted | NoticeKind::Disputed
+    )
 }
 
 /// Whether a camera raised the case.
