@@ -1,6 +1,6 @@
 //! What can go wrong with judgement and cases, and what can be done about it.
 
-use domain::{CaseState, LogPosition, rule::OverrideError, window::WindowError};
+use domain::{CaseState, LogPosition, case::machine::Refusal, rule::OverrideError, window::WindowError};
 use store::{RecordError, SeriesError};
 
 /// Why a call on the engine or its handle failed.
@@ -18,6 +18,9 @@ pub enum AlertError {
         /// Where the case stands.
         state: CaseState,
     },
+    /// The case machine refuses it.
+    #[error("{0}")]
+    Refused(Refusal),
     /// The name or the comment is not acceptable.
     #[error("{0}")]
     Invalid(#[source] RecordError),
@@ -68,7 +71,10 @@ impl From<RecordError> for AlertError {
             RecordError::NotFound => AlertError::NotFound,
             RecordError::Conflict => AlertError::Conflict,
             RecordError::WrongState { state } => AlertError::WrongState { state },
-            RecordError::Invalid { .. } => AlertError::Invalid(error),
+            RecordError::Refused { refusal } => AlertError::Refused(refusal),
+            RecordError::Invalid { .. } | RecordError::Missing { .. } | RecordError::Picture { .. } => {
+                AlertError::Invalid(error)
+            }
             other => AlertError::Store(other),
         }
     }

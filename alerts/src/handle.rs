@@ -9,7 +9,10 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use domain::{Board, Case, CaseChange, CaseId, LogPosition, Rule, RuleId, Scope, UtcMillis, case::Note};
+use domain::{
+    Board, Case, CaseChange, CaseId, LogPosition, Rule, RuleId, Scope, UtcMillis,
+    case::{Act, Note},
+};
 use store::{Records, records::CaseAction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -118,7 +121,7 @@ impl AlertHandle {
     ///
     /// # Errors
     /// [`AlertError::NotFound`], [`AlertError::Conflict`], [`AlertError::WrongState`],
-    /// [`AlertError::Invalid`], or [`AlertError::Store`].
+    /// [`AlertError::Refused`], [`AlertError::Invalid`], or [`AlertError::Store`].
     pub async fn acknowledge(
         &self,
         scope: &Scope,
@@ -126,12 +129,12 @@ impl AlertHandle {
         version: i64,
         note: Note,
     ) -> Result<Case, AlertError> {
-        self.act(scope, case, version, CaseAction::Acknowledge(note))
+        self.act(scope, case, version, CaseAction::new(Act::Acknowledge, note))
             .await
     }
 
-    /// Closes a case. `version` is the one that the person saw. The condition may still be active: it
-    /// opens no second case before it has cleared and come back.
+    /// Closes a case of a class that is closed on the spot, or one that was verified. `version` is the one that the
+    /// person saw. The condition may still be active: it opens no second case before it has cleared and come back.
     ///
     /// # Errors
     /// As [`AlertHandle::acknowledge`].
@@ -142,10 +145,15 @@ impl AlertHandle {
         version: i64,
         note: Note,
     ) -> Result<Case, AlertError> {
-        self.act(scope, case, version, CaseAction::Close(note)).await
+        self.act(scope, case, version, CaseAction::new(Act::Close, note))
+            .await
     }
 
-    async fn act(
+    /// Does what a person asks of a case: every act of the case machine. `version` is the one that the person saw.
+    ///
+    /// # Errors
+    /// As [`AlertHandle::acknowledge`], and [`AlertError::Refused`].
+    pub async fn act(
         &self,
         scope: &Scope,
         case: CaseId,

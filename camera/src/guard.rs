@@ -11,15 +11,13 @@ use std::{
     time::Duration,
 };
 
-use domain::{camera::CameraUrl, sight::CameraFault};
+use domain::{camera::CameraUrl, outbound::Addresses, sight::CameraFault};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use crate::source::failure::CameraFailure;
 
-mod network;
-
-pub use network::{Network, NetworkError};
+pub use domain::outbound::{Network, NetworkError};
 
 /// The most networks that cameras may be in.
 pub const MAX_NETWORKS: usize = 64;
@@ -27,19 +25,6 @@ pub const MAX_NETWORKS: usize = 64;
 /// The networks that cameras may be in unless the operator says otherwise: the private ones (RFC 1918, RFC 4193).
 /// Not among them: loopback, link-local and carrier-grade addresses.
 pub const PRIVATE_NETWORKS: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
-
-/// Refused whatever the operator allows: what is no single host, and where clouds hand out the machine's own
-/// credentials (169.254.169.254, 100.100.100.200, fd00:ec2::254).
-const NEVER: [&str; 8] = [
-    "0.0.0.0/8",
-    "224.0.0.0/4",
-    "255.255.255.255/32",
-    "169.254.169.254/32",
-    "100.100.100.200/32",
-    "::/128",
-    "ff00::/8",
-    "fd00:ec2::254/128",
-];
 
 /// How long a name server may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -78,10 +63,7 @@ impl Guard {
         if networks.len() > MAX_NETWORKS {
             return Err(GuardError::Networks(networks.len()));
         }
-        let networks = Arc::new(Networks {
-            allowed: networks,
-            never: parsed(&NEVER),
-        });
+        let networks = Arc::new(Networks(Addresses::inside(networks)));
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -159,7 +141,7 @@ impl Guard {
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Guard").field(&self.networks.allowed).finish()
+        f.debug_tuple("Guard").field(&self.networks.0.networks()).finish()
     }
 }
 
@@ -184,15 +166,11 @@ pub(crate) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Camer
     None
 }
 
-struct Networks {
-    allowed: Vec<Network>,
-    never: Vec<Network>,
-}
+struct Networks(Addresses);
 
 impl Networks {
     fn allow(&self, address: IpAddr) -> bool {
-        let holds = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
-        holds(&self.allowed) && !holds(&self.never)
+        self.0.allow(address)
     }
 
     /// Those of `found` that are allowed.

@@ -8,6 +8,7 @@ mod devices;
 mod facilities;
 mod findings;
 mod forwarding;
+mod messages;
 mod points;
 mod system;
 
@@ -38,6 +39,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             get(points::window),
         )
         .route("/api/v1/cases", get(cases::list))
+        .route("/api/v1/cases/{case}", get(cases::show))
+        .route("/api/v1/cases/{case}/acts", post(cases::act))
+        .route("/api/v1/messages", get(messages::list))
         .route("/api/v1/cameras", get(cameras::list))
         .route("/api/v1/cameras/probe", post(cameras::probe))
         .route(
@@ -62,6 +66,11 @@ pub(crate) fn routes() -> Router<Arc<App>> {
 /// What takes larger bodies than other addresses do: a thousand devices at a time.
 pub(crate) fn bulk_routes() -> Router<Arc<App>> {
     Router::new().route("/api/v1/devices", get(devices::list).post(devices::add))
+}
+
+/// Addresses that take a picture.
+pub(crate) fn uploads() -> Router<Arc<App>> {
+    Router::new().route("/api/v1/cases/{case}/pictures", post(cases::picture))
 }
 
 /// A JSON answer that nobody may keep: it is about now.

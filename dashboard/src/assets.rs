@@ -22,6 +22,7 @@ const THEME_JS: &str = include_str!("../assets/theme.js");
 const PLAYER_JS: &str = include_str!("../assets/player.js");
 const DRAW_JS: &str = include_str!("../assets/draw.js");
 const REVIEW_JS: &str = include_str!("../assets/review.js");
+const SHRINK_JS: &str = include_str!("../assets/shrink.js");
 const ICON: &str = include_str!("../assets/icon.svg");
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/player.js", get(|| async { asset(SCRIPT, PLAYER_JS) }))
         .route("/draw.js", get(|| async { asset(SCRIPT, DRAW_JS) }))
         .route("/review.js", get(|| async { asset(SCRIPT, REVIEW_JS) }))
+        .route("/shrink.js", get(|| async { asset(SCRIPT, SHRINK_JS) }))
         .route("/theme.js", get(|| async { asset(SCRIPT, THEME_JS) }))
         .route(
             "/app.css",

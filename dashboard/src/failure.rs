@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     NotFound,
     WrongMethod,
     Conflict,
+    /// What is asked is understood, but not allowed as things stand.
+    Refused,
     CrossSite,
     SignedOut,
     NotAllowed,
@@ -43,6 +45,7 @@ impl Kind {
             Kind::Conflict => StatusCode::CONFLICT,
             Kind::SignedOut => StatusCode::UNAUTHORIZED,
             Kind::CrossSite | Kind::NotAllowed | Kind::NotNamed => StatusCode::FORBIDDEN,
+            Kind::Refused => StatusCode::UNPROCESSABLE_ENTITY,
             Kind::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Kind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Kind::Busy | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -56,6 +59,7 @@ impl Kind {
             Kind::NotFound => "not-found",
             Kind::WrongMethod => "wrong-method",
             Kind::Conflict => "conflict",
+            Kind::Refused => "refused",
             Kind::CrossSite => "cross-site",
             Kind::SignedOut => "signed-out",
             Kind::NotAllowed => "not-allowed",
@@ -74,6 +78,7 @@ impl Kind {
             Kind::NotFound => "There is no such thing",
             Kind::WrongMethod => "This address does not take that method",
             Kind::Conflict => "Somebody was faster",
+            Kind::Refused => "This cannot be done now",
             Kind::CrossSite => "The request comes from another site",
             Kind::SignedOut => "Nobody has signed in",
             Kind::NotAllowed => "The role may not do this",
@@ -94,6 +99,7 @@ impl Kind {
             }
             Kind::WrongMethod => "Use the method named in the Allow header.",
             Kind::Conflict => "Read the case again and decide on its present version.",
+            Kind::Refused => "Do what the reason says, then try again.",
             Kind::CrossSite => {
                 "Send the request from a page of this server, or with an Origin header that names this server."
             }
@@ -173,6 +179,12 @@ impl From<RecordError> for Failure {
                 Failure::new(Kind::Conflict, error.to_string())
             }
             RecordError::BadClaim => Failure::new(Kind::NotFound, error.to_string()),
+            RecordError::Picture { .. } | RecordError::Channel { .. } => {
+                Failure::new(Kind::BadRequest, error.to_string())
+            }
+            RecordError::Refused { .. } | RecordError::WrongState { .. } | RecordError::InUse { .. } => {
+                Failure::new(Kind::Refused, error.to_string())
+            }
             other => Failure::unavailable(other),
         }
     }
@@ -221,6 +233,7 @@ impl From<AlertError> for Failure {
             | AlertError::Window(_)
             | AlertError::Override(_)
             | AlertError::Untriable(_) => Failure::new(Kind::BadRequest, error.to_string()),
+            AlertError::Refused(_) => Failure::new(Kind::Refused, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

@@ -230,6 +230,11 @@ impl Locale {
         match state {
             CaseState::Open => fl!(self.l, "case-open"),
             CaseState::Acknowledged => fl!(self.l, "case-acknowledged"),
+            CaseState::Rectifying => fl!(self.l, "case-rectifying"),
+            CaseState::Submitted => fl!(self.l, "case-submitted"),
+            CaseState::Rejected => fl!(self.l, "case-rejected"),
+            CaseState::Disputed => fl!(self.l, "case-disputed"),
+            CaseState::Verified => fl!(self.l, "case-verified"),
             CaseState::Closed => fl!(self.l, "case-closed"),
         }
     }

@@ -39,7 +39,7 @@ mod zone;
 
 use std::{fmt, sync::Arc};
 
-use alerts::AlertHandle;
+use alerts::{AlertHandle, MessageHandle};
 use axum::{
     Router,
     routing::{any, get},
@@ -77,6 +77,8 @@ pub struct DashboardState {
     pub devices: DeviceBook,
     /// The state of every point, and the cases.
     pub alerts: AlertHandle,
+    /// What people are told, and over which channels.
+    pub messages: MessageHandle,
     /// The figures of the running system.
     pub stats: StatsSource,
     /// Who was turned away by the broker.
@@ -164,6 +166,7 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .route("/live", get(live::stream))
         .route("/live/{facility}/{camera}", any(video::watch))
         .nest("/a", assets::routes())
+        .merge(security::uploads(pages::uploads().merge(api::uploads())))
         .method_not_allowed_fallback(failure::wrong_method);
     let router = security::guarded(router, Arc::clone(&app)).with_state(app);
     Ok(Dashboard { router, feed })

@@ -12,6 +12,7 @@ pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
 pub(crate) mod forwarding;
+pub(crate) mod messages;
 pub(crate) mod onboard;
 pub(crate) mod overview;
 pub(crate) mod reference;
@@ -36,8 +37,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/facilities/{facility}", get(facility::show))
         .route("/cases", get(cases::list))
         .route("/cases/{case}", get(case::show))
-        .route("/cases/{case}/acknowledge", post(case::acknowledge))
-        .route("/cases/{case}/close", post(case::close))
+        .route("/cases/{case}/pictures/{picture}", get(case::act::picture))
         .route("/devices", get(device::list))
         .route("/devices/{facility}/{device}", get(device::show))
         .merge(onboard_routes())
@@ -49,6 +49,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/forwarding/resend", post(forwarding::resend))
         .route("/forwarding/discard", post(forwarding::discard))
         .merge(rule_routes())
+        .merge(message_routes())
         .route("/help", get(reference::help))
 }
 
@@ -78,6 +79,11 @@ pub(crate) fn bulk_routes() -> Router<Arc<App>> {
     Router::new().route("/onboard/csv", post(onboard::csv))
 }
 
+/// Forms that may bring a picture.
+pub(crate) fn uploads() -> Router<Arc<App>> {
+    Router::new().route("/cases/{case}/{act}", post(case::act::act))
+}
+
 fn camera_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/cameras", get(cameras::wall))
@@ -96,6 +102,22 @@ fn camera_routes() -> Router<Arc<App>> {
         .route("/attach/{token}/picture.jpg", get(attach::picture))
         .route("/watcher", post(watcher::name))
         .route("/watcher/forget", post(watcher::forget))
+}
+
+fn message_routes() -> Router<Arc<App>> {
+    use messages::{channel, contact};
+    Router::new()
+        .route("/messages", get(messages::list))
+        .route("/messages/{message}/resend", post(messages::resend))
+        .route("/messages/channels", post(channel::put))
+        .route("/messages/channels/new", get(channel::blank))
+        .route("/messages/channels/{channel}", get(channel::show))
+        .route("/messages/channels/{channel}/test", post(channel::trial))
+        .route("/messages/channels/{channel}/remove", post(channel::remove))
+        .route("/messages/contacts", post(contact::put))
+        .route("/messages/contacts/new", get(contact::blank))
+        .route("/messages/contacts/{contact}", get(contact::show))
+        .route("/messages/contacts/{contact}/remove", post(contact::remove))
 }
 
 fn finding_routes() -> Router<Arc<App>> {

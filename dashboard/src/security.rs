@@ -9,6 +9,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
 };
+use domain::case::picture::MAX_PICTURE_BYTES;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::{
@@ -23,6 +24,7 @@ use tower_http::{
 use crate::{
     app::App,
     failure::{self, Failure, Kind},
+    visitor,
 };
 
 /// The largest request body, in bytes. The forms hold a name and a comment.
@@ -30,6 +32,10 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The largest body where many devices come at a time: a file of [`store::onboarding::MAX_CSV_BYTES`], as a form
 /// writes it.
 const MAX_BULK_BYTES: usize = 3 * 1024 * 1024;
+/// The largest body of a form that brings a picture, in bytes.
+pub(crate) const MAX_UPLOAD_BYTES: usize = MAX_PICTURE_BYTES + MAX_BODY_BYTES;
+/// How long an answer to such a form may take: a telephone's connection is slow.
+const UPLOAD_TIME_LIMIT: Duration = Duration::from_secs(90);
 /// How long an answer may take. Streams are exempt.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
@@ -56,15 +62,22 @@ pub(crate) fn time_limited(routes: Router<Arc<App>>) -> Router<Arc<App>> {
 
 /// Routes that take an ordinary body.
 pub(crate) fn small(routes: Router<Arc<App>>) -> Router<Arc<App>> {
-    limited(routes, MAX_BODY_BYTES)
+    bounded(routes, MAX_BODY_BYTES)
 }
 
 /// Routes that take many devices at a time.
 pub(crate) fn bulk(routes: Router<Arc<App>>) -> Router<Arc<App>> {
-    limited(routes, MAX_BULK_BYTES)
+    bounded(routes, MAX_BULK_BYTES)
 }
 
-fn limited(routes: Router<Arc<App>>, max_bytes: usize) -> Router<Arc<App>> {
+/// Forms that bring a picture: more bytes and more time than anything else.
+pub(crate) fn uploads(routes: Router<Arc<App>>) -> Router<Arc<App>> {
+    let timed = TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, UPLOAD_TIME_LIMIT);
+    bounded(routes.layer(timed), MAX_UPLOAD_BYTES)
+}
+
+/// Bounds the bodies of `routes`.
+fn bounded(routes: Router<Arc<App>>, max_bytes: usize) -> Router<Arc<App>> {
     routes
         .layer(DefaultBodyLimit::max(max_bytes))
         .layer(RequestBodyLimitLayer::new(max_bytes))
@@ -75,6 +88,7 @@ pub(crate) fn guarded(router: Router<Arc<App>>, app: Arc<App>) -> Router<Arc<App
     // A stream that is compressed is a stream that is held back.
     let compressible = DefaultPredicate::new().and(NotForContentType::new("text/event-stream"));
     let mut router = router
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), visitor::gate))
         .layer(middleware::from_fn(own_site_only))
         .layer(middleware::from_fn(loopback_only))
         .layer(CatchPanicLayer::custom(panicked))

@@ -8,10 +8,12 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
 };
-use domain::{Permission, Principal, Scope};
+use domain::{Permission, Principal, Scope, case::machine::Act};
 
 use crate::{
     app::App,
@@ -68,6 +70,38 @@ impl Visitor {
             _ => Ok(()),
         }
     }
+}
+
+impl Visitor {
+    /// Fails when this visitor's role may not do that to a case. On a dispute an inspector decides.
+    pub(crate) fn check_act(&self, act: &Act) -> Result<(), Failure> {
+        self.check(match act {
+            Act::Uphold | Act::Withdraw => Permission::Decide,
+            _ => Permission::DealWithCases,
+        })
+    }
+}
+
+/// Lets through what needs nobody to sign in, and whoever may look at all. Handlers ask again, for how far they see:
+/// this stands in front of those that forget to.
+pub(crate) async fn gate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if is_open(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    match Visitor::from_request_parts(&mut parts, &app).await {
+        Ok(_) => next.run(Request::from_parts(parts, body)).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// What needs nobody to sign in: the way in, what the pages are made of, what watches the server, and the exchange of
+/// a claim code, which is a secret itself.
+fn is_open(path: &str) -> bool {
+    matches!(path, "/sign-in" | "/sign-out" | "/livez" | "/readyz" | "/metrics")
+        || ["/a/", "/claim/", "/api/v1/claims/"]
+            .iter()
+            .any(|open| path.starts_with(open))
 }
 
 /// The value of this cookie.

@@ -1,4 +1,21 @@
 //! Cases (隐患): what people do about a condition. The condition is the machine's, the case is theirs.
+//!
+//! ```text
+//! Open ─▶ Acknowledged ─▶ Rectifying ─▶ Submitted ─▶ Verified ─▶ Closed
+//!                            ▲   ▲          │
+//!                            │   └─ Rejected ◀┘  (a further round)
+//!                            └── Disputed ──▶ Closed (withdrawn)
+//! ```
+//!
+//! [`machine`] says who may do what in which state, [`policy`] by when, [`timer`] what happens when nobody does,
+//! [`cause`] which conditions are one and the same trouble.
+
+pub mod cause;
+pub mod course;
+pub mod machine;
+pub mod picture;
+pub mod policy;
+pub mod timer;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +26,10 @@ use crate::{
     time::UtcMillis,
 };
 
+pub use machine::{Act, Plan, Proof};
+pub use picture::PictureId;
+pub use policy::{Card, CasePolicy};
+
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,17 +38,55 @@ pub enum CaseState {
     Open,
     /// Somebody has taken it up (已签收).
     Acknowledged,
+    /// It is being put right (整改中).
+    Rectifying,
+    /// Said to be put right; somebody else has to look (待核验).
+    Submitted,
+    /// Somebody looked and was not satisfied (已退回).
+    Rejected,
+    /// Somebody says that there is nothing to put right; an inspector decides (申诉中).
+    Disputed,
+    /// Somebody else looked and was satisfied, but the machine is not yet: the condition lasts (已核验).
+    Verified,
     /// Done (已关闭).
     Closed,
 }
 
 impl CaseState {
+    /// Every state, in the order in which a case usually goes through them.
+    pub const ALL: [CaseState; 8] = [
+        CaseState::Open,
+        CaseState::Acknowledged,
+        CaseState::Rectifying,
+        CaseState::Submitted,
+        CaseState::Rejected,
+        CaseState::Disputed,
+        CaseState::Verified,
+        CaseState::Closed,
+    ];
+
+    /// Every state in which something is still to be done.
+    pub const UNFINISHED: [CaseState; 7] = [
+        CaseState::Open,
+        CaseState::Acknowledged,
+        CaseState::Rectifying,
+        CaseState::Submitted,
+        CaseState::Rejected,
+        CaseState::Disputed,
+        CaseState::Verified,
+    ];
+
     /// The name in the record store and the API.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
             CaseState::Open => "open",
             CaseState::Acknowledged => "acknowledged",
+            CaseState::Rectifying => "rectifying",
+            CaseState::Submitted => "submitted",
+            CaseState::Rejected => "rejected",
+            CaseState::Disputed => "disputed",
+            CaseState::Verified => "verified",
             CaseState::Closed => "closed",
         }
     }
@@ -35,9 +94,7 @@ impl CaseState {
     /// Reads [`CaseState::code`] back.
     #[must_use]
     pub fn parse(code: &str) -> Option<CaseState> {
-        [CaseState::Open, CaseState::Acknowledged, CaseState::Closed]
-            .into_iter()
-            .find(|s| s.code() == code)
+        CaseState::ALL.into_iter().find(|s| s.code() == code)
     }
 }
 
@@ -70,8 +127,57 @@ pub struct Case {
     pub acknowledged: Option<Note>,
     /// Who closed it, when and with what words.
     pub closed: Option<Note>,
+    /// How far people have come with it, and what presses.
+    pub handling: Handling,
     /// Grows by one with every change; a change names the version it was decided on.
     pub version: i64,
+}
+
+impl Case {
+    /// Whether this case is only a part of another one's trouble: whoever deals with that one deals with this.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        self.handling.folded_into.is_some()
+    }
+}
+
+/// How far people have come with a case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Handling {
+    /// When the case entered its state, by the record store's clock; `None` for a case of an earlier version.
+    pub entered_at: Option<UtcMillis>,
+    /// By when the next act is due; `None` when nothing is.
+    pub due_at: Option<UtcMillis>,
+    /// When the next reminder or escalation is due; `None` when none is to come.
+    pub next_at: Option<UtcMillis>,
+    /// The last step of the ladder that has been told of this state: 0 the facility's duty, 3 the district.
+    pub level: u8,
+    /// Reminders sent in this state.
+    pub reminders: u32,
+    /// Whether it carries a card for being overdue.
+    pub card: Card,
+    /// How often it was sent back.
+    pub round: u32,
+    /// What is being done about it; empty before somebody said so.
+    pub measure: String,
+    /// Who is responsible for that; empty before somebody said so.
+    pub responsible: String,
+    /// Who began to put it right.
+    pub begun_by: Option<String>,
+    /// Who said that it is put right.
+    pub submitted_by: Option<String>,
+    /// Who disputes it.
+    pub disputed_by: Option<String>,
+    /// A picture of how it was.
+    pub before: Option<PictureId>,
+    /// A picture of how it is now.
+    pub after: Option<PictureId>,
+    /// An earlier case of the same rule and point, closed not long before.
+    pub recurs: Option<CaseId>,
+    /// The case whose trouble this one is a part of.
+    pub folded_into: Option<CaseId>,
+    /// How many cases are a part of this one's trouble.
+    pub folded: u32,
 }
 
 /// Who did something to a case, when, and what they said.

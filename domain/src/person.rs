@@ -56,6 +56,7 @@ impl Role {
             Permission::Review | Permission::DealWithCases => {
                 matches!(self, Role::Inspector | Role::Manager)
             }
+            Permission::Decide => matches!(self, Role::Inspector),
             Permission::HoldEvidence => matches!(self, Role::Inspector | Role::Administrator),
             Permission::ChangeRules => matches!(self, Role::Inspector | Role::Administrator),
             Permission::Shelve => !matches!(self, Role::Integrator),
@@ -73,6 +74,8 @@ pub enum Permission {
     Review,
     /// Take up, mend, verify and close cases.
     DealWithCases,
+    /// Decide on a dispute.
+    Decide,
     /// Keep evidence beyond its time (legal hold), and let it go again.
     HoldEvidence,
     /// Make a rule stricter or laxer for a facility.
@@ -85,10 +88,11 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 7] = [
+    pub const ALL: [Permission; 8] = [
         Permission::SeePeople,
         Permission::Review,
         Permission::DealWithCases,
+        Permission::Decide,
         Permission::HoldEvidence,
         Permission::ChangeRules,
         Permission::Shelve,
@@ -143,17 +147,17 @@ mod tests {
     #[test]
     fn roles_may_what_their_work_needs_and_no_more() {
         let may = |role: Role| Permission::ALL.map(|what| role.may(what));
-        // SeePeople, Review, DealWithCases, HoldEvidence, ChangeRules, Shelve, Configure.
-        assert_eq!(may(Role::Inspector), [true, true, true, true, true, true, false]);
-        assert_eq!(may(Role::Manager), [true, true, true, false, false, true, true]);
-        assert_eq!(
-            may(Role::Integrator),
-            [false, false, false, false, false, false, true]
-        );
-        assert_eq!(
-            may(Role::Administrator),
-            [true, false, false, true, true, true, true]
-        );
+        // SeePeople, Review, DealWithCases, Decide, HoldEvidence, ChangeRules, Shelve, Configure.
+        let roles = [
+            (Role::Inspector, "yes yes yes yes yes yes yes no"),
+            (Role::Manager, "yes yes yes no no no yes yes"),
+            (Role::Integrator, "no no no no no no no yes"),
+            (Role::Administrator, "yes no no no yes yes yes yes"),
+        ];
+        for (role, want) in roles {
+            let got = may(role).map(|may| if may { "yes" } else { "no" }).join(" ");
+            assert_eq!(got, want, "{role:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use domain::{Sample, UtcMillis};
 use libfuzzer_sys::fuzz_target;
-use sunshine_store::remote::{LineHead, Lines};
+use store::remote::{LineHead, Lines};
 
 fuzz_target!(|input: (String, String, f64, i64)| {
     let (first, second, value, at) = input;

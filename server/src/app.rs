@@ -24,7 +24,7 @@ use crate::{
     figures::Figures,
     findings::FindingQueue,
     forward::{FORWARD_CURSOR, Forwarding},
-    intake,
+    intake, messages,
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
     sight::{Parts as SightParts, Sight},
@@ -88,6 +88,7 @@ impl App {
     /// The same on a folder that is already held, so that whoever holds it can write into its records first.
     pub(crate) async fn on(folder: DataFolder, config: Config, clock: Clock) -> anyhow::Result<App> {
         let DataFolder { records, lock } = folder;
+        let records = records.practising(messages::practice(&config)?);
         let dir = config.data_dir.0.clone();
         let series = open_series(&config, series_dir(&dir), &clock)?;
         let remote = config.timeseries.open()?;
@@ -209,7 +210,8 @@ impl App {
         let series = self.series.clone();
         let journal = self.journal.clone();
 
-        let pages = dashboard::build(self.dashboard_state(&figures))?;
+        let messenger = self.messenger()?;
+        let pages = dashboard::build(self.dashboard_state(&figures, messenger.handle()))?;
 
         let (wishes, wished) = tokio::sync::mpsc::channel(births::WISHES_WAITING);
         let pipeline = Pipeline::open(&self, figures.progress(), wishes)?;
@@ -250,6 +252,10 @@ impl App {
             Task::Judgement,
             move |_| async move { Ok(engine.run(waiting).await?) },
         );
+        stages.add(Task::Messages, move |stop| async move {
+            messenger.run(stop).await;
+            Ok(())
+        });
         let (findings, records) = (self.findings.clone(), self.records.clone());
         stages.add(Task::Findings, move |stop| findings.run(records, stop));
         let upkeep = Upkeep::new(series.clone(), alerts, self.findings, journal.clone());
@@ -270,7 +276,23 @@ impl App {
         result
     }
 
-    fn dashboard_state(&self, figures: &Figures) -> DashboardState {
+    fn messenger(&self) -> anyhow::Result<alerts::Messenger> {
+        let http = self
+            .http
+            .local_addr()
+            .context("the page listener has no address")?;
+        let parts = messages::Parts {
+            records: self.records.clone(),
+            alerts: self.engine.handle(),
+            archive: self.sight.archive(),
+            broker: self.broker.handle(),
+            clock: self.clock.clone(),
+            http,
+        };
+        messages::open(&self.config, parts)
+    }
+
+    fn dashboard_state(&self, figures: &Figures, messages: alerts::MessageHandle) -> DashboardState {
         let (stats, broker) = (figures.clone(), self.broker.handle());
         DashboardState {
             series: self.series.clone(),
@@ -278,6 +300,7 @@ impl App {
             records: self.records.clone(),
             devices: self.devices.clone(),
             alerts: self.engine.handle(),
+            messages,
             stats: Arc::new(move || stats.gather()),
             refusals: Arc::new(move || broker.refusals()),
             clock: self.clock.clone(),

@@ -4,11 +4,13 @@
 //! overrides `[http] listen`; a variable that fits no option is an error too. Secrets never stand in
 //! either: they come from files.
 
+mod messages;
 mod sections;
 mod timeseries;
 
 use std::path::{Path, PathBuf};
 
+use messages::{Cases, Messages};
 use sections::{
     Cameras, DataDir, Evidence, Http, IngestConfig, IntakeConfig, JournalConfig, Mqtt, Rules, Series,
     Shutdown, Site,
@@ -75,6 +77,8 @@ pub struct Config {
     pub(crate) cameras: Cameras,
     pub(crate) vision: Vision,
     pub(crate) evidence: Evidence,
+    pub(crate) cases: Cases,
+    pub(crate) messages: Messages,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -250,6 +254,8 @@ impl Config {
                 format!("{local} days are not kept here; series.raw_days is {raw}: give at most that many"),
             );
         }
+        self.cases.check()?;
+        self.messages.check()?;
         if let Some(name) = &self.mqtt.anonymous_as {
             if !self.mqtt.listen.ip().is_loopback() {
                 return refuse(

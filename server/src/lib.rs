@@ -21,6 +21,7 @@ mod findings;
 mod forward;
 mod import;
 mod intake;
+mod messages;
 mod pipeline;
 mod secret_file;
 mod shutdown;

@@ -31,6 +31,8 @@ pub(crate) enum Task {
     Findings,
     /// Readings to verdicts. Ends by itself when ingest has ended.
     Judgement,
+    /// What people are told. After judgement, so that its last word is still sent.
+    Messages,
     /// Head to disk, log to free space.
     Maintenance,
     /// Readings to another time-series server. What it has not sent yet stays in the log.
@@ -135,6 +137,8 @@ impl Stages {
             Task::Judgement,
             Task::Maintenance,
             Task::Forwarding,
+            Task::Messages,
+            Task::Maintenance,
         ] {
             self.stop(task, until).await;
         }

@@ -7,6 +7,8 @@
 
 #[path = "process/crash.rs"]
 mod crash;
+#[path = "process/messages.rs"]
+mod messages;
 #[path = "process/publisher.rs"]
 mod publisher;
 #[path = "process/store_command.rs"]

@@ -1,5 +1,6 @@
-//! Records: what people enter and must be able to prove. Regions, facilities, points, identities, claims, cameras,
-//! their findings and what they are taught with, cases, the engine's snapshot and the audit trail, in one SQL
+//! Records: what people enter and must be able to prove. Regions, facilities, people, points, identities, claims,
+//! cameras, their findings and what they are taught with, cases, who is told of them, the engine's snapshot and the
+//! audit trail, in one SQL
 //! database.
 //!
 //! SQLite now; the queries are SQL that PostgreSQL shares (`records/database.rs` says what is not). Another
@@ -14,17 +15,21 @@
 mod audit;
 mod cameras;
 mod cases;
+mod channels;
 mod claims;
 mod database;
 mod directory;
+mod duty;
 mod error;
 mod facilities;
 mod fields;
 mod findings;
 mod identities;
 mod letters;
+mod outbox;
 mod people;
 mod points;
+mod practice;
 mod profiles;
 mod regions;
 mod rule_changes;
@@ -39,18 +44,27 @@ use domain::Clock;
 
 pub use audit::{AuditEntry, MAX_TRAIL};
 pub use cameras::{MAX_CAMERAS, camera_points};
-pub use cases::{CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, NewCase, SYSTEM};
+pub use cases::{
+    CaseAct, CaseAction, CaseCounts, CaseFilter, CaseWrite, MAX_CASES, MAX_COMMENT, MAX_MEASURE, NewCase,
+    SYSTEM,
+};
+pub use channels::{Channel, MAX_CHANNELS};
 pub use claims::{CLAIM_LIFE_MS, Claim, Claimed, ClaimedSecret};
+pub use duty::MAX_CONTACTS;
 pub use error::{Cause, Problem, RecordError};
 pub use findings::{
     CheckPrecision, Finding, FindingFilter, FindingId, MAX_FINDING_EVIDENCE, MAX_FINDINGS, MAX_UNCONFIRMED,
     Review, ReviewState, Reviewed, Verdict,
 };
 pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
+pub use outbox::{
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
+};
 pub use people::{
     MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
+pub use practice::Practice;
 pub use profiles::{MAX_ONBOARD, NewDevice, fresh_secret};
 pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
@@ -68,6 +82,7 @@ use database::{Database, commit};
 pub struct Records {
     database: Database,
     clock: Clock,
+    practice: Practice,
 }
 
 impl Records {
@@ -81,7 +96,21 @@ impl Records {
         Ok(Records {
             database: Database::open(path).await?,
             clock,
+            practice: Practice::default(),
         })
+    }
+
+    /// The same store, where cases are dealt with as `practice` says.
+    #[must_use]
+    pub fn practising(mut self, practice: Practice) -> Records {
+        self.practice = practice;
+        self
+    }
+
+    /// How cases are dealt with here.
+    #[must_use]
+    pub fn practice(&self) -> &Practice {
+        &self.practice
     }
 
     /// Waits for running calls and closes the file. Later calls fail.

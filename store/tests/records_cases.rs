@@ -3,7 +3,8 @@
 
 use domain::{
     Case, CaseId, CaseState, Clock, DeviceId, Facility, FacilityId, FacilityKind, LogPosition, Metric,
-    Region, RegionId, RuleId, Scope, SeriesKey, Severity, SizeClass, UtcMillis, case::Note,
+    Region, RegionId, RuleId, Scope, SeriesKey, Severity, SizeClass, UtcMillis,
+    case::{Act, Note, cause::Trouble},
 };
 use sunshine_store::{
     RecordError, Records,
@@ -29,11 +30,12 @@ fn opening(facility: &str, since: i64) -> CaseWrite {
         rule: rule(),
         rule_version: "2026.1".into(),
         point: key(facility),
-        severity: Severity::P2,
+        severity: Severity::P3,
         since: UtcMillis(since),
         raised_at: UtcMillis(since + 60_000),
         value: Some(9.25),
         limit: Some(8.0),
+        trouble: Trouble::Own,
     })
 }
 
@@ -215,7 +217,7 @@ async fn clearing_closes_only_what_may_be_closed() {
     // Closed by a person before it cleared: the machine notes the moment and keeps the person's word.
     let open = f.one(opening("b", 2)).await;
     let by_person = f
-        .act(&open, CaseAction::Close(note("王芳", "已修好")))
+        .act(&open, CaseAction::new(Act::Close, note("王芳", "已修好")))
         .await
         .unwrap();
     let cleared = f.one(clearing("b", 2, true)).await;
@@ -239,14 +241,16 @@ async fn people_act_on_the_version_they_saw() {
     let f = Fixture::new().await;
     let open = f.one(opening("a", 1)).await;
     let taken = f
-        .act(&open, CaseAction::Acknowledge(note(" 王芳 ", "去看看")))
+        .act(&open, CaseAction::new(Act::Acknowledge, note(" 王芳 ", "去看看")))
         .await
         .unwrap();
     assert_eq!((taken.state, taken.version), (CaseState::Acknowledged, 2));
     assert_eq!(taken.acknowledged, Some(note("王芳", "去看看")));
-    let stale = f.act(&open, CaseAction::Close(note("李雷", ""))).await;
+    let stale = f.act(&open, CaseAction::new(Act::Close, note("李雷", ""))).await;
     assert!(matches!(stale, Err(RecordError::Conflict)), "{stale:?}");
-    let twice = f.act(&taken, CaseAction::Acknowledge(note("李雷", ""))).await;
+    let twice = f
+        .act(&taken, CaseAction::new(Act::Acknowledge, note("李雷", "")))
+        .await;
     assert!(
         matches!(
             twice,
@@ -256,12 +260,17 @@ async fn people_act_on_the_version_they_saw() {
         ),
         "{twice:?}"
     );
-    let closed = f.act(&taken, CaseAction::Close(note("李雷", ""))).await.unwrap();
+    let closed = f
+        .act(&taken, CaseAction::new(Act::Close, note("李雷", "")))
+        .await
+        .unwrap();
     assert_eq!(
         (closed.state, closed.acknowledged.is_some()),
         (CaseState::Closed, true)
     );
-    let again = f.act(&closed, CaseAction::Close(note("李雷", ""))).await;
+    let again = f
+        .act(&closed, CaseAction::new(Act::Close, note("李雷", "")))
+        .await;
     assert!(
         matches!(
             again,
@@ -279,7 +288,14 @@ async fn people_act_on_the_version_they_saw() {
         .collect();
     assert_eq!(
         told[..2],
-        [("李雷", "case.close", ""), ("王芳", "case.acknowledge", "去看看")]
+        [
+            ("李雷", "case.close", "→ closed version=3 round=0\n"),
+            (
+                "王芳",
+                "case.acknowledge",
+                "→ acknowledged version=2 round=0\n去看看"
+            )
+        ]
     );
     assert_eq!((told[2].0, told[2].1), ("system", "case.open"));
     assert_eq!(told.len(), 3, "what was refused left no line");
@@ -300,13 +316,17 @@ async fn a_nameless_or_endless_note_is_refused() {
         (note("王芳", "\u{0}"), "comment", Problem::ControlCharacter),
     ];
     for (bad, where_, why) in cases {
-        match f.act(&open, CaseAction::Acknowledge(bad)).await {
+        match f.act(&open, CaseAction::new(Act::Acknowledge, bad)).await {
             Err(RecordError::Invalid { field, problem }) => assert_eq!((field, problem), (where_, why)),
             other => panic!("{where_} {why:?}: {other:?}"),
         }
     }
     let longest = note(&"名".repeat(64), &"字".repeat(1_000));
-    assert!(f.act(&open, CaseAction::Acknowledge(longest)).await.is_ok());
+    assert!(
+        f.act(&open, CaseAction::new(Act::Acknowledge, longest))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -349,7 +369,12 @@ async fn a_scope_hides_cases_and_forbids_acts() {
     );
     let act = f
         .records
-        .act_on_case(&only_b, a.id, a.version, CaseAction::Close(note("王芳", "")))
+        .act_on_case(
+            &only_b,
+            a.id,
+            a.version,
+            CaseAction::new(Act::Close, note("王芳", "")),
+        )
         .await;
     assert!(matches!(act, Err(RecordError::NotFound)), "{act:?}");
     assert_eq!(f.records.case(&Scope::everything(), a.id).await.unwrap(), Some(a));
@@ -363,10 +388,10 @@ async fn cases_come_newest_first_page_by_page() {
         .collect();
     let opened = f.records.apply_cases(&writes, None).await.unwrap();
     let all = Scope::everything();
-    f.act(&opened[2], CaseAction::Acknowledge(note("王芳", "")))
+    f.act(&opened[2], CaseAction::new(Act::Acknowledge, note("王芳", "")))
         .await
         .unwrap();
-    f.act(&opened[4], CaseAction::Close(note("王芳", "")))
+    f.act(&opened[4], CaseAction::new(Act::Close, note("王芳", "")))
         .await
         .unwrap();
     let ids = |cases: Vec<Case>| cases.into_iter().map(|c| c.id.0).collect::<Vec<_>>();

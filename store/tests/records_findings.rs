@@ -7,6 +7,7 @@ use domain::{
     CameraKey, Check, Clock, DeviceId, EvidenceId, Facility, FacilityId, FacilityKind, LogPosition, Metric,
     Observation, PictureBox, Region, RegionId, RuleId, Scope, SeriesKey, Severity, Sighted, SizeClass,
     UtcMillis,
+    case::cause::Trouble,
     observation::{LabelledBox, ModelStamp, ObservedState, Origin, Tally},
 };
 use sunshine_store::{
@@ -414,6 +415,7 @@ async fn a_case_and_its_finding_are_found_from_each_other() {
         raised_at: observation.said.at,
         value: Some(1.0),
         limit: None,
+        trouble: Trouble::CameraCheck,
     };
     let opened = records.apply_cases(&[CaseWrite::Open(new)], None).await.unwrap();
     let found = records
@@ -423,6 +425,28 @@ async fn a_case_and_its_finding_are_found_from_each_other() {
     assert_eq!(found.as_ref(), Some(&finding));
     let case = records.case_of_finding(&scope, &finding).await.unwrap();
     assert_eq!(case.as_ref(), Some(&opened[0]));
+    let wrong = Review {
+        verdict: Verdict::Rejected,
+        by: "王芳".into(),
+        comment: "是口罩的影子".into(),
+    };
+    let reviewed = records
+        .review_finding(&scope, finding.id, finding.version, wrong)
+        .await;
+    assert!(reviewed.is_ok(), "{reviewed:?}");
+    let after = records.case(&scope, opened[0].id).await.unwrap().unwrap();
+    assert_eq!(
+        after.state,
+        domain::CaseState::Closed,
+        "a finding that is wrong leaves no case"
+    );
+    assert_eq!(after.closed.map(|n| n.comment), Some("是口罩的影子".to_owned()));
+    let acts = records.case_acts(&scope, opened[0].id).await.unwrap();
+    assert_eq!(
+        acts.iter().map(|a| a.act.as_str()).collect::<Vec<_>>(),
+        ["review"]
+    );
+    let finding = records.finding(&scope, finding.id).await.unwrap().unwrap();
 
     let only_b = Scope::facilities([FacilityId::new("b").unwrap()]);
     let hidden = records.finding_of_case(&only_b, &point, opened[0].since).await;

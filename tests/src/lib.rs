@@ -6,6 +6,8 @@
 //! device, a browser or a tool would.
 
 pub mod cameras;
+pub mod messages;
+pub mod sink;
 
 use std::{
     collections::HashMap,
@@ -49,6 +51,8 @@ pub struct TestApp {
     pub records: Records,
     dir: Option<TempDir>,
     path: PathBuf,
+    /// The configuration beyond the usual one.
+    extra: String,
     stop: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
     simulated: Option<JoinHandle<anyhow::Result<()>>>,
@@ -149,6 +153,7 @@ impl TestApp {
             records,
             dir: None,
             path: path.to_owned(),
+            extra: extra.to_owned(),
             stop,
             running: Some(running),
             simulated: None,
@@ -168,7 +173,8 @@ impl TestApp {
 
     /// Stops it in order and starts it again on the same data and the same ports.
     pub async fn restart(self) -> anyhow::Result<TestApp> {
-        self.restart_with("").await
+        let extra = self.extra.clone();
+        self.restart_with(&extra).await
     }
 
     /// The same with further configuration, as for [`TestApp::start_with`].

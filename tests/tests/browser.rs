@@ -44,7 +44,7 @@ const MOVES: &str = "(d => { if (Number(d.frames ?? 0) >= 10) return true; \
 static BROWSER: Semaphore = Semaphore::const_new(1);
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 16] = [
     "/",
     "/cases",
     "/facilities",
@@ -53,7 +53,13 @@ const PAGES: [&str; 10] = [
     "/devices",
     "/devices/{facility}/{device}",
     "/onboard",
+    "/messages",
+    "/messages/channels/new?kind=email",
+    "/messages/contacts/new",
     "/rules",
+    "/shelving",
+    "/forwarding",
+    "/sign-in",
     "/help",
 ];
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use domain::{ConditionState, Judge, LogPosition, Rule, RuleId, Transition, UtcMillis, judge::Snapshot};
+use domain::{
+    ConditionState, Judge, LogPosition, Rule, RuleId, Transition, UtcMillis, case::cause::Trouble,
+    judge::Snapshot,
+};
 use store::{
     RecordError,
     records::{CaseWrite, EngineSnapshot, NewCase},
@@ -214,6 +217,7 @@ fn write_of(transition: Transition, rules: &BTreeMap<RuleId, Rule>) -> Option<Ca
     match transition.to {
         ConditionState::Active => rule.map(|rule| {
             CaseWrite::Open(NewCase {
+                trouble: Trouble::of(rule, &transition.point),
                 rule: transition.rule,
                 rule_version: rule.pack_version.clone(),
                 point: transition.point,

@@ -1,6 +1,10 @@
 //! What people do to cases through the handle.
 
-use domain::{Case, CaseId, CaseState, FacilityId, Scope, UtcMillis, case::Note};
+use domain::{
+    Case, CaseId, CaseState, FacilityId, Scope, UtcMillis,
+    case::{Act, Note, machine::Refusal},
+};
+use store::records::CaseAction;
 use sunshine_alerts::AlertError;
 
 use crate::kitchen::{Kitchen, Log, Running, SMOKE, START};
@@ -35,13 +39,37 @@ async fn a_case_is_taken_up_and_closed_and_everybody_is_told() {
         .await
         .unwrap();
     assert_eq!(taken.state, CaseState::Acknowledged);
-    let closed = running
+    let early = running
         .handle
         .close(&all, case.id, taken.version, note("王芳"))
+        .await;
+    assert!(
+        matches!(early, Err(AlertError::Refused(Refusal::NeedsVerification))),
+        "smoke is not waved away: {early:?}"
+    );
+    let dispute = CaseAction::new(Act::Dispute, note("王芳"));
+    let disputed = running
+        .handle
+        .act(&all, case.id, taken.version, dispute)
+        .await
+        .unwrap();
+    let withdraw = |by| CaseAction::new(Act::Withdraw, note(by));
+    let own = running
+        .handle
+        .act(&all, case.id, disputed.version, withdraw("王芳"))
+        .await;
+    assert!(
+        matches!(own, Err(AlertError::Refused(Refusal::OwnDispute))),
+        "{own:?}"
+    );
+    let closed = running
+        .handle
+        .act(&all, case.id, disputed.version, withdraw("李雷"))
         .await
         .unwrap();
     assert_eq!(closed.state, CaseState::Closed);
     assert_eq!(changes.recv().await.unwrap().case, taken);
+    assert_eq!(changes.recv().await.unwrap().case, disputed);
     assert_eq!(changes.recv().await.unwrap().case, closed);
     running.stop().await.unwrap();
     assert_eq!(kitchen.cases().await, [closed]);

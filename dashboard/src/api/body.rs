@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{Case, Confidence, Facility, Rule, RuleId, Sample, case::Note};
 use serde::Serialize;
+use store::records::CaseAct;
 
 use crate::{
     directory::PointEntry,
@@ -167,6 +168,23 @@ pub(crate) struct CaseBody {
     limit: Option<f64>,
     acknowledged: Option<NoteBody>,
     closed: Option<NoteBody>,
+    /// By when the next act is due.
+    due_at: Option<String>,
+    /// The last step of the ladder that was told: 0 the facility's duty, 3 the district.
+    level: u8,
+    card: &'static str,
+    /// How often it was sent back.
+    round: u32,
+    measure: String,
+    responsible: String,
+    before: Option<String>,
+    after: Option<String>,
+    /// An earlier case of the same rule and point.
+    recurs: Option<i64>,
+    /// The case whose trouble this one is a part of.
+    folded_into: Option<i64>,
+    /// How many cases are a part of this one's trouble.
+    folded: u32,
 }
 
 impl CaseBody {
@@ -195,6 +213,45 @@ impl CaseBody {
             limit: case.limit,
             acknowledged: case.acknowledged.as_ref().map(NoteBody::from),
             closed: case.closed.as_ref().map(NoteBody::from),
+            due_at: case.handling.due_at.map(iso),
+            level: case.handling.level,
+            card: case.handling.card.code(),
+            round: case.handling.round,
+            measure: case.handling.measure.clone(),
+            responsible: case.handling.responsible.clone(),
+            before: case.handling.before.map(|id| id.to_string()),
+            after: case.handling.after.map(|id| id.to_string()),
+            recurs: case.handling.recurs.map(|id| id.0),
+            folded_into: case.handling.folded_into.map(|id| id.0),
+            folded: case.handling.folded,
+        }
+    }
+}
+
+/// Something that somebody did to a case.
+#[derive(Serialize)]
+pub(crate) struct ActBody {
+    version: i64,
+    act: String,
+    by: String,
+    at: String,
+    comment: String,
+    state: &'static str,
+    round: u32,
+    picture: Option<String>,
+}
+
+impl From<&CaseAct> for ActBody {
+    fn from(act: &CaseAct) -> ActBody {
+        ActBody {
+            version: act.version,
+            act: act.act.clone(),
+            by: act.note.by.clone(),
+            at: iso(act.note.at),
+            comment: act.note.comment.clone(),
+            state: act.state.code(),
+            round: act.round,
+            picture: act.picture.map(|id| id.to_string()),
         }
     }
 }

@@ -1,14 +1,34 @@
-//! `GET /api/v1/cases`.
+//! `/api/v1/cases`: cases, and what people do to them.
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::Uri, response::IntoResponse};
-use domain::{CaseId, CaseState};
-use serde::Serialize;
-use store::records::CaseFilter;
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, State, rejection::JsonRejection},
+    http::Uri,
+    response::IntoResponse,
+};
+use domain::{
+    CaseId, CaseState, UtcMillis,
+    case::{Act, Note, PictureId, Plan, Proof},
+};
+use serde::{Deserialize, Serialize};
+use store::records::{CaseAction, CaseFilter};
 
-use super::{body::CaseBody, json};
-use crate::{app::App, failure::Failure, query::Parameters, visitor::Visitor};
+use super::{
+    body::{ActBody, CaseBody},
+    cameras::read,
+    json,
+};
+use crate::{
+    app::App,
+    failure::{Failure, Kind},
+    pages::case::{case_id, find},
+    query::Parameters,
+    signed,
+    visitor::Visitor,
+};
 
 #[derive(Serialize)]
 struct Cases {
@@ -37,7 +57,7 @@ pub(super) async fn list(
         .filter(|c| !c.is_empty())
     {
         let state = CaseState::parse(code).ok_or_else(|| {
-            Failure::bad_parameter("state", "of open, acknowledged, closed, with commas between")
+            Failure::bad_parameter("state", "of open, acknowledged, rectifying, submitted, rejected, disputed, verified, closed, with commas between")
         })?;
         states.push(state);
     }
@@ -56,5 +76,121 @@ pub(super) async fn list(
     Ok(json(Cases {
         cases: cases.iter().map(|c| CaseBody::new(c, &rules)).collect(),
         next,
+    }))
+}
+
+#[derive(Serialize)]
+struct OneCase {
+    #[serde(flatten)]
+    case: CaseBody,
+    acts: Vec<ActBody>,
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(case): Path<String>,
+) -> Result<impl IntoResponse, Failure> {
+    let case = find(&app, &visitor, &case).await?;
+    let acts = app.stores.records.case_acts(&visitor.scope, case.id).await?;
+    Ok(json(OneCase {
+        case: CaseBody::new(&case, &app.stores.alerts.rules()),
+        acts: acts.iter().map(ActBody::from).collect(),
+    }))
+}
+
+/// What a program asks of a case on somebody's behalf.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ActRequest {
+    act: String,
+    by: String,
+    #[serde(default)]
+    comment: String,
+    version: i64,
+    /// The request's own name: sent again, it acts once.
+    #[serde(default)]
+    once: Option<String>,
+    #[serde(default)]
+    measure: String,
+    #[serde(default)]
+    responsible: String,
+    /// Milliseconds since 1970.
+    #[serde(default)]
+    due_at_ms: Option<i64>,
+    /// A picture that was put in before.
+    #[serde(default)]
+    picture: Option<String>,
+}
+
+impl ActRequest {
+    fn action(self, app: &App, visitor: &Visitor) -> Result<CaseAction, Failure> {
+        let act = Act::parse(&self.act).ok_or_else(|| Failure::bad_parameter("act", "the name of an act"))?;
+        visitor.check_act(&act)?;
+        let picture = match self.picture.as_deref().map(PictureId::parse) {
+            None => None,
+            Some(Some(picture)) => Some(picture),
+            Some(None) => return Err(Failure::bad_parameter("picture", "64 hexadecimal digits")),
+        };
+        let note = Note {
+            by: signed::name(visitor, &self.by)?.to_owned(),
+            at: app.stores.clock.now(),
+            comment: signed::comment(&self.comment)?,
+        };
+        let act = match act {
+            Act::Begin(_) => Act::Begin(Plan {
+                measure: self.measure,
+                responsible: self.responsible,
+                due_at: self.due_at_ms.map(UtcMillis),
+                before: picture,
+            }),
+            Act::Submit(_) => Act::Submit(Proof { after: picture }),
+            other => other,
+        };
+        Ok(CaseAction {
+            act,
+            note,
+            once: self.once,
+        })
+    }
+}
+
+pub(super) async fn act(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(case): Path<String>,
+    body: Result<Json<ActRequest>, JsonRejection>,
+) -> Result<impl IntoResponse, Failure> {
+    let id = case_id(&case)?;
+    let request = read(body)?;
+    let version = request.version;
+    let action = request.action(&app, &visitor)?;
+    let done = app.stores.alerts.act(&visitor.scope, id, version, action).await?;
+    Ok(json(CaseBody::new(&done, &app.stores.alerts.rules())))
+}
+
+#[derive(Serialize)]
+struct Kept {
+    picture: String,
+}
+
+/// Keeps a picture (the body is the JPEG) and answers with its name.
+pub(super) async fn picture(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Path(case): Path<String>,
+    body: Bytes,
+) -> Result<impl IntoResponse, Failure> {
+    let id = case_id(&case)?;
+    if body.is_empty() {
+        return Err(Failure::new(Kind::BadRequest, "the body must be a JPEG picture"));
+    }
+    let kept = app
+        .stores
+        .records
+        .put_case_picture(&visitor.scope, id, &body)
+        .await?;
+    Ok(json(Kept {
+        picture: kept.to_string(),
     }))
 }

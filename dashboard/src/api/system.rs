@@ -27,6 +27,10 @@ pub(super) async fn index() -> impl IntoResponse {
             "/api/v1/points/{facility}/{device}/{metric}/window":
                 "min, max, avg, count and last per bucket (from, to, buckets: 1 to 2000; at most 400 days)",
             "/api/v1/cases": "cases, newest first (state, facility, limit, before)",
+            "/api/v1/cases/{case}": "one case with everything that was done to it",
+            "/api/v1/cases/{case}/acts": "POST {\"act\", \"by\", \"comment\", \"version\", …}: what people do to a case",
+            "/api/v1/cases/{case}/pictures": "POST a JPEG: kept without its metadata; answers with its name",
+            "/api/v1/messages": "what people were told, newest first (state, facility, case, limit, before)",
             "/api/v1/cameras": "cameras: settings, state, health (facility, limit, after)",
             "/api/v1/cameras/{facility}/{camera}": "one camera; PUT {\"by\", \"camera\"} attaches or changes it",
             "/api/v1/cameras/{facility}/{camera}/credentials": "PUT {\"user\", \"password\"}: kept, never shown",

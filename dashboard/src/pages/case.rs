@@ -1,23 +1,24 @@
 //! `/cases/{id}`: what happened, on which authority, what to do, and who has done what.
 
+pub(crate) mod act;
+mod steps;
+
 use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Form, Path, State, rejection::FormRejection},
-    http::{StatusCode, header},
-    response::{IntoResponse as _, Response},
+    extract::{Path, State},
+    response::Response,
 };
 use domain::{Case, CaseId, CaseState, TimeRange, case::Note};
 use i18n_embed_fl::fl;
-use serde::Deserialize;
+use store::records::CaseAct;
 
 use crate::{
     app::App,
     directory::Directory,
     failure::{Failure, Kind},
     format::Locale,
-    signed,
     view::{
         case::{CaseTeller, CaseWords, MAX_COMMENT, MAX_NAME},
         chart::{Chart, ChartLine, ChartRequest, Mark},
@@ -53,6 +54,18 @@ struct CasePage {
     action: String,
     facility_id: String,
     device: String,
+    /// What may be done now, the usual thing first.
+    steps: Vec<steps::Step>,
+    /// Why somebody else has to act, or what it waits for; may be empty.
+    hint: String,
+    /// The case that this one is a part of.
+    part_of: Option<i64>,
+    recurs: Option<i64>,
+    measure: String,
+    responsible: String,
+    round: u32,
+    pictures: Vec<(String, String)>,
+    once: String,
     history: Vec<HistoryLine>,
     chart: Chart,
     /// What a camera saw, when it is a camera's case.
@@ -61,15 +74,7 @@ struct CasePage {
     max_name: usize,
 }
 
-#[derive(Template)]
-#[template(path = "conflict.html")]
-struct ConflictPage {
-    page: Page,
-    case: CaseWords,
-    comment: String,
-}
-
-fn case_id(text: &str) -> Result<CaseId, Failure> {
+pub(crate) fn case_id(text: &str) -> Result<CaseId, Failure> {
     match text.parse::<i64>() {
         Ok(n) if n > 0 => Ok(CaseId(n)),
         _ => Err(Failure::new(
@@ -79,7 +84,7 @@ fn case_id(text: &str) -> Result<CaseId, Failure> {
     }
 }
 
-async fn find(app: &App, visitor: &Visitor, text: &str) -> Result<Case, Failure> {
+pub(crate) async fn find(app: &App, visitor: &Visitor, text: &str) -> Result<Case, Failure> {
     let case = app.stores.records.case(&visitor.scope, case_id(text)?).await?;
     case.ok_or_else(|| Failure::not_found("case"))
 }
@@ -102,6 +107,7 @@ pub(crate) async fn show(
     };
     let words = teller.tell(&case);
     let seen = seen(&app, &visitor, &teller, &case).await?;
+    let acts = app.stores.records.case_acts(&visitor.scope, case.id).await?;
     let request = case_chart(&app, &visitor, &locale, &directory, &case);
     let chart = Chart::draw(&app, &visitor.scope, &locale, request).await?;
     let title = fl!(locale.l, "case-title", id = case.id.0);
@@ -116,7 +122,16 @@ pub(crate) async fn show(
             .unwrap_or_default(),
         facility_id: case.point.facility.to_string(),
         device: case.point.device.to_string(),
-        history: history(&locale, &case),
+        steps: steps::of(&app, &locale, &case),
+        hint: steps::hint(&locale, case.state),
+        part_of: case.handling.folded_into.map(|id| id.0),
+        recurs: case.handling.recurs.map(|id| id.0),
+        measure: case.handling.measure.clone(),
+        responsible: case.handling.responsible.clone(),
+        round: case.handling.round + 1,
+        pictures: pictures(&locale, &case),
+        once: act::form_name()?,
+        history: history(&locale, &case, &acts),
         chart,
         seen,
         case: words,
@@ -152,7 +167,7 @@ async fn seen(
     Ok(Some(teller.tell(&found)))
 }
 
-fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
+fn history(locale: &Locale, case: &Case, acts: &[CaseAct]) -> Vec<HistoryLine> {
     let machine = |at, what, mark| HistoryLine {
         at: locale.stamp(at).at(),
         what,
@@ -178,20 +193,67 @@ fn history(locale: &Locale, case: &Case) -> Vec<HistoryLine> {
             machine(case.raised_at, fl!(locale.l, "history-raised"), "crit"),
         ),
     ];
-    if let Some(note) = &case.acknowledged {
+    // Cases of an earlier version have no acts, but these two notes.
+    let told = |act: &str| acts.iter().any(|a| a.act == act);
+    if let Some(note) = case.acknowledged.as_ref().filter(|_| !told("acknowledge")) {
         lines.push((
             note.at,
             person(note, fl!(locale.l, "history-acknowledged"), "calm"),
         ));
     }
+    for act in acts {
+        lines.push((
+            act.note.at,
+            person(&act.note, deed(locale, &act.act), mark(act.state)),
+        ));
+    }
     if let Some(at) = case.cleared_at {
         lines.push((at, machine(at, fl!(locale.l, "history-cleared"), "ok")));
     }
-    if let Some(note) = &case.closed {
+    let ended = acts.iter().any(|a| a.state == CaseState::Closed);
+    if let Some(note) = case.closed.as_ref().filter(|_| !ended) {
         lines.push((note.at, person(note, fl!(locale.l, "history-closed"), "ok")));
     }
     lines.sort_by_key(|(at, _)| *at);
     lines.into_iter().map(|(_, line)| line).collect()
+}
+
+/// What was done, in words.
+fn deed(locale: &Locale, act: &str) -> String {
+    match act {
+        "acknowledge" => fl!(locale.l, "history-acknowledged"),
+        "begin" => fl!(locale.l, "history-begin"),
+        "submit" => fl!(locale.l, "history-submit"),
+        "verify" => fl!(locale.l, "history-verify"),
+        "reject" => fl!(locale.l, "history-reject"),
+        "dispute" => fl!(locale.l, "history-dispute"),
+        "uphold" => fl!(locale.l, "history-uphold"),
+        "withdraw" => fl!(locale.l, "history-withdraw"),
+        "review" => fl!(locale.l, "history-review"),
+        _ => fl!(locale.l, "history-closed"),
+    }
+}
+
+const fn mark(state: CaseState) -> &'static str {
+    match state {
+        CaseState::Closed | CaseState::Verified => "ok",
+        CaseState::Rejected | CaseState::Disputed => "warn",
+        _ => "calm",
+    }
+}
+
+/// How it was and how it is now: address and words.
+fn pictures(locale: &Locale, case: &Case) -> Vec<(String, String)> {
+    let handling = &case.handling;
+    let shown = [
+        (handling.before, fl!(locale.l, "pic-before")),
+        (handling.after, fl!(locale.l, "pic-after")),
+    ];
+    let address = |id| format!("/cases/{}/pictures/{id}", case.id);
+    shown
+        .into_iter()
+        .filter_map(|(picture, words)| picture.map(|id| (address(id), words)))
+        .collect()
 }
 
 fn case_chart(
@@ -233,136 +295,4 @@ fn case_chart(
         live: ended.is_none(),
         anchored: true,
     }
-}
-
-/// What a person sends about a case.
-#[derive(Debug, Deserialize)]
-pub(crate) struct CaseForm {
-    #[serde(default)]
-    by: String,
-    #[serde(default)]
-    comment: String,
-    version: i64,
-    /// The page to go back to: `overview`, or the case's own.
-    #[serde(default)]
-    back: String,
-}
-
-impl CaseForm {
-    /// Checks the form and takes it as a note.
-    fn note(&self, app: &App, visitor: &Visitor) -> Result<Note, Failure> {
-        let (by, comment) = (signed::name(visitor, &self.by)?, signed::comment(&self.comment)?);
-        Ok(Note {
-            by: by.to_owned(),
-            at: app.stores.clock.now(),
-            comment,
-        })
-    }
-}
-
-fn filled(form: Result<Form<CaseForm>, FormRejection>) -> Result<CaseForm, Failure> {
-    match form {
-        Ok(Form(form)) => Ok(form),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Failure::new(Kind::TooLarge, "the form is over the limit"))
-        }
-        Err(_) => Err(Failure::new(
-            Kind::BadRequest,
-            "the form must have the fields by, comment and version, sent as application/x-www-form-urlencoded",
-        )),
-    }
-}
-
-pub(crate) async fn acknowledge(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Path(case): Path<String>,
-    form: Result<Form<CaseForm>, FormRejection>,
-) -> Result<Response, Failure> {
-    let (id, form) = (case_id(&case)?, filled(form)?);
-    let note = form.note(&app, &visitor)?;
-    let done = app
-        .stores
-        .alerts
-        .acknowledge(&visitor.scope, id, form.version, note)
-        .await;
-    after(&app, &visitor, &form, id, done.map_err(Failure::from)).await
-}
-
-pub(crate) async fn close(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Path(case): Path<String>,
-    form: Result<Form<CaseForm>, FormRejection>,
-) -> Result<Response, Failure> {
-    let (id, form) = (case_id(&case)?, filled(form)?);
-    let note = form.note(&app, &visitor)?;
-    let done = app
-        .stores
-        .alerts
-        .close(&visitor.scope, id, form.version, note)
-        .await;
-    after(&app, &visitor, &form, id, done.map_err(Failure::from)).await
-}
-
-/// Leads back to where the form was, or says who was faster.
-async fn after(
-    app: &Arc<App>,
-    visitor: &Visitor,
-    form: &CaseForm,
-    id: CaseId,
-    done: Result<Case, Failure>,
-) -> Result<Response, Failure> {
-    match done {
-        Ok(_) => {
-            let target = if form.back == "overview" {
-                "/".to_owned()
-            } else {
-                format!("/cases/{id}")
-            };
-            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, target)]).into_response())
-        }
-        Err(failure) if failure.kind == Kind::Conflict => conflict(app, visitor, form, id).await,
-        Err(failure) => Err(failure),
-    }
-}
-
-async fn conflict(
-    app: &Arc<App>,
-    visitor: &Visitor,
-    form: &CaseForm,
-    id: CaseId,
-) -> Result<Response, Failure> {
-    let case = find(app, visitor, &id.to_string()).await?;
-    let locale = visitor.locale(app);
-    let directory = app.directory().await?;
-    let rules = app.stores.alerts.rules();
-    let teller = CaseTeller {
-        locale: &locale,
-        scope: &visitor.scope,
-        directory: &directory,
-        rules: &rules,
-    };
-    let page = Page::new(
-        app,
-        visitor,
-        Nav::Cases,
-        fl!(locale.l, "err-conflict"),
-        &format!("/cases/{id}"),
-    );
-    let by = match case.state {
-        CaseState::Closed => case.closed.as_ref(),
-        _ => case.acknowledged.as_ref(),
-    };
-    let mut words = teller.tell(&case);
-    words.acknowledged_by = by.map(|n| n.by.clone()).unwrap_or_default();
-    let comment = form.comment.chars().take(MAX_COMMENT).collect();
-    let view = ConflictPage {
-        page,
-        case: words,
-        comment,
-    };
-    let mut response = view.page.answer(view.render())?;
-    *response.status_mut() = StatusCode::CONFLICT;
-    Ok(response)
 }

@@ -29,10 +29,15 @@ const BATCH: u32 = 500;
 const MAX_BATCHES: usize = 10;
 
 /// The names of the states that can be asked for, and which they are.
-const STATES: [(&str, &[CaseState]); 4] = [
+const STATES: [(&str, &[CaseState]); 9] = [
     ("", &[]),
     ("open", &[CaseState::Open]),
     ("acknowledged", &[CaseState::Acknowledged]),
+    ("rectifying", &[CaseState::Rectifying]),
+    ("submitted", &[CaseState::Submitted]),
+    ("rejected", &[CaseState::Rejected]),
+    ("disputed", &[CaseState::Disputed]),
+    ("verified", &[CaseState::Verified]),
     ("closed", &[CaseState::Closed]),
 ];
 
@@ -71,7 +76,10 @@ impl Wanted {
     fn of(parameters: &Parameters) -> Result<Wanted, Failure> {
         let asked = parameters.get("state").unwrap_or_default();
         let Some((state, states)) = STATES.iter().find(|(name, _)| *name == asked) else {
-            return Err(Failure::bad_parameter("state", "open, acknowledged or closed"));
+            return Err(Failure::bad_parameter(
+                "state",
+                "one of the states of a case, such as open, submitted or closed",
+            ));
         };
         let severity = match parameters.get("severity").map(Severity::parse) {
             None => None,

@@ -31,6 +31,7 @@ impl ErrorPage {
             Kind::BadRequest | Kind::WrongMethod => (fl!(l, "err-bad-request"), fl!(l, "err-bad-request-do")),
             Kind::NotFound => (fl!(l, "err-not-found"), fl!(l, "err-not-found-do")),
             Kind::Conflict => (fl!(l, "err-conflict"), fl!(l, "err-conflict-do")),
+            Kind::Refused => (fl!(l, "err-refused"), fl!(l, "err-refused-do")),
             Kind::CrossSite => (fl!(l, "err-cross-site"), fl!(l, "err-cross-site-do")),
             Kind::SignedOut => (fl!(l, "err-signed-out"), fl!(l, "err-signed-out-do")),
             Kind::NotAllowed => (fl!(l, "err-not-allowed"), fl!(l, "err-not-allowed-do")),

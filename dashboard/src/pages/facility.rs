@@ -233,7 +233,7 @@ async fn case_lists(
     facility: &FacilityId,
 ) -> Result<(CaseList, CaseList), Failure> {
     let l = teller.locale.l;
-    let not_closed = vec![CaseState::Open, CaseState::Acknowledged];
+    let not_closed = CaseState::UNFINISHED.to_vec();
     let open = CaseList {
         l,
         cases: cases(app, teller, facility, not_closed, OPEN_CASES).await?,

@@ -11,6 +11,8 @@ use domain::status::{ForwardState, ForwardStats};
 use i18n_embed_fl::fl;
 use store::records::MAX_LETTERS;
 
+use domain::Permission;
+
 use crate::{
     app::App,
     failure::Failure,
@@ -133,11 +135,13 @@ fn remedy(locale: &Locale, state: ForwardState) -> String {
 }
 
 pub(crate) async fn resend(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     app.stores.records.resend_dead_letters(&visitor.scope).await?;
     Ok(Redirect::to("/forwarding").into_response())
 }
 
 pub(crate) async fn discard(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let gone = app.stores.records.discard_dead_letters(&visitor.scope).await?;
     tracing::info!(letters = gone, "Dead letters were discarded on the page.");
     Ok(Redirect::to("/forwarding").into_response())

@@ -10,7 +10,8 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{
-    Access, Calibration, DeviceId, FacilityId, Metric, Profile, SeriesKey, UtcMillis, profile::STANDARD,
+    Access, Calibration, DeviceId, FacilityId, Metric, Permission, Profile, SeriesKey, UtcMillis,
+    profile::STANDARD,
 };
 use i18n_embed_fl::fl;
 use serde::Deserialize;
@@ -26,12 +27,13 @@ use crate::{
     failure::{Failure, Kind},
     format::Locale,
     query::device as device_of,
+    signed,
     view::{
         device::DeviceCard,
         onboard::{qr_svg, row_problem, snippet},
         page::{Nav, Page},
     },
-    visitor::Visitor,
+    visitor::{Stranger, Visitor},
 };
 
 /// Who adds devices by these pages, in the audit trail.
@@ -212,6 +214,7 @@ pub(crate) async fn one(
     visitor: Visitor,
     form: Sent<OneForm>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let form = sent(form)?;
     let cells = [
         &form.facility,
@@ -253,6 +256,7 @@ pub(crate) async fn csv(
     visitor: Visitor,
     form: Sent<CsvForm>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let form = sent(form)?;
     let check = form.action == "check";
     let plan = add(&app, &visitor, &form.csv, check).await?;
@@ -374,6 +378,7 @@ pub(crate) async fn secret(
     visitor: Visitor,
     Path((facility, device)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let (facility, device) = device_of(&facility, &device)?;
     let of = (&facility, &device);
     let secret = app.stores.records.renew_secret(&visitor.scope, of, ACTOR).await?;
@@ -386,6 +391,7 @@ pub(crate) async fn claim(
     headers: HeaderMap,
     Path((facility, device)): Path<(String, String)>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let (facility, device) = device_of(&facility, &device)?;
     let of = (&facility, &device);
     let claim = app.stores.records.new_claim(&visitor.scope, of, ACTOR).await?;
@@ -409,7 +415,7 @@ struct ClaimPage {
 /// Which device a code is for. The code is not used by looking: a phone's preview must not use it up.
 pub(crate) async fn claimed(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    Stranger(visitor): Stranger,
     Path(code): Path<String>,
 ) -> Result<Response, Failure> {
     let claimed = app.stores.records.claimed(&code).await?;
@@ -426,7 +432,7 @@ pub(crate) async fn claimed(
 
 pub(crate) async fn use_claim(
     State(app): State<Arc<App>>,
-    visitor: Visitor,
+    Stranger(visitor): Stranger,
     Path(code): Path<String>,
 ) -> Result<Response, Failure> {
     let claimed = app.stores.records.claim(&code).await?;
@@ -443,6 +449,7 @@ pub(crate) struct CalibrationForm {
     offset: String,
     #[serde(default)]
     due: String,
+    #[serde(default)]
     by: String,
 }
 
@@ -452,6 +459,7 @@ pub(crate) async fn calibrate(
     Path((facility, device)): Path<(String, String)>,
     form: Sent<CalibrationForm>,
 ) -> Result<Response, Failure> {
+    visitor.check(Permission::Configure)?;
     let (facility, device) = device_of(&facility, &device)?;
     let form = sent(form)?;
     let number = |name: &str, text: &str, otherwise: f64| match text.trim() {
@@ -470,7 +478,7 @@ pub(crate) async fn calibrate(
         offset: number("offset", &form.offset, 0.0)?,
         due: due(&app, &form.due)?,
         since: app.stores.clock.now(),
-        by: form.by.trim().to_owned(),
+        by: signed::name(&visitor, &form.by)?.to_owned(),
     };
     app.stores
         .records

@@ -48,7 +48,7 @@ impl App {
     pub(crate) async fn open_cases(&self, visitor_scope: &domain::Scope) -> Result<Vec<Case>, Failure> {
         let filter = CaseFilter {
             facility: None,
-            states: vec![CaseState::Open, CaseState::Acknowledged],
+            states: CaseState::UNFINISHED.to_vec(),
             limit: MAX_CASES,
             before: None,
         };

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use askama::Template;
-use domain::{Case, CaseState, Rule, RuleId, Scope, Severity, UtcMillis};
+use domain::{Case, CaseState, Rule, RuleId, Scope, Severity, UtcMillis, case::Card};
 use i18n_embed_fl::fl;
 
 use super::authority::Authority;
@@ -39,6 +39,13 @@ pub(crate) struct CaseWords {
     pub(crate) ongoing: bool,
     pub(crate) people: u32,
     pub(crate) acknowledged_by: String,
+    /// By when the next act is due: HTML; empty when nothing is.
+    pub(crate) due: String,
+    pub(crate) overdue: bool,
+    /// Its card in words; empty for none.
+    pub(crate) card: String,
+    /// Cases that are a part of this one's trouble.
+    pub(crate) parts: u32,
     pub(crate) clause: String,
     pub(crate) edition: String,
     pub(crate) source: String,
@@ -102,6 +109,18 @@ impl CaseTeller<'_> {
                 .as_ref()
                 .map(|n| n.by.clone())
                 .unwrap_or_default(),
+            due: case
+                .handling
+                .due_at
+                .map(|at| locale.stamp(at).at())
+                .unwrap_or_default(),
+            overdue: case.handling.due_at.is_some_and(|at| at < locale.now),
+            card: match case.handling.card {
+                Card::None => String::new(),
+                Card::Yellow => fl!(locale.l, "card-yellow"),
+                Card::Red => fl!(locale.l, "card-red"),
+            },
+            parts: case.handling.folded,
             clause: authority.as_ref().map(|a| a.clause.clone()).unwrap_or_default(),
             edition: authority.as_ref().map(|a| a.edition.clone()).unwrap_or_default(),
             source: authority.map(|a| a.source).unwrap_or_default(),
@@ -116,7 +135,10 @@ impl CaseTeller<'_> {
                 .facility(self.scope, &case.point.facility)
                 .map_or(0, |e| e.facility.people_served)
         };
-        let mut open: Vec<&Case> = cases.iter().filter(|c| c.state != CaseState::Closed).collect();
+        let mut open: Vec<&Case> = cases
+            .iter()
+            .filter(|c| c.state != CaseState::Closed && !c.is_folded())
+            .collect();
         open.sort_by_key(|c| urgency(c, people(c)));
         Queue {
             l: self.locale.l,
@@ -179,6 +201,7 @@ mod tests {
             cleared_at: cleared.then_some(UtcMillis(2_000)),
             acknowledged: None,
             closed: None,
+            handling: domain::case::Handling::default(),
             version: 1,
         }
     }

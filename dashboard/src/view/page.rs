@@ -25,6 +25,7 @@ pub(crate) enum Nav {
     Cameras,
     Findings,
     Devices,
+    Messages,
     Rules,
     Help,
     None,
@@ -104,6 +105,7 @@ impl Page {
                 | (Nav::Cameras, "cameras")
                 | (Nav::Findings, "findings")
                 | (Nav::Devices, "devices")
+                | (Nav::Messages, "messages")
                 | (Nav::Rules, "rules")
                 | (Nav::Help, "help")
         )

@@ -7,6 +7,7 @@ mod eyes;
 mod findings;
 mod guards;
 mod live;
+mod messages;
 mod onboard;
 mod pages;
 mod rules;

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use domain::{Facility, FacilityId, FacilityKind, RegionId, SizeClass};
 
 use crate::{
-    NOW, get, post,
+    NOW, ask, get, post,
     stage::{self, EQUIPMENT_COUNT, Stage},
     two_kitchens,
 };
@@ -100,6 +100,100 @@ async fn a_silent_point_is_unknown_and_never_normal() {
     stage.finish().await;
 }
 
+/// Closes the first case, as a false alarm on which two people agree.
+async fn settle(router: &axum::Router, version: i64) {
+    for (act, by, version) in [("dispute", "a", version), ("withdraw", "b", version + 1)] {
+        let form = format!("by={by}&comment=steam&version={version}");
+        let done = post(router, &format!("/cases/1/{act}"), &form).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{act}: {}", done.text);
+    }
+}
+
+/// A form with a picture.
+fn multipart(fields: &[(&str, &str)], picture: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let part = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        body.extend_from_slice(part.as_bytes());
+    }
+    let head = "--edge\r\nContent-Disposition: form-data; name=\"picture\"; filename=\"a.jpg\"\r\n\
+                Content-Type: image/jpeg\r\n\r\n";
+    body.extend_from_slice(head.as_bytes());
+    body.extend_from_slice(picture);
+    body.extend_from_slice(b"\r\n--edge--\r\n");
+    body
+}
+
+#[tokio::test]
+async fn a_manager_shows_that_it_is_put_right_and_somebody_else_accepts_it() {
+    let (stage, router) = two_kitchens().await;
+    let send = async |act: &str, fields: &[(&str, &str)], picture: &[u8]| {
+        let request = axum::http::Request::post(format!("/cases/1/{act}?lang=en"))
+            .header("host", "localhost")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "multipart/form-data; boundary=edge")
+            .body(axum::body::Body::from(multipart(fields, picture)))
+            .unwrap();
+        ask(&router, request).await
+    };
+    let page = get(&router, "/cases/1?lang=en").await.text;
+    assert!(page.contains("action=\"/cases/1/acknowledge\"") && page.contains("action=\"/cases/1/dispute\""));
+    assert!(
+        !page.contains("action=\"/cases/1/close\""),
+        "this class needs verification"
+    );
+    let taken = post(&router, "/cases/1/acknowledge", "by=Wang&version=1&once=x-1").await;
+    assert_eq!(taken.status, StatusCode::SEE_OTHER);
+    let twice = post(&router, "/cases/1/acknowledge", "by=Wang&version=1&once=x-1").await;
+    assert_eq!(twice.status, StatusCode::SEE_OTHER, "the same form acts once");
+    let plan = [
+        ("by", "Wang"),
+        ("version", "2"),
+        ("measure", "new valve"),
+        ("responsible", "Chen"),
+        ("due", "2099-01-01T10:00"),
+    ];
+    assert_eq!(send("begin", &plan, &[]).await.status, StatusCode::SEE_OTHER);
+    let words = [("by", "Wang"), ("version", "3"), ("comment", "valve replaced")];
+    let refused = send("submit", &words, b"<html>").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("JPEG"), "{}", refused.text);
+    assert_eq!(
+        send("submit", &words, &[]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    let mut jpeg = vec![0xff, 0xd8, 0xff, 0xfe, 0, 8];
+    jpeg.extend_from_slice(b"GPS 31N");
+    jpeg.truncate(12);
+    jpeg.extend_from_slice(&[0xff, 0xc0, 0, 11, 8, 0, 9, 0, 9, 1, 1, 0x11, 0]);
+    jpeg.extend_from_slice(&[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 7, 0xff, 0xd9]);
+    assert_eq!(send("submit", &words, &jpeg).await.status, StatusCode::SEE_OTHER);
+    let page = get(&router, "/cases/1?lang=en").await.text;
+    let picture = page
+        .split("src=\"/cases/1/pictures/")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let shown = get(&router, &format!("/cases/1/pictures/{picture}")).await;
+    assert_eq!(
+        (shown.status, shown.header("content-type")),
+        (StatusCode::OK, "image/jpeg")
+    );
+    assert!(page.contains("new valve") && page.contains("Chen") && page.contains("valve replaced"));
+    for by in ["Wang", "chen"] {
+        let own = post(&router, "/cases/1/verify?lang=en", &format!("by={by}&version=4")).await;
+        assert_eq!(own.status, StatusCode::UNPROCESSABLE_ENTITY, "{by}");
+        assert!(own.text.contains("nobody verifies their own fix"), "{}", own.text);
+    }
+    let verified = post(&router, "/cases/1/verify", "by=Li&version=4").await;
+    assert_eq!(verified.status, StatusCode::SEE_OTHER, "{}", verified.text);
+    let page = get(&router, "/cases?lang=en&state=verified").await.text;
+    assert!(page.contains("href=\"/cases/1\""));
+    stage.finish().await;
+}
+
 #[tokio::test]
 async fn a_case_is_acknowledged_once_and_closed() {
     let (stage, router) = two_kitchens().await;
@@ -144,8 +238,13 @@ async fn a_case_is_acknowledged_once_and_closed() {
     );
     assert!(late.text.contains("on my way"), "what was typed is not lost");
 
-    let closed = post(&router, "/cases/1/close", &form(version + 1)).await;
-    assert_eq!(closed.status, StatusCode::SEE_OTHER, "{}", closed.text);
+    let early = post(&router, "/cases/1/close", &form(version + 1)).await;
+    assert_eq!(
+        early.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "a hazard is not waved away"
+    );
+    settle(&router, version + 1).await;
     let page = get(&router, "/cases/1?lang=en").await.text;
     assert!(page.contains("This case is closed."));
     stage.finish().await;
@@ -178,10 +277,7 @@ async fn cases_are_looked_up_by_state_severity_and_facility() {
     assert!(has(&format!("&severity={code}&state=open&facility=binhe-01")).await);
     assert!(!has(&format!("&severity={other}")).await);
 
-    assert_eq!(
-        post(&router, "/cases/1/close", "by=a&version=1").await.status,
-        StatusCode::SEE_OTHER
-    );
+    settle(&router, 1).await;
     assert!(
         has("&state=closed").await && !has("&state=open").await,
         "a past case is found"
@@ -227,7 +323,7 @@ async fn a_closed_breach_leaves_no_mark_but_an_open_case_does() {
         1,
         "one kitchen has a case"
     );
-    post(&router, "/cases/1/close", "by=a&version=1").await;
+    settle(&router, 1).await;
     let page = get(&router, "/facilities?lang=en").await.text;
     assert_eq!(page.matches("<b class=\"bad\">").count(), 0);
     stage.finish().await;

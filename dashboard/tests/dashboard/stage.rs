@@ -84,6 +84,8 @@ impl Stage {
             .await
             .unwrap();
         let handle = engine.handle();
+        let vault = store::Vault::open(dir.path()).unwrap();
+        let records_for_messages = records.clone();
         let (batches, queue) = mpsc::channel(4);
         let mut task = JoinSet::new();
         task.spawn(async move { engine.run(queue).await.unwrap() });
@@ -100,6 +102,7 @@ impl Stage {
             series,
             records,
             devices: DeviceBook::new(),
+            messages: messages(&records_for_messages, &vault, &handle, &clock),
             alerts: handle,
             stats: Arc::new(move || figures.lock().unwrap().clone()),
             refusals: Arc::new(move || vec![refusal(at)]),
@@ -215,6 +218,31 @@ impl Stage {
         drop(self.batches);
         while self.engine.join_next().await.is_some() {}
     }
+}
+
+/// A messenger that only pages talk to: it is not run.
+fn messages(
+    records: &Records,
+    vault: &store::Vault,
+    alerts: &AlertHandle,
+    clock: &Clock,
+) -> alerts::MessageHandle {
+    let networks = vec!["127.0.0.0/8".parse().unwrap()];
+    let messenger = alerts::Messenger::open(alerts::MessengerParts {
+        records: records.clone(),
+        vault: vault.clone(),
+        clock: clock.clone(),
+        alerts: alerts.clone(),
+        addresses: domain::outbound::Addresses::public_and(networks),
+        publish: Arc::new(|_topic, _payload| Box::pin(async { Ok(()) })),
+        picture: Arc::new(|_point, _since| Box::pin(async { None })),
+        moments: alerts::Moments {
+            local: Arc::new(|at| at.to_string()),
+            iso: Arc::new(|at| at.to_string()),
+        },
+        link: "http://localhost:8080".into(),
+    });
+    messenger.unwrap().handle()
 }
 
 fn refusal(at: UtcMillis) -> Refusal {

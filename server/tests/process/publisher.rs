@@ -92,7 +92,7 @@ fn packet_id(n: usize) -> u16 {
     u16::try_from(n % 60_000).expect("below 60,000") + 1
 }
 
-fn connect(client: &str) -> Vec<u8> {
+pub(crate) fn connect(client: &str) -> Vec<u8> {
     let mut packet = vec![0x10, 12 + u8::try_from(client.len()).expect("a short name")];
     packet.extend_from_slice(b"\x00\x04MQTT\x04\x02\x00\x3c\x00");
     packet.push(u8::try_from(client.len()).expect("a short name"));

@@ -2,7 +2,12 @@
 
 use std::{error::Error, path::PathBuf};
 
-use domain::{CaseState, camera::CameraError};
+use domain::{
+    CaseState,
+    camera::CameraError,
+    case::{machine::Refusal, picture::PictureError},
+    message::ChannelProblem,
+};
 
 use super::database::Fault;
 use crate::VaultError;
@@ -26,6 +31,32 @@ pub enum RecordError {
         /// Where the case stands.
         state: CaseState,
     },
+    /// The case machine refuses the act.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The picture is none that may be kept.
+    #[error("{source}")]
+    Picture {
+        /// Why.
+        source: PictureError,
+    },
+    /// The channel cannot work like this.
+    #[error("{source}")]
+    Channel {
+        /// Why.
+        source: ChannelProblem,
+    },
+    /// Something else still refers to it.
+    #[error("the {what} is still used by {by}; change that first")]
+    InUse {
+        /// What kind of record.
+        what: &'static str,
+        /// Who uses it.
+        by: &'static str,
+    },
     /// Somebody reviewed the finding before.
     #[error("the finding was reviewed before; to say something else of it, change that review on purpose")]
     AlreadyReviewed,
@@ -36,7 +67,7 @@ pub enum RecordError {
         source: CameraError,
     },
     /// A secret cannot be sealed or opened.
-    #[error("the camera's credentials cannot be sealed or opened: {source}")]
+    #[error("the secret cannot be sealed or opened: {source}")]
     Vault {
         /// Why.
         source: VaultError,

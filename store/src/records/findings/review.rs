@@ -1,14 +1,15 @@
 //! What people write of findings.
 
-use domain::{Scope, case::Note};
+use domain::{Case, Scope, case::Note};
 
-use super::{Finding, FindingId, Review, finding_of, object_of};
+use super::{Finding, FindingId, Review, Verdict, finding_of, object_of};
 use crate::records::{
     Records,
     audit::{self, Line},
-    cases::check_note,
-    database::commit,
+    cases::{case_of, check_note, close_by_review},
+    database::{Transaction, commit},
     error::RecordError,
+    outbox::Teller,
 };
 
 /// Whether a review may stand in the place of another.
@@ -20,7 +21,7 @@ enum Earlier {
 
 impl Records {
     /// Confirms or rejects a finding, once, and writes the audit line with it. `version` is the one that the
-    /// person saw.
+    /// person saw. A rejected finding closes the case that it opened, in the same transaction.
     ///
     /// # Errors
     /// [`RecordError::NotFound`] when it does not exist or lies outside `scope`, [`RecordError::Conflict`] when
@@ -95,7 +96,10 @@ impl Records {
         .execute(&mut *transaction)
         .await
         .map_err(RecordError::from_database)?;
-        let before = found.review.map_or("waiting", |review| review.verdict.code());
+        let before = found
+            .review
+            .as_ref()
+            .map_or("waiting", |review| review.verdict.code());
         let line = Line {
             actor: note.by.trim(),
             action: "finding.review",
@@ -103,7 +107,29 @@ impl Records {
             detail: &format!("{before} → {}\n{}", review.verdict.code(), note.comment),
         };
         audit::write(&mut transaction, now, &line).await?;
+        if review.verdict == Verdict::Rejected
+            && let Some(case) = opened_case(&mut transaction, &found).await?
+        {
+            let mut teller = Teller::new(&self.practice, now);
+            close_by_review(&mut transaction, &mut teller, &case, &note).await?;
+        }
         commit(transaction).await?;
         self.finding(scope, id).await?.ok_or(RecordError::NotFound)
     }
+}
+
+/// The case that the finding opened, if it did.
+async fn opened_case(transaction: &mut Transaction, found: &Finding) -> Result<Option<Case>, RecordError> {
+    let row = sqlx::query(
+        "SELECT * FROM cases WHERE facility = $1 AND device = $2 AND metric = $3 AND since_ms = $4 \
+         ORDER BY id LIMIT 1",
+    )
+    .bind(found.camera.facility.as_str())
+    .bind(found.camera.camera.as_str())
+    .bind(found.said.check.code())
+    .bind(found.said.at.0)
+    .fetch_optional(&mut **transaction)
+    .await
+    .map_err(RecordError::from_database)?;
+    row.as_ref().map(case_of).transpose()
 }

@@ -1,10 +1,99 @@
-//! Networks by address and prefix, as an operator writes them.
+//! Which addresses this machine may connect to on somebody's behalf: cameras that people attach, channels that they set
+//! up. Whoever may name an address would otherwise have a door to everything that the machine can reach.
+//!
+//! Only the addresses are judged here. Whoever connects resolves a name once, asks about every address of the answer,
+//! and connects to one that was allowed.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use core::net::{IpAddr, Ipv6Addr};
+use std::{fmt, str::FromStr};
+
+/// Refused whatever the operator allows: what is no single host, and where clouds hand out the machine's own
+/// credentials (169.254.169.254, 100.100.100.200, fd00:ec2::254).
+const NEVER: [&str; 8] = [
+    "0.0.0.0/8",
+    "224.0.0.0/4",
+    "255.255.255.255/32",
+    "169.254.169.254/32",
+    "100.100.100.200/32",
+    "::/128",
+    "ff00::/8",
+    "fd00:ec2::254/128",
+];
+
+/// What is no public address (RFC 6890 and its successors), so that a message to "the internet" does not end at the
+/// neighbour's: this machine, private, link-local, carrier-grade, reserved and documentation networks, and the ways to
+/// write an IPv4 address inside an IPv6 one.
+const NOT_PUBLIC: [&str; 21] = [
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "240.0.0.0/4",
+    "::/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "fc00::/6",
+];
+
+/// Which addresses may be connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    allowed: Vec<Network>,
+    public: bool,
+}
+
+impl Addresses {
+    /// Addresses inside `networks` and no others.
+    #[must_use]
+    pub fn inside(networks: Vec<Network>) -> Addresses {
+        Addresses {
+            allowed: networks,
+            public: false,
+        }
+    }
+
+    /// Public addresses, and those inside `networks`.
+    #[must_use]
+    pub fn public_and(networks: Vec<Network>) -> Addresses {
+        Addresses {
+            allowed: networks,
+            public: true,
+        }
+    }
+
+    /// Whether a connection may go to `address`.
+    #[must_use]
+    pub fn allow(&self, address: IpAddr) -> bool {
+        let within = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        if within(&parsed(&NEVER)) {
+            return false;
+        }
+        within(&self.allowed) || (self.public && !within(&parsed(&NOT_PUBLIC)))
+    }
+
+    /// The networks that were named.
+    #[must_use]
+    pub fn networks(&self) -> &[Network] {
+        &self.allowed
+    }
+}
+
+fn parsed(networks: &[&str]) -> Vec<Network> {
+    let read = |text: &&str| text.parse().expect("the networks of this file are well formed");
+    networks.iter().map(read).collect()
+}
 
 /// The longest text of a network: a full IPv6 address, `/128` and some room.
 const MAX_NETWORK_BYTES: usize = 64;
@@ -114,6 +203,49 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_message_goes_to_public_addresses_and_to_networks_that_are_named() {
+        let public = Addresses::public_and(vec!["10.1.0.0/16".parse().unwrap()]);
+        for allowed in ["8.8.8.8", "2400:3200::1", "::ffff:8.8.8.8", "10.1.2.3"] {
+            assert!(public.allow(allowed.parse().unwrap()), "{allowed}");
+        }
+        for refused in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "10.2.0.1",
+            "192.168.1.1",
+            "172.31.0.1",
+            "169.254.169.254",
+            "169.254.1.1",
+            "100.64.0.1",
+            "100.100.100.200",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "fe80::1",
+            "fd00::1",
+            "fec0::1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001:0:7f00:1::",
+        ] {
+            assert!(!public.allow(refused.parse().unwrap()), "{refused}");
+        }
+        let everything = Addresses::inside(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()]);
+        for never in [
+            "169.254.169.254",
+            "100.100.100.200",
+            "::ffff:169.254.169.254",
+            "239.1.1.1",
+        ] {
+            assert!(!everything.allow(never.parse().unwrap()), "{never}");
+        }
+        assert!(everything.allow("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
     fn a_network_holds_its_addresses_and_no_others() {
         let cases: [(&str, &[&str], &[&str]); 7] = [
             (
@@ -183,7 +315,7 @@ mod tests {
             let prefix = if four { prefix % 33 } else { prefix };
             let first = masked(bits, prefix);
             let first = if four {
-                IpAddr::V4(std::net::Ipv4Addr::from_bits(u32::try_from(first >> 96).unwrap()))
+                IpAddr::V4(core::net::Ipv4Addr::from_bits(u32::try_from(first >> 96).unwrap()))
             } else {
                 IpAddr::V6(Ipv6Addr::from_bits(first))
             };

@@ -1,0 +1,251 @@
+//! Contacts: who is told of cases, over which channel, and what each wants to hear.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    duty::{Contact, ContactId, DAY_MINUTES, MAX_REACH, MAX_SHIFTS, Reach, Span},
+    message::ChannelKind,
+};
+use sqlx::Row as _;
+
+use super::{
+    Records,
+    audit::{self, Line},
+    database::{Row, Transaction, commit},
+    error::{Problem, RecordError},
+    fields::Fields,
+    text::{check_free, check_line},
+};
+
+/// The most contacts.
+pub const MAX_CONTACTS: usize = 2_000;
+
+/// The most characters of a contact's name and address.
+const MAX_NAME: usize = 60;
+const MAX_ADDRESS: usize = 200;
+
+impl Records {
+    /// Adds a contact (number 0), or changes the one of its number. `version` is the one that the person saw, 0 for a new
+    /// one.
+    ///
+    /// # Errors
+    /// [`RecordError::Missing`] when its channel is not set up, [`RecordError::Conflict`] when somebody else changed it,
+    /// [`RecordError::NotFound`] when there is none of that number, [`RecordError::Invalid`] for a name or an address that
+    /// is not acceptable, too many shifts, a span beyond the day, or more than [`MAX_CONTACTS`].
+    pub async fn put_contact(
+        &self,
+        contact: &Contact,
+        version: i64,
+        actor: &str,
+    ) -> Result<ContactId, RecordError> {
+        audit::check_actor("by", actor)?;
+        check(contact)?;
+        let mut transaction = self.database.write().await?;
+        let kind: Option<String> = sqlx::query_scalar("SELECT kind FROM channels WHERE name = $1")
+            .bind(&contact.channel)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(RecordError::from_database)?;
+        let kind = kind.and_then(|code| ChannelKind::parse(&code));
+        let kind = kind.ok_or_else(|| RecordError::Missing {
+            what: "channel",
+            id: contact.channel.clone(),
+        })?;
+        if kind.needs_address() {
+            check_line("address", &contact.address, MAX_ADDRESS)?;
+        }
+        let id = match contact.id {
+            ContactId(0) => insert(&mut transaction, contact).await?,
+            id => {
+                change(&mut transaction, contact, version).await?;
+                id
+            }
+        };
+        let line = Line {
+            actor: actor.trim(),
+            action: "contact.put",
+            object: &format!("contact {}", id.0),
+            detail: &format!(
+                "{} {} over {} enabled={}",
+                contact.name,
+                contact.step.code(),
+                contact.channel,
+                contact.enabled
+            ),
+        };
+        audit::write(&mut transaction, self.clock.now(), &line).await?;
+        commit(transaction).await?;
+        Ok(id)
+    }
+
+    /// Removes a contact. What waits for it is dropped.
+    ///
+    /// # Errors
+    /// [`RecordError::NotFound`] when there is none of that number.
+    pub async fn remove_contact(&self, id: ContactId, actor: &str) -> Result<(), RecordError> {
+        audit::check_actor("by", actor)?;
+        let now = self.clock.now();
+        let mut transaction = self.database.write().await?;
+        let done = sqlx::query("DELETE FROM contacts WHERE id = $1")
+            .bind(id.0)
+            .execute(&mut *transaction)
+            .await
+            .map_err(RecordError::from_database)?;
+        if done.rows_affected() == 0 {
+            return Err(RecordError::NotFound);
+        }
+        sqlx::query(
+            "UPDATE outbox SET state = 'dropped', settled_ms = $2 WHERE contact = $1 AND state = 'waiting'",
+        )
+        .bind(id.0)
+        .bind(now.0)
+        .execute(&mut *transaction)
+        .await
+        .map_err(RecordError::from_database)?;
+        let line = Line {
+            actor: actor.trim(),
+            action: "contact.remove",
+            object: &format!("contact {}", id.0),
+            detail: "",
+        };
+        audit::write(&mut transaction, now, &line).await?;
+        commit(transaction).await
+    }
+
+    /// Every contact with its version, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn contacts(&self) -> Result<Vec<(Contact, i64)>, RecordError> {
+        let rows = sqlx::query("SELECT * FROM contacts ORDER BY id")
+            .fetch_all(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        rows.iter()
+            .map(|row| Ok((contact_of(row)?, row.get::<i64, _>("version"))))
+            .collect()
+    }
+
+    /// One contact; `None` when there is none of that number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn contact(&self, id: ContactId) -> Result<Option<Contact>, RecordError> {
+        let row = sqlx::query("SELECT * FROM contacts WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        row.as_ref().map(contact_of).transpose()
+    }
+}
+
+fn check(contact: &Contact) -> Result<(), RecordError> {
+    check_line("name", &contact.name, MAX_NAME)?;
+    check_free("address", &contact.address, MAX_ADDRESS)?;
+    let too_many = |field, max| {
+        Err(RecordError::Invalid {
+            field,
+            problem: Problem::TooMany { max },
+        })
+    };
+    if contact.shifts.len() > MAX_SHIFTS {
+        return too_many("shifts", MAX_SHIFTS);
+    }
+    let reach = match &contact.reach {
+        Reach::Everywhere => 1,
+        Reach::Facilities(ids) => ids.len(),
+        Reach::Regions(ids) => ids.len(),
+    };
+    if reach > MAX_REACH {
+        return too_many("reach", MAX_REACH);
+    }
+    let spans = contact.shifts.iter().map(|shift| shift.span).chain(contact.quiet);
+    let beyond = |span: Span| span.from >= DAY_MINUTES || span.to >= DAY_MINUTES;
+    if spans.clone().any(beyond) || contact.digest_at >= DAY_MINUTES {
+        return Err(RecordError::Invalid {
+            field: "minute of the day",
+            problem: Problem::TooLarge { max: 1_439 },
+        });
+    }
+    Ok(())
+}
+
+async fn insert(transaction: &mut Transaction, contact: &Contact) -> Result<ContactId, RecordError> {
+    let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM contacts")
+        .fetch_one(&mut **transaction)
+        .await
+        .map_err(RecordError::from_database)?;
+    if usize::try_from(count).is_ok_and(|count| count >= MAX_CONTACTS) {
+        return Err(RecordError::Invalid {
+            field: "contacts",
+            problem: Problem::TooMany { max: MAX_CONTACTS },
+        });
+    }
+    let id: i64 =
+        sqlx::query_scalar("UPDATE counters SET value = value + 1 WHERE name = 'contacts' RETURNING value")
+            .fetch_one(&mut **transaction)
+            .await
+            .map_err(RecordError::from_database)?;
+    let numbered = Contact {
+        id: ContactId(id),
+        ..contact.clone()
+    };
+    sqlx::query("INSERT INTO contacts (id, channel, enabled, settings, version) VALUES ($1, $2, $3, $4, 1)")
+        .bind(id)
+        .bind(&numbered.channel)
+        .bind(numbered.enabled)
+        .bind(serde_json::to_string(&numbered).expect("a contact is JSON"))
+        .execute(&mut **transaction)
+        .await
+        .map_err(RecordError::from_database)?;
+    Ok(numbered.id)
+}
+
+async fn change(transaction: &mut Transaction, contact: &Contact, version: i64) -> Result<(), RecordError> {
+    let earlier: Option<i64> = sqlx::query_scalar("SELECT version FROM contacts WHERE id = $1")
+        .bind(contact.id.0)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(RecordError::from_database)?;
+    if earlier.ok_or(RecordError::NotFound)? != version {
+        return Err(RecordError::Conflict);
+    }
+    sqlx::query(
+        "UPDATE contacts SET channel = $2, enabled = $3, settings = $4, version = version + 1 WHERE id = $1",
+    )
+    .bind(contact.id.0)
+    .bind(&contact.channel)
+    .bind(contact.enabled)
+    .bind(serde_json::to_string(contact).expect("a contact is JSON"))
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+    .map_err(RecordError::from_database)
+}
+
+/// Contacts that may be told something now, and the kinds of their channels.
+pub(super) async fn contacts_of(
+    transaction: &mut Transaction,
+) -> Result<(Vec<Contact>, BTreeMap<String, ChannelKind>), RecordError> {
+    let rows = sqlx::query(
+        "SELECT contacts.id AS id, contacts.settings AS settings, channels.name AS name, channels.kind AS kind \
+         FROM contacts JOIN channels ON channels.name = contacts.channel \
+         WHERE contacts.enabled AND channels.enabled ORDER BY contacts.id",
+    )
+    .fetch_all(&mut **transaction)
+    .await
+    .map_err(RecordError::from_database)?;
+    let mut contacts = Vec::with_capacity(rows.len());
+    let mut kinds = BTreeMap::new();
+    for row in &rows {
+        let fields = Fields::of(row, "id");
+        contacts.push(contact_of(row)?);
+        kinds.insert(fields.get("name")?, fields.parsed("kind", ChannelKind::parse)?);
+    }
+    Ok((contacts, kinds))
+}
+
+fn contact_of(row: &Row) -> Result<Contact, RecordError> {
+    Fields::of(row, "id").parsed("settings", |text| serde_json::from_str(text).ok())
+}
