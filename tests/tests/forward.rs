@@ -238,6 +238,39 @@ async fn beyond_its_share_of_the_log_readings_are_passed_over_and_sent_later_fro
     app.finish().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_new_gets_the_history_from_the_store() -> anyhow::Result<()> {
+    let server = Server::start(TAKEN).await?;
+    let app = TestApp::start().await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..30 {
+        let payload = format!(r#"{{"ts":{},"v":{n}}}"#, 1_793_000_000_000_i64 + n * 60_000);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    drop(device);
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    // Each comes from the log, which still has it here, and from the store.
+    until("it has everything from both", || async {
+        Ok(server.repeated() == 30)
+    })
+    .await?;
+    let mut values = server.values("fridge-1");
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, (0..30).map(f64::from).collect::<Vec<_>>());
+    until("nothing is owed", || async {
+        Ok(forward(&app).await?["owed_spans"] == 0)
+    })
+    .await?;
+    // It is no longer new.
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    wait_for_state(&app, "starting").await?;
+    assert_eq!(forward(&app).await?["owed_spans"], 0);
+    // Nobody holds the log for a server that is gone.
+    let app = app.restart().await?;
+    assert_eq!(forward(&app).await?, serde_json::Value::Null);
+    app.finish().await
+}
+
 /// A VictoriaMetrics that takes every write, and answers every window with one value that no device ever sent.
 async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(String, JoinHandle<()>)> {
     let answer = |asked: Arc<Mutex<Vec<String>>>, body: String| async move {
