@@ -29,6 +29,7 @@ mod chunk;
 #[cfg(test)]
 mod crash_tests;
 mod db;
+mod digest;
 mod disk;
 mod error;
 pub mod export;
@@ -53,7 +54,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, RwLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -238,6 +239,8 @@ struct Inner {
     flushes: AtomicU64,
     too_late: AtomicU64,
     days_waiting: AtomicU64,
+    /// Readings before this moment are not taken any more: their days are about to be given up.
+    closed_before: AtomicI64,
     fault: Mutex<Option<String>>,
     /// Held for as long as the store is open: two stores in one directory would not know of each other.
     _lock: File,
@@ -281,6 +284,7 @@ impl SeriesStore {
             appended: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
             too_late: AtomicU64::new(0),
+            closed_before: AtomicI64::new(i64::MIN),
             fault: Mutex::new(None),
             _lock: lock,
         })))
@@ -504,9 +508,8 @@ impl Inner {
 
     /// The readings of days that are kept.
     fn in_time<'a>(&self, readings: &'a [Reading]) -> Cow<'a, [Reading]> {
-        let Some(from) = self.raw_from() else {
-            return readings.into();
-        };
+        let closed = UtcMillis(self.closed_before.load(Ordering::Acquire));
+        let from = closed.max(self.raw_from().unwrap_or(closed));
         if readings.iter().all(|reading| reading.at >= from) {
             return readings.into();
         }
@@ -557,10 +560,18 @@ impl Inner {
         let Some((level, day)) = disk.outlived(now.min(newest), keep) else {
             return Ok(false);
         };
-        if level == Level::Raw && self.head.has_before(UtcMillis(day.saturating_mul(DAY_MS))) {
-            // Late readings of these days wait in memory: they belong into the rollups first.
-            self.flush(disk)?;
-            return Ok(true);
+        if level == Level::Raw {
+            // From now on readings of these days are too late: where they never end, this would never end either.
+            // Those that wait in memory belong into the rollups first.
+            let from = day.saturating_mul(DAY_MS);
+            self.closed_before.fetch_max(from, Ordering::AcqRel);
+            if self.head.has_before(UtcMillis(from)) {
+                self.flush(disk)?;
+                return Ok(true);
+            }
+            if !disk.is_complete_before(day) {
+                return Ok(false);
+            }
         }
         disk.retire(level, day)?;
         Ok(true)
@@ -582,10 +593,11 @@ impl Inner {
         };
         // Taken after freezing: every series in the columns had its number before.
         let new_keys = self.names().since(disk.saved_series()).to_vec();
-        let lasts = disk.write(shard, &frozen, &new_keys)?;
+        let written = disk.write(shard, &frozen, &new_keys)?;
         let position = self.head.replay_from(Some(shard));
-        disk.note(&lasts, position)?;
+        disk.note(&written.lasts, position)?;
         self.noted(position);
+        self.too_late.fetch_add(written.too_late, Ordering::Relaxed);
         disk.finish(shard);
         self.head.thaw(shard);
         self.flushes.fetch_add(1, Ordering::Relaxed);

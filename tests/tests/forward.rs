@@ -19,6 +19,9 @@ extern crate sunshine_integration_tests as integration_tests;
 /// What the server says when it takes lines.
 const TAKEN: u16 = 204;
 
+/// It takes the request and never answers.
+const SILENT: u16 = 0;
+
 const HELD: &str = "nothing panics while it holds what the server keeps";
 
 /// A time-series server that answers with whatever status it is told to, and keeps what it takes.
@@ -85,6 +88,9 @@ async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
     let refuses = text.contains("value=666.0 ") && status == TAKEN;
     if read.is_err() || refuses {
         return StatusCode::BAD_REQUEST;
+    }
+    if status == SILENT {
+        std::future::pending().await
     }
     if status == TAKEN {
         for line in text.lines() {
@@ -158,6 +164,30 @@ async fn a_server_that_was_away_gets_every_reading_once_in_order_also_after_a_re
         (&0.into(), &0.into())
     );
     assert_eq!(forward["mode"], "mirror");
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_holds_up_nobody_and_no_stop() -> anyhow::Result<()> {
+    let server = Server::start(SILENT).await?;
+    let app = TestApp::start_with(&influxdb(&server.url, "timeout_s = 300\n")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..50 {
+        device
+            .publish("up/temperature", "fridge-1", &format!("{n}.5"))
+            .await?;
+    }
+    until("the last is stored here", || async {
+        Ok(app.latest("fridge-1", "temperature").await? == Some(49.5))
+    })
+    .await?;
+    until("the log is held for the server", || async {
+        Ok(forward(&app).await?["lag_bytes"].as_u64() > Some(0))
+    })
+    .await?;
+    assert_eq!(app.get("/readyz").await?.0, 200);
+    assert_eq!(forward(&app).await?["lines"], 0);
+    // In the middle of a request that would last five minutes.
     app.finish().await
 }
 

@@ -123,7 +123,7 @@ impl SeriesStore {
         let memory = self.0.memory(series, range);
         let mut samples = Vec::new();
         self.0.readers.each_day(series.0, range, &memory, &mut |day| {
-            let of_day = day.decode(&day.rows)?;
+            let of_day = day.decode(day.rows)?;
             let room = limit - samples.len();
             samples.extend(of_day.into_iter().filter(|s| range.contains(s.at)).take(room));
             Ok(if samples.len() < limit {

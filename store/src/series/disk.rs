@@ -119,7 +119,20 @@ impl Disk {
             let (seq, chunks) = file.tally()?;
             disk.seq = disk.seq.max(seq);
             disk.readers.note_chunks(week, chunks);
-            let rolled = file.rolled_days()?;
+            // A rollup file that somebody moved away is computed again.
+            let (rolled, lost): (Vec<i64>, Vec<i64>) = file.rolled_days()?.into_iter().partition(|day| {
+                [Level::Minute, Level::Hour].into_iter().all(|level| {
+                    let number = rollup::number_of(level, *day);
+                    disk.readers.floors().of(level) > *day || disk.readers.rollups(level).contains(&number)
+                })
+            });
+            if !lost.is_empty() {
+                tracing::warn!(
+                    week,
+                    days = lost.len(),
+                    "Rollups are missing and will be computed again."
+                );
+            }
             let behind = file.days()?.into_iter().filter(|day| !rolled.contains(day));
             disk.unchecked.extend(behind.map(|day| (day, Work::Compact(-1))));
             disk.readers.note_rolled(rolled);
@@ -157,11 +170,15 @@ impl Disk {
         shard: usize,
         frozen: &Frozen,
         new_keys: &[SeriesKey],
-    ) -> Result<Vec<(u32, Sample)>, SeriesError> {
+    ) -> Result<Written, SeriesError> {
         self.step()?;
         self.catalog.save_series(new_keys)?;
         let floor = self.readers.floors().of(Level::Raw);
-        let Encoded { by_week, lasts } = encode_columns(frozen, floor);
+        let Encoded {
+            by_week,
+            lasts,
+            too_late,
+        } = encode_columns(frozen, floor);
         self.seq += 1;
         for (week, chunks) in by_week {
             let done = self
@@ -174,7 +191,7 @@ impl Disk {
                 self.half_done.entry(shard).or_default().insert(week);
             }
         }
-        Ok(lasts)
+        Ok(Written { lasts, too_late })
     }
 
     /// Notes last values and the position the log must be read again from.
@@ -349,10 +366,13 @@ impl Disk {
                 let days = keep.days(level);
                 let next = (oldest(level)? + 1).saturating_mul(rollup::span(level));
                 let over = next.saturating_add(days).saturating_mul(DAY_MS) <= now.0;
-                // Whatever is to be computed from the days of a week is computed before they go.
-                let complete = level != Level::Raw || self.unchecked.range(..next).next().is_none();
-                (days > 0 && over && complete).then_some((level, next))
+                (days > 0 && over).then_some((level, next))
             })
+    }
+
+    /// Whether everything that is to be computed from days before `day` is on disk.
+    pub(super) fn is_complete_before(&self, day: i64) -> bool {
+        self.unchecked.range(..day).next().is_none()
     }
 
     /// Gives up every day of a level before `day`.
@@ -392,9 +412,18 @@ impl Disk {
     }
 }
 
+/// What a flush wrote.
+pub(super) struct Written {
+    /// The newest sample of every series in it.
+    pub(super) lasts: Vec<(u32, Sample)>,
+    /// Readings whose days were given up while they waited in memory.
+    pub(super) too_late: u64,
+}
+
 struct Encoded {
     by_week: BTreeMap<i64, Vec<Chunk>>,
     lasts: Vec<(u32, Sample)>,
+    too_late: u64,
 }
 
 /// Encodes every column and says which sample of each is the newest. Days before `floor` are passed over: what they
@@ -403,16 +432,25 @@ fn encode_columns(frozen: &Frozen, floor: i64) -> Encoded {
     let mut by_week: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
     let mut lasts = Vec::with_capacity(frozen.columns.len());
     let mut chunks = Vec::new();
+    let mut too_late = 0;
     for (series, column) in &frozen.columns {
         let mut samples = column.clone();
         settle(&mut samples);
         lasts.extend(samples.last().map(|last| (*series, *last)));
         encode(*series, &samples, Effort::Quick, &mut chunks);
-        for chunk in chunks.drain(..).filter(|chunk| chunk.day >= floor) {
-            by_week.entry(week_of(chunk.day)).or_default().push(chunk);
+        for chunk in chunks.drain(..) {
+            if chunk.day < floor {
+                too_late += u64::from(chunk.summary.count);
+            } else {
+                by_week.entry(week_of(chunk.day)).or_default().push(chunk);
+            }
         }
     }
-    Encoded { by_week, lasts }
+    Encoded {
+        by_week,
+        lasts,
+        too_late,
+    }
 }
 
 /// All chunks of one series and day as one.

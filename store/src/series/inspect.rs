@@ -214,7 +214,7 @@ impl CheckReport {
                 self.add(&found.file, format!("day {day} does not belong into this file"));
             }
             let rows = file.rows_of_many(day, (0, u32::MAX), ALWAYS)?;
-            for (of, row) in &rows {
+            for (of, row) in rows.series.iter().zip(&rows.rows) {
                 found.rows += 1;
                 found.values += u64::from(row.summary.count);
                 if *of >= series {
@@ -233,6 +233,10 @@ impl CheckReport {
                 }
             }
             if rolled.contains(&day) {
+                let digest = file.digest(day)?.map(|digest| digest.series);
+                if digest != Some(rows.series) {
+                    self.add(&found.file, format!("the digest of day {day} names other series"));
+                }
                 self.check_rolled(dir, day, &file.versions(day, -1, u32::MAX)?)?;
             }
         }

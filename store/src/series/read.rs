@@ -15,6 +15,7 @@ use super::{
     cells::Cell,
     chunk::{DAY_MS, day_of, settle},
     db,
+    digest::Digest,
     error::SeriesError,
     query::Level,
     rollup::{self, RollupFile},
@@ -55,7 +56,7 @@ pub(super) enum Part<'a> {
 pub(super) struct Day<'a> {
     file: Option<&'a WeekFile>,
     /// Chunks by their first moment.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: &'a [Row],
     /// Settled samples that are not on disk yet; they hold over those in chunks.
     pub(super) memory: &'a [Sample],
 }
@@ -208,7 +209,7 @@ impl Readers {
                     let rows = file.map_or(Ok(Vec::new()), |file| file.rows(day, series, range))?;
                     let day = Day {
                         file,
-                        rows,
+                        rows: &rows,
                         memory: of_day(memory, day),
                     };
                     if (!day.rows.is_empty() || !day.memory.is_empty()) && visit(&day)?.is_break() {
@@ -256,22 +257,26 @@ impl Readers {
         for (week, on_disk) in weeks {
             let mut walk = |file: Option<&WeekFile>| {
                 for day in (week * WEEK_DAYS).max(first)..=(week * WEEK_DAYS + WEEK_DAYS - 1).min(last) {
-                    let rows = match file {
-                        Some(file) => file.rows_of_many(day, (*from, *to), range)?,
-                        None => Vec::new(),
+                    let found = match file {
+                        Some(file) => rows_of_day(file, day, (*from, *to), range)?,
+                        None => Digest::default(),
                     };
-                    let mut rows = rows.as_slice();
+                    let mut begin = 0;
                     for (place, (series, memory)) in wanted.iter().enumerate() {
                         // Few rows are passed over: those of series that are not wanted.
-                        let begin = rows.iter().take_while(|(of, _)| of < series).count();
-                        let count = rows[begin..].iter().take_while(|(of, _)| of == series).count();
-                        let own = rows[begin..begin + count].iter().map(|(_, row)| *row).collect();
-                        rows = &rows[begin + count..];
+                        while found.series.get(begin).is_some_and(|of| of < series) {
+                            begin += 1;
+                        }
+                        let own = found.series[begin..]
+                            .iter()
+                            .take_while(|of| *of == series)
+                            .count();
                         let day = Day {
                             file,
-                            rows: own,
+                            rows: &found.rows[begin..begin + own],
                             memory: of_day(memory, day),
                         };
+                        begin += own;
                         if !day.rows.is_empty() || !day.memory.is_empty() {
                             visit(place, &day)?;
                         }
@@ -443,6 +448,30 @@ pub(super) fn merge(file: &WeekFile, rows: &[Row], memory: &[Sample]) -> Result<
     samples.extend_from_slice(memory);
     settle(&mut samples);
     Ok(samples)
+}
+
+/// The chunks of many series in one day that reach into `range`; those of other series may be among them.
+fn rows_of_day(
+    file: &WeekFile,
+    day: i64,
+    series: (u32, u32),
+    range: TimeRange,
+) -> Result<Digest, SeriesError> {
+    let Some(digest) = file.digest(day)? else {
+        return file.rows_of_many(day, series, range);
+    };
+    let begin = domain::UtcMillis(day.saturating_mul(DAY_MS));
+    if range.from <= begin && begin + DAY_MS <= range.to {
+        return Ok(digest);
+    }
+    let mut reaching = Digest::default();
+    for (of, row) in digest.series.iter().zip(&digest.rows) {
+        if row.summary.to >= range.from && row.summary.from < range.to {
+            reaching.series.push(*of);
+            reaching.rows.push(*row);
+        }
+    }
+    Ok(reaching)
 }
 
 fn of_day(samples: &[Sample], day: i64) -> &[Sample] {

@@ -9,8 +9,9 @@ use super::{
     SeriesOptions, SeriesStore,
     chunk::DAY_MS,
     crash_tests::{ALWAYS, batch, batch_reading, everything, open, series, two_chunks},
+    inspect::check,
     query::{Aggregates, Level, Step, WindowAnswer, WindowQuery},
-    week,
+    rollup, week,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -173,6 +174,54 @@ fn a_crash_in_compaction_rollup_or_retention_loses_doubles_and_resurrects_nothin
 }
 
 #[test]
+fn late_readings_of_a_finished_day_are_seen_at_every_level_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let options = || SeriesOptions {
+        flush_age_ms: HOUR_MS,
+        ..options(dir.path())
+    };
+    let to = FIRST + 40 * DAY_MS;
+    let mut log = Log::new();
+    let check = |store: &SeriesStore, log: &Log, what: &str| {
+        assert_eq!(log.check(store, to, what), [Level::Minute; SERIES], "{what}");
+        let query = WindowQuery {
+            range: TimeRange {
+                from: UtcMillis(FIRST),
+                to: UtcMillis(to),
+            },
+            step: Step::Fixed { ms: HOUR_MS },
+            aggregates: Aggregates::ALL,
+        };
+        let answer = store
+            .aggregate(&Scope::everything(), series(store, 0), &query)
+            .unwrap();
+        let count: u64 = answer.buckets.iter().map(|b| b.count).sum();
+        assert_eq!(
+            (answer.level, count),
+            (Level::Hour, log.model[0].len() as u64),
+            "{what}"
+        );
+    };
+    let store = SeriesStore::open(options(), clock.clone()).unwrap();
+    log.write(&store, record(FIRST, 1.0));
+    store.flush().unwrap();
+    assert!(work(&store));
+    assert_eq!(store.stats().days_waiting, 0);
+    check(&store, &log, "rolled up");
+    log.write(&store, record(FIRST + 1, 2.0));
+    check(&store, &log, "late readings in memory");
+    store.flush().unwrap();
+    check(&store, &log, "late readings in chunks");
+    drop(store);
+    let store = SeriesStore::open(options(), clock).unwrap();
+    check(&store, &log, "late readings after a restart");
+    assert_eq!(store.stats().days_waiting, 2);
+    assert!(work(&store));
+    check(&store, &log, "rolled up again");
+}
+
+#[test]
 fn minutes_go_after_their_time_and_hours_stay() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::simulated(UtcMillis(FIRST));
@@ -205,7 +254,57 @@ fn minutes_go_after_their_time_and_hours_stay() {
     assert_eq!(files("hour-"), [format!("hour-{}.db", FIRST / DAY_MS / 364)]);
     assert_eq!(files("raw-").len(), 2, "the last readings lie in two weeks");
     assert_eq!(hours(&store, 0, to).level, Level::Hour);
-    assert_eq!(store.stats().days_waiting, 0);
+    assert_eq!(store.stats().days_waiting, 1, "the last day is not over");
+}
+
+#[test]
+fn rollups_that_somebody_moved_away_are_computed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    let mut log = Log::new();
+    log.write(&store, record(FIRST, 1.0));
+    assert!(work(&store));
+    drop(store);
+    fs::remove_file(rollup::file_of(dir.path(), Level::Hour, FIRST / DAY_MS / 364)).unwrap();
+    let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+    assert_eq!(store.stats().days_waiting, 2);
+    assert!(work(&store));
+    drop(store);
+    let report = check(dir.path(), &mut |_, _| ()).unwrap();
+    assert_eq!((report.problems, report.survey.files.len()), (vec![], 3));
+}
+
+#[test]
+fn readings_that_never_end_to_be_late_do_not_hold_retention_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let options = SeriesOptions {
+        flush_age_ms: HOUR_MS,
+        ..options(dir.path())
+    };
+    let store = SeriesStore::open(options, clock.clone()).unwrap();
+    let mut log = Log::new();
+    log.write(&store, record(FIRST, 1.0));
+    let later = FIRST + 21 * DAY_MS;
+    log.write(&store, record(later, 4.0));
+    clock.set(UtcMillis(later + 2 * DAY_MS));
+    let (mut rounds, mut taken) = (0_u64, 2);
+    while store.stats().raw_from.is_none() {
+        rounds += 1;
+        assert!(rounds < 200, "it never ends");
+        let position = log.records.len() as u64 + rounds;
+        let late = batch_reading(series(&store, 0), FIRST + rounds.cast_signed());
+        let before = store.stats().too_late;
+        store
+            .append(&[late], LogPosition(position - 1), LogPosition(position))
+            .unwrap();
+        taken += 1 - (store.stats().too_late - before);
+        store.maintain().unwrap();
+    }
+    assert!(store.stats().too_late > 0);
+    let hour = hours(&store, 0, later).buckets[0];
+    assert_eq!(hour.count, taken, "each is counted on one side");
 }
 
 #[test]

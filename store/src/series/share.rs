@@ -31,9 +31,16 @@ impl<'a> Holding<'a> {
     /// Adds what one day holds. A chunk whose values are all on one side of the limit and that has no gap in which
     /// nothing holds is added by its summary; only the others are decoded.
     pub(super) fn add_day(&mut self, day: &Day<'_>) -> Result<(), SeriesError> {
+        // Nearly always there is one chunk, and its summary tells: nothing is gathered for it.
+        if let ([row], []) = (day.rows, day.memory)
+            && let Some(over) = self.side(&row.summary)
+        {
+            self.add_span(&row.summary, over);
+            return Ok(());
+        }
         let mut spans = Vec::new();
         let mut to_decode = Vec::new();
-        for (row, alone) in day.rows.iter().zip(alone(&day.rows, day.memory)) {
+        for (row, alone) in day.rows.iter().zip(alone(day.rows, day.memory)) {
             match self.side(&row.summary).filter(|_| alone) {
                 Some(over) => spans.push((&row.summary, over)),
                 None => to_decode.push(*row),

@@ -6,11 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use domain::{Sample, TimeRange, UtcMillis};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     chunk::{Chunk, Summary, decode},
     db::{self, Layout},
+    digest::Digest,
     error::SeriesError,
 };
 
@@ -30,7 +31,7 @@ const LAYOUT: Layout = Layout {
             tb BLOB NOT NULL, vb BLOB NOT NULL
         );
         CREATE UNIQUE INDEX summary ON chunk(day, s, t0, seq, t1, n, mn, mx, sum, last, gap);
-        CREATE TABLE rolled(day INTEGER PRIMARY KEY);
+        CREATE TABLE rolled(day INTEGER PRIMARY KEY, crc INTEGER NOT NULL, digest BLOB NOT NULL);
         CREATE TABLE tally(one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, chunks INTEGER NOT NULL);
         INSERT INTO tally VALUES (1, 0, 0);",
     // Format 2 knows the longest gap in a chunk, has the summaries in an index, so that reading them touches no
@@ -38,7 +39,13 @@ const LAYOUT: Layout = Layout {
     upgrades: &["
         ALTER TABLE chunk ADD COLUMN gap INTEGER;
         CREATE UNIQUE INDEX summary ON chunk(day, s, t0, seq, t1, n, mn, mx, sum, last, gap);
-        CREATE TABLE rolled(day INTEGER PRIMARY KEY);"],
+        CREATE TABLE rolled(day INTEGER PRIMARY KEY, crc INTEGER NOT NULL, digest BLOB NOT NULL);"],
+};
+
+/// The whole of time.
+const ALWAYS: TimeRange = TimeRange {
+    from: UtcMillis(i64::MIN),
+    to: UtcMillis(i64::MAX),
 };
 
 /// The week a day lies in.
@@ -56,7 +63,7 @@ pub(super) fn weeks_in(dir: &Path) -> Result<Vec<i64>, SeriesError> {
 }
 
 /// One chunk's row without its columns.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Row {
     pub(super) id: i64,
     pub(super) seq: i64,
@@ -186,7 +193,7 @@ impl WeekFile {
         day: i64,
         (first, last): (u32, u32),
         range: TimeRange,
-    ) -> Result<Vec<(u32, Row)>, SeriesError> {
+    ) -> Result<Digest, SeriesError> {
         let fail = SeriesError::database(&self.file);
         let mut select = self
             .connection
@@ -196,10 +203,13 @@ impl WeekFile {
             )
             .map_err(&fail)?;
         let parameters = params![day, first, last, range.from.0, range.to.0];
-        let rows = select
-            .query_map(parameters, |row| Ok((row.get(10)?, read_row(row)?)))
-            .map_err(&fail)?;
-        rows.collect::<Result<_, _>>().map_err(&fail)
+        let mut rows = select.query(parameters).map_err(&fail)?;
+        let mut found = Digest::default();
+        while let Some(row) = rows.next().map_err(&fail)? {
+            found.series.push(row.get(10).map_err(&fail)?);
+            found.rows.push(read_row(row).map_err(&fail)?);
+        }
+        Ok(found)
     }
 
     /// Decodes one chunk.
@@ -240,6 +250,9 @@ impl WeekFile {
         let fail = SeriesError::database(&self.file);
         let transaction = db::begin(&mut self.connection).map_err(&fail)?;
         let mut change = 0_i64;
+        transaction
+            .execute("DELETE FROM rolled WHERE day = ?", [day])
+            .map_err(&fail)?;
         for series in rewritten {
             let gone = transaction
                 .prepare_cached("DELETE FROM chunk WHERE day = ? AND s = ?")
@@ -284,12 +297,41 @@ impl WeekFile {
         days.collect::<Result<_, _>>().map_err(&fail)
     }
 
-    /// Notes that a day's rollups are complete; until the next chunk of that day is written.
+    /// Notes that a day's rollups are complete, and what its chunks say about themselves; until the next chunk of
+    /// that day is written.
     pub(super) fn note_rolled(&mut self, day: i64) -> Result<(), SeriesError> {
+        let digest = self.rows_of_many(day, (0, u32::MAX), ALWAYS)?.pack();
         self.connection
-            .execute("INSERT OR IGNORE INTO rolled VALUES (?)", [day])
+            .execute(
+                "INSERT OR REPLACE INTO rolled VALUES (?, ?, ?)",
+                params![day, crc32fast::hash(&digest), digest],
+            )
             .map(drop)
             .map_err(SeriesError::database(&self.file))
+    }
+
+    /// What the chunks of a day say about themselves, if the day's rollups are complete.
+    pub(super) fn digest(&self, day: i64) -> Result<Option<Digest>, SeriesError> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT crc, digest FROM rolled WHERE day = ?")
+            .and_then(|mut select| {
+                select
+                    .query_row([day], |row| {
+                        let packed = row.get_ref(1)?.as_blob()?;
+                        let sound = crc32fast::hash(packed) == row.get::<_, u32>(0)?;
+                        Ok(Digest::unpack(packed).filter(|_| sound))
+                    })
+                    .optional()
+            })
+            .map_err(SeriesError::database(&self.file))?;
+        match found {
+            Some(None) => Err(SeriesError::damaged(
+                &self.file,
+                "the digest of a day does not read back",
+            )),
+            found => Ok(found.flatten()),
+        }
     }
 
     /// Gives pages that are free back to the file system.

@@ -74,11 +74,11 @@ impl Window {
     /// quantiles are wanted; only the others are decoded.
     pub(super) fn add_day(&mut self, day: &Day<'_>) -> Result<(), SeriesError> {
         if self.wanted.has_quantiles() {
-            let samples = day.decode(&day.rows)?;
+            let samples = day.decode(day.rows)?;
             self.add_samples(&samples);
             return Ok(());
         }
-        let alone = alone(&day.rows, day.memory);
+        let alone = alone(day.rows, day.memory);
         let mut to_decode = Vec::new();
         for (row, alone) in day.rows.iter().zip(alone) {
             match self.only_bucket(&row.summary).filter(|_| alone) {
