@@ -130,6 +130,8 @@ pub(crate) struct Forwarding {
     records: Records,
     progress: Arc<Progress>,
     figures: ForwardFigures,
+    /// What was read and could neither be sent nor noted as passed over.
+    kept: Option<Gathered>,
     /// The gap that is being filled.
     filling: Option<Filling>,
 }
@@ -210,6 +212,7 @@ impl Forwarding {
             records: app.records.clone(),
             progress,
             figures: figures.clone(),
+            kept: None,
             filling: None,
         };
         Ok((forwarding, figures))
@@ -241,23 +244,31 @@ impl Forwarding {
     /// One stretch of the log and what is owed besides; true when it is over.
     async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
         let from = self.log.position;
-        let gathered = self
-            .blocking(move |gatherer| gatherer.gather(from))
-            .await?
-            .context("the log cannot be read")?;
-        let lines = Arc::new(gathered.lines);
+        let gathered = match self.kept.take() {
+            Some(kept) => kept,
+            None => self
+                .blocking(move |gatherer| gatherer.gather(from))
+                .await?
+                .context("the log cannot be read")?,
+        };
         let ended = if self.log.overdue() {
             Ended::Overdue
         } else {
-            self.send(&lines, stop).await
+            self.send(&gathered.lines, stop).await
         };
         match ended {
             Ended::Stopped => return Ok(true),
             Ended::Sent => {}
-            Ended::Overdue => self.pass_over(gathered.range, lines.len() as u64).await?,
+            Ended::Overdue => {
+                if let Err(e) = self.pass_over(&gathered).await {
+                    // The reader of the log is behind it already.
+                    self.kept = Some(gathered);
+                    return Err(e);
+                }
+            }
         }
-        self.log.move_on(gathered.upto, gathered.ended).await?;
         self.figures.0.position.store(gathered.upto.0, Ordering::Release);
+        self.log.move_on(gathered.upto, gathered.ended).await?;
         if gathered.ended {
             return Ok(true);
         }
@@ -273,8 +284,11 @@ impl Forwarding {
         }
     }
 
-    async fn pass_over(&mut self, range: Option<TimeRange>, readings: u64) -> anyhow::Result<()> {
-        let Some(range) = range else { return Ok(()) };
+    async fn pass_over(&mut self, gathered: &Gathered) -> anyhow::Result<()> {
+        let Some(range) = gathered.range else {
+            return Ok(());
+        };
+        let readings = gathered.lines.len() as u64;
         self.records
             .note_forward_gap(range, readings)
             .await
@@ -405,7 +419,7 @@ struct Gatherer {
 /// Lines of one stretch of the log.
 #[derive(Default)]
 struct Gathered {
-    lines: Lines,
+    lines: Arc<Lines>,
     /// When the readings were measured.
     range: Option<TimeRange>,
     upto: LogPosition,
@@ -446,7 +460,7 @@ impl Gatherer {
                 at: reading.at,
                 value: reading.value,
             };
-            if self.push(&mut gathered.lines, reading.series, sample) {
+            if self.push(Arc::make_mut(&mut gathered.lines), reading.series, sample) {
                 let range = gathered.range.get_or_insert(TimeRange {
                     from: sample.at,
                     to: sample.at + 1,
