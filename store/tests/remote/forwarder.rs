@@ -45,7 +45,8 @@ fn remote(kind: RemoteKind, url: &str) -> Remote {
         read_url: None,
         token: Some(Token::new("secret\n")),
         ca_pem: None,
-        timeout: Duration::from_millis(300),
+        // Long enough for a busy machine: what is answered late is sent twice.
+        timeout: Duration::from_secs(2),
     })
     .unwrap()
 }
