@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::Read,
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
@@ -391,5 +392,82 @@ async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_fr
         "{problem}"
     );
     assert_eq!(app.get(&window).await?.0, 200, "a day is answered all the same");
+    app.finish().await
+}
+
+/// Debian's VictoriaMetrics on a port of its own; `None`, said so, where it is not installed.
+fn real_victoria_metrics(dir: &std::path::Path) -> anyhow::Result<Option<(String, Process)>> {
+    let says = |script: &str| Command::new("sh").args(["-c", script]).status();
+    if !says("command -v victoria-metrics >/dev/null")?.success() {
+        anyhow::ensure!(
+            !says("test \"$CI\" = true")?.success(),
+            "install it: apt-get install victoria-metrics"
+        );
+        eprintln!("skipped: victoria-metrics is not installed here (.ci/run installs it)");
+        return Ok(None);
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let process = Command::new("victoria-metrics")
+        .arg(format!("-storageDataPath={}", dir.display()))
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .args(["-retentionPeriod=100y", "-dedup.minScrapeInterval=1ms"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Some((format!("http://127.0.0.1:{port}"), Process(process))))
+}
+
+/// A process that ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_of_last_week_is_drawn_by_a_real_victoria_metrics() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some((url, server)) = real_victoria_metrics(dir.path())? else {
+        return Ok(());
+    };
+    let app = TestApp::start_with(&format!(
+        "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"{url}\"\nlocal_days = 1\n"
+    ))
+    .await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    let from = domain::Clock::system().now().0 / 1000 * 1000 - 7 * 86_400_000;
+    for n in 0..60 {
+        // One a minute, each twice, as after a lost acknowledgement.
+        let payload = format!(r#"{{"ts":{},"v":{n}}}"#, from + n * 60_000);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    let hour = format!(
+        "/api/v1/points/{FACILITY}/fridge-1/temperature/window?from={from}&to={}&buckets=6",
+        from + 3_600_000
+    );
+    until("six buckets of ten readings are there", || async {
+        let answer = app.json(&hour).await?;
+        let counts = answer["buckets"].as_array().map(|buckets| {
+            let counts = buckets.iter().filter_map(|b| b["count"].as_u64());
+            counts.collect::<Vec<_>>()
+        });
+        Ok(counts == Some(vec![10; 6]))
+    })
+    .await?;
+    let answer = app.json(&hour).await?;
+    let second = &answer["buckets"][1];
+    assert_eq!(second["start_ms"], from + 600_000);
+    let figures = ["min", "max", "avg", "last"].map(|f| second[f].as_f64());
+    assert_eq!(figures, [10.0, 19.0, 14.5, 19.0].map(Some));
+    drop(server);
+    until("the server is gone", || async {
+        Ok(app.get(&hour).await?.0 == 503)
+    })
+    .await?;
     app.finish().await
 }
