@@ -309,6 +309,9 @@ pub struct ForwardStats {
     /// Readings that were passed over because the log could hold no more, and are yet to be sent from the embedded
     /// store.
     pub owed_readings: u64,
+    /// Stretches of time that are yet to be sent from the embedded store: those of these readings, and the history of a
+    /// server that is new.
+    pub owed_spans: u64,
 }
 
 /// Figures of a running system, gathered for `/api/v1/stats`, `/readyz` and `/metrics`.

@@ -11,19 +11,18 @@ use std::{
 use anyhow::Context;
 use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
-use domain::{Clock, LogPosition, PersonId, Profiles};
+use domain::{Clock, LogPosition, PersonId, Profiles, TimeRange, UtcMillis};
 use journal::{Journal, Position, TimeSource};
 use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::{
     Config, births,
     directory::{self, Identities, PointDirectory, watch_directory},
     figures::Figures,
     findings::FindingQueue,
-    forward::{FORWARD_CURSOR, Forwarding},
+    forward::{self, Forwarding},
     intake, messages,
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
@@ -93,6 +92,12 @@ impl App {
         let series = open_series(&config, series_dir(&dir), &clock)?;
         let remote = config.timeseries.open()?;
         let journal = open_journal(&config, &dir, &clock)?;
+        // Of a store without series there is no past.
+        let past = (series.stats().series > 0).then(|| TimeRange {
+            from: UtcMillis(0),
+            to: clock.now(),
+        });
+        forward::prepare(&config.timeseries, (&journal, &records), past).await?;
         let devices = DeviceBook::new();
 
         let rules = pipeline::rules(&config.rules.packs)?;
@@ -448,19 +453,6 @@ fn open_journal(config: &Config, dir: &Path, clock: &Clock) -> anyhow::Result<Jo
     journal
         .cursor(INGEST_CURSOR)
         .context("cannot read the journal's cursors")?;
-    if config.timeseries.is_forwarding() {
-        journal
-            .cursor(FORWARD_CURSOR)
-            .context("cannot read the journal's cursors")?;
-    } else if journal
-        .remove_cursor(FORWARD_CURSOR)
-        .context("a cursor that nobody needs cannot be removed")?
-    {
-        // Left alone it would hold the log until nothing is accepted any more.
-        warn!(
-            "Nothing is forwarded any more; what the time-series server did not have yet is not sent to it."
-        );
-    }
     Ok(journal)
 }
 
@@ -524,8 +516,6 @@ impl DataLock {
 
 #[cfg(test)]
 mod tests {
-    use domain::UtcMillis;
-
     use super::*;
 
     #[test]

@@ -17,7 +17,7 @@ use sections::{
 };
 pub(crate) use sections::{Service, Vision};
 use serde::Deserialize;
-use timeseries::TimeSeriesConfig;
+pub(crate) use timeseries::TimeSeriesConfig;
 
 /// The prefix of environment variables that override options.
 const ENV_PREFIX: &str = "SUNSHINE_";

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     app::{App, to_journal},
+    config::TimeSeriesConfig,
     directory::PointDirectory,
     figures::Progress,
 };
@@ -41,8 +42,44 @@ const GATHER_FOR: Duration = Duration::from_secs(1);
 /// How often it is looked whether the log holds too much, while the server is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How long readings are sent from the embedded store before it is looked what came in meanwhile.
+const FILL_FOR: Duration = Duration::from_secs(1);
+
 /// How long a failure of our own is waited out.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
+
+/// Registers the cursor of the other server, or removes it. A server that is new is owed what the embedded store has of
+/// the `past`.
+pub(crate) async fn prepare(
+    config: &TimeSeriesConfig,
+    (journal, records): (&Journal, &Records),
+    past: Option<TimeRange>,
+) -> anyhow::Result<()> {
+    let known = journal.cursors().iter().any(|(name, _)| name == FORWARD_CURSOR);
+    if !config.is_forwarding() {
+        // Left alone it would hold the log until nothing is accepted any more.
+        if known {
+            journal
+                .remove_cursor(FORWARD_CURSOR)
+                .context("a cursor that nobody needs cannot be removed")?;
+            warn!(
+                "Nothing is forwarded any more; what the time-series server did not have yet is not sent to it."
+            );
+        }
+        return Ok(());
+    }
+    if let (false, Some(past)) = (known, past) {
+        // Noted first: a crash in between sends it twice and not never.
+        records
+            .note_forward_gap(past, 0)
+            .await
+            .context("the past cannot be noted for forwarding")?;
+    }
+    journal
+        .cursor(FORWARD_CURSOR)
+        .context("cannot read the journal's cursors")?;
+    Ok(())
+}
 
 /// What others see of forwarding. Cheap to clone.
 #[derive(Clone)]
@@ -57,6 +94,7 @@ struct Shown {
     letters: AtomicU64,
     letters_dropped: AtomicU64,
     owed: AtomicU64,
+    owed_spans: AtomicU64,
 }
 
 impl ForwardFigures {
@@ -77,6 +115,7 @@ impl ForwardFigures {
             lag_bytes: durable.0.saturating_sub(load(&shown.position)),
             held_bytes_max: shown.held_bytes_max,
             owed_readings: load(&shown.owed),
+            owed_spans: load(&shown.owed_spans),
         }
     }
 }
@@ -91,6 +130,17 @@ pub(crate) struct Forwarding {
     records: Records,
     progress: Arc<Progress>,
     figures: ForwardFigures,
+    /// What was read and could neither be sent nor noted as passed over.
+    kept: Option<Gathered>,
+    /// The gap that is being filled.
+    filling: Option<Filling>,
+}
+
+/// A gap, and how far it is filled. Forgotten by a restart: then it is begun anew, which does no harm.
+struct Filling {
+    gap: ForwardGap,
+    /// The series, and the moment in it, that are next.
+    at: (u32, UtcMillis),
 }
 
 /// The log, as far as it is held for the other server.
@@ -139,6 +189,7 @@ impl Forwarding {
             letters: AtomicU64::default(),
             letters_dropped: AtomicU64::default(),
             owed: AtomicU64::default(),
+            owed_spans: AtomicU64::default(),
         }));
         let limits = IngestLimits {
             future_ms: parts.future_limit_s * 1000,
@@ -161,6 +212,8 @@ impl Forwarding {
             records: app.records.clone(),
             progress,
             figures: figures.clone(),
+            kept: None,
+            filling: None,
         };
         Ok((forwarding, figures))
     }
@@ -191,23 +244,31 @@ impl Forwarding {
     /// One stretch of the log and what is owed besides; true when it is over.
     async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
         let from = self.log.position;
-        let gathered = self
-            .blocking(move |gatherer| gatherer.gather(from))
-            .await?
-            .context("the log cannot be read")?;
-        let lines = Arc::new(gathered.lines);
+        let gathered = match self.kept.take() {
+            Some(kept) => kept,
+            None => self
+                .blocking(move |gatherer| gatherer.gather(from))
+                .await?
+                .context("the log cannot be read")?,
+        };
         let ended = if self.log.overdue() {
             Ended::Overdue
         } else {
-            self.send(&lines, stop).await
+            self.send(&gathered.lines, stop).await
         };
         match ended {
             Ended::Stopped => return Ok(true),
             Ended::Sent => {}
-            Ended::Overdue => self.pass_over(gathered.range, lines.len() as u64).await?,
+            Ended::Overdue => {
+                if let Err(e) = self.pass_over(&gathered).await {
+                    // The reader of the log is behind it already.
+                    self.kept = Some(gathered);
+                    return Err(e);
+                }
+            }
         }
-        self.log.move_on(gathered.upto, gathered.ended).await?;
         self.figures.0.position.store(gathered.upto.0, Ordering::Release);
+        self.log.move_on(gathered.upto, gathered.ended).await?;
         if gathered.ended {
             return Ok(true);
         }
@@ -223,8 +284,11 @@ impl Forwarding {
         }
     }
 
-    async fn pass_over(&mut self, range: Option<TimeRange>, readings: u64) -> anyhow::Result<()> {
-        let Some(range) = range else { return Ok(()) };
+    async fn pass_over(&mut self, gathered: &Gathered) -> anyhow::Result<()> {
+        let Some(range) = gathered.range else {
+            return Ok(());
+        };
+        let readings = gathered.lines.len() as u64;
         self.records
             .note_forward_gap(range, readings)
             .await
@@ -254,6 +318,7 @@ impl Forwarding {
         let gaps = self.records.forward_gaps().await.context("gaps cannot be read")?;
         let owed = gaps.iter().map(|gap| gap.readings).sum();
         shown.owed.store(owed, Ordering::Release);
+        shown.owed_spans.store(gaps.len() as u64, Ordering::Release);
         if self.log.overdue() {
             return Ok(false);
         }
@@ -267,43 +332,52 @@ impl Forwarding {
                 () = self.log.wait_until_overdue() => return Ok(false),
             }
         }
-        match gaps.first() {
-            Some(gap) => self.fill(*gap, stop).await,
-            None => Ok(false),
-        }
+        self.fill(gaps.first().copied(), stop).await
     }
 
-    /// Sends what the embedded store has of a stretch of time. Only when it has stored everything that was sent
-    /// before: else an older value could go out behind a newer one. What is sent here and corrected later in the log
-    /// is corrected there too, because the log is sent afterwards.
-    async fn fill(&mut self, gap: ForwardGap, stop: &CancellationToken) -> anyhow::Result<bool> {
+    /// Sends some of what the embedded store has of a stretch of time, and remembers where to go on: what comes in
+    /// meanwhile must not wait for all of it. Only while the store has everything that was sent before: else an older
+    /// value could go out behind a newer one. What is sent here and corrected later in the log is corrected there too,
+    /// because the log is sent afterwards.
+    async fn fill(&mut self, gap: Option<ForwardGap>, stop: &CancellationToken) -> anyhow::Result<bool> {
+        let Some(gap) = gap else {
+            self.filling = None;
+            return Ok(false);
+        };
         if self.progress.stored_upto.load(Ordering::Acquire) < self.log.position.0 {
             return Ok(false);
         }
-        info!(
-            readings = gap.readings,
-            "Sending readings that were passed over from the embedded store."
-        );
+        let begun = self.filling.take().filter(|filling| filling.gap == gap);
+        let mut filling = begun.unwrap_or_else(|| {
+            info!("Readings that the time-series server lacks are sent from the embedded store.");
+            Filling {
+                gap,
+                at: (0, gap.range.from),
+            }
+        });
         let series = u32::try_from(self.series.stats().series).unwrap_or(u32::MAX);
-        for id in (0..series).map(SeriesId) {
-            let mut range = gap.range;
-            while range.from < range.to {
-                let (lines, next) = self
-                    .blocking(move |gatherer| gatherer.page(id, range))
-                    .await?
-                    .context("readings cannot be read from the embedded store")?;
-                match self.send(&Arc::new(lines), stop).await {
-                    Ended::Sent => range.from = next,
-                    // The gap stays; it is begun anew.
-                    Ended::Overdue => return Ok(false),
-                    Ended::Stopped => return Ok(true),
-                }
+        let until = Instant::now() + FILL_FOR;
+        while filling.at.0 < series && Instant::now() < until {
+            let at = filling.at;
+            let (lines, next) = self
+                .blocking(move |gatherer| gatherer.owed(at, gap.range, series))
+                .await?
+                .context("readings cannot be read from the embedded store")?;
+            match self.send(&Arc::new(lines), stop).await {
+                Ended::Sent => filling.at = next,
+                Ended::Overdue => break,
+                Ended::Stopped => return Ok(true),
             }
         }
-        self.records
-            .forget_forward_gap(gap.id)
-            .await
-            .context("a filled gap cannot be forgotten")?;
+        if filling.at.0 < series {
+            self.filling = Some(filling);
+        } else {
+            // One that has grown meanwhile stays, and is begun anew.
+            self.records
+                .forget_forward_gap(&gap)
+                .await
+                .context("a filled gap cannot be forgotten")?;
+        }
         Ok(false)
     }
 }
@@ -345,7 +419,7 @@ struct Gatherer {
 /// Lines of one stretch of the log.
 #[derive(Default)]
 struct Gathered {
-    lines: Lines,
+    lines: Arc<Lines>,
     /// When the readings were measured.
     range: Option<TimeRange>,
     upto: LogPosition,
@@ -386,7 +460,7 @@ impl Gatherer {
                 at: reading.at,
                 value: reading.value,
             };
-            if self.push(&mut gathered.lines, reading.series, sample) {
+            if self.push(Arc::make_mut(&mut gathered.lines), reading.series, sample) {
                 let range = gathered.range.get_or_insert(TimeRange {
                     from: sample.at,
                     to: sample.at + 1,
@@ -397,18 +471,29 @@ impl Gatherer {
         }
     }
 
-    /// Samples of one series in the embedded store, oldest first, and where to go on.
-    fn page(&mut self, id: SeriesId, range: TimeRange) -> Result<(Lines, UtcMillis), SeriesError> {
-        let samples = self.series.scan(&Scope::everything(), id, range, MOST_LINES)?;
+    /// Samples in the embedded store from a series and a moment on, series by series, and where to go on. As many as
+    /// one request takes, or what was found in a while.
+    fn owed(
+        &mut self,
+        (mut id, mut from): (u32, UtcMillis),
+        range: TimeRange,
+        series: u32,
+    ) -> Result<(Lines, (u32, UtcMillis)), SeriesError> {
+        let began = Instant::now();
         let mut lines = Lines::default();
-        for sample in &samples {
-            self.push(&mut lines, id, *sample);
+        while id < series && lines.len() < MOST_LINES && began.elapsed() < FILL_FOR {
+            let room = MOST_LINES - lines.len();
+            let rest = TimeRange { from, ..range };
+            let samples = self.series.scan(&Scope::everything(), SeriesId(id), rest, room)?;
+            for sample in &samples {
+                self.push(&mut lines, SeriesId(id), *sample);
+            }
+            match samples.last() {
+                Some(last) if samples.len() == room => from = last.at + 1,
+                _ => (id, from) = (id + 1, range.from),
+            }
         }
-        let next = match samples.last() {
-            Some(last) if samples.len() == MOST_LINES => last.at + 1,
-            _ => range.to,
-        };
-        Ok((lines, next))
+        Ok((lines, (id, from)))
     }
 
     /// Adds one line; false for what line protocol cannot carry, which ingest lets nobody send.

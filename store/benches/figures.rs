@@ -24,6 +24,9 @@ use domain::{
 use kitchen::{DAY_MS, START, Sensor, memory, readings, resolve, thread_seconds};
 use sunshine_store::{Aggregates, SeriesOptions, SeriesStore, ShareQuery, Step, WindowQuery};
 
+/// A figure's name, and what prints it for a fraction of the data.
+type Figure = (&'static str, fn(i64));
+
 const FITS: &str = "there is room";
 
 fn main() {
@@ -33,7 +36,7 @@ fn main() {
         .collect();
     let small = std::env::args().any(|name| name == "--small");
     let scale = if small { 20 } else { 1 };
-    let figures: [(&str, fn(i64)); 6] = [
+    let figures: [Figure; 6] = [
         ("ingest", ingest),
         ("wide", wide),
         ("query", query),
@@ -178,7 +181,7 @@ fn wide(scale: i64) {
         shards: 64,
         ..SeriesOptions::new(dir.path())
     };
-    let store = SeriesStore::open(options, clock.clone()).expect("a fresh folder");
+    let store = SeriesStore::open(options, clock).expect("a fresh folder");
     let series = resolve(&store, 225_000);
     let ticks = 110 / scale;
     let done = AtomicBool::new(false);

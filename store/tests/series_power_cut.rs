@@ -76,7 +76,7 @@ fn record(n: u64) -> Vec<(u32, i64, f64)> {
         (i % SERIES, at, f64::from(i) + (n % 50) as f64)
     });
     let mut said: Vec<(u32, i64, f64)> = fresh.collect();
-    if n % 5 == 0 {
+    if n.is_multiple_of(5) {
         let before = random.random_range(0..96.min(n + 1));
         said.push((random.random_range(0..SERIES), now(n - before).0, 1_000.0));
     }

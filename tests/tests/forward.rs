@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::Read,
+    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
@@ -18,6 +19,9 @@ extern crate sunshine_integration_tests as integration_tests;
 
 /// What the server says when it takes lines.
 const TAKEN: u16 = 204;
+
+/// It takes the request and never answers.
+const SILENT: u16 = 0;
 
 const HELD: &str = "nothing panics while it holds what the server keeps";
 
@@ -85,6 +89,9 @@ async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
     let refuses = text.contains("value=666.0 ") && status == TAKEN;
     if read.is_err() || refuses {
         return StatusCode::BAD_REQUEST;
+    }
+    if status == SILENT {
+        std::future::pending().await
     }
     if status == TAKEN {
         for line in text.lines() {
@@ -162,6 +169,30 @@ async fn a_server_that_was_away_gets_every_reading_once_in_order_also_after_a_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_never_answers_holds_up_nobody_and_no_stop() -> anyhow::Result<()> {
+    let server = Server::start(SILENT).await?;
+    let app = TestApp::start_with(&influxdb(&server.url, "timeout_s = 300\n")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..50 {
+        device
+            .publish("up/temperature", "fridge-1", &format!("{n}.5"))
+            .await?;
+    }
+    until("the last is stored here", || async {
+        Ok(app.latest("fridge-1", "temperature").await? == Some(49.5))
+    })
+    .await?;
+    until("the log is held for the server", || async {
+        Ok(forward(&app).await?["lag_bytes"].as_u64() > Some(0))
+    })
+    .await?;
+    assert_eq!(app.get("/readyz").await?.0, 200);
+    assert_eq!(forward(&app).await?["lines"], 0);
+    // In the middle of a request that would last five minutes.
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_is_said_on_every_page_and_a_bad_line_can_be_sent_again() -> anyhow::Result<()> {
     let server = Server::start(401).await?;
     let app = TestApp::start_with(&influxdb(&server.url, "")).await?;
@@ -235,6 +266,39 @@ async fn beyond_its_share_of_the_log_readings_are_passed_over_and_sent_later_fro
         Ok(all && forward(&app).await?["owed_readings"] == 0)
     })
     .await?;
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_new_gets_the_history_from_the_store() -> anyhow::Result<()> {
+    let server = Server::start(TAKEN).await?;
+    let app = TestApp::start().await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..30 {
+        let payload = format!(r#"{{"ts":{},"v":{n}}}"#, 1_793_000_000_000_i64 + n * 60_000);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    drop(device);
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    // Each comes from the log, which still has it here, and from the store.
+    until("it has everything from both", || async {
+        Ok(server.repeated() == 30)
+    })
+    .await?;
+    let mut values = server.values("fridge-1");
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, (0..30).map(f64::from).collect::<Vec<_>>());
+    until("nothing is owed", || async {
+        Ok(forward(&app).await?["owed_spans"] == 0)
+    })
+    .await?;
+    // It is no longer new.
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    wait_for_state(&app, "starting").await?;
+    assert_eq!(forward(&app).await?["owed_spans"], 0);
+    // Nobody holds the log for a server that is gone.
+    let app = app.restart().await?;
+    assert_eq!(forward(&app).await?, serde_json::Value::Null);
     app.finish().await
 }
 
@@ -328,5 +392,82 @@ async fn charts_beyond_the_local_days_come_from_the_other_server_and_the_rest_fr
         "{problem}"
     );
     assert_eq!(app.get(&window).await?.0, 200, "a day is answered all the same");
+    app.finish().await
+}
+
+/// Debian's VictoriaMetrics on a port of its own; `None`, said so, where it is not installed.
+fn real_victoria_metrics(dir: &std::path::Path) -> anyhow::Result<Option<(String, Process)>> {
+    let says = |script: &str| Command::new("sh").args(["-c", script]).status();
+    if !says("command -v victoria-metrics >/dev/null")?.success() {
+        anyhow::ensure!(
+            !says("test \"$CI\" = true")?.success(),
+            "install it: apt-get install victoria-metrics"
+        );
+        eprintln!("skipped: victoria-metrics is not installed here (.ci/run installs it)");
+        return Ok(None);
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let process = Command::new("victoria-metrics")
+        .arg(format!("-storageDataPath={}", dir.display()))
+        .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+        .args(["-retentionPeriod=100y", "-dedup.minScrapeInterval=1ms"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Some((format!("http://127.0.0.1:{port}"), Process(process))))
+}
+
+/// A process that ends with its owner.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.0.kill().is_ok() {
+            drop(self.0.wait());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chart_of_last_week_is_drawn_by_a_real_victoria_metrics() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let Some((url, server)) = real_victoria_metrics(dir.path())? else {
+        return Ok(());
+    };
+    let app = TestApp::start_with(&format!(
+        "[timeseries]\nbackend = \"victoriametrics\"\nurl = \"{url}\"\nlocal_days = 1\n"
+    ))
+    .await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    let from = domain::Clock::system().now().0 / 1000 * 1000 - 7 * 86_400_000;
+    for n in 0..60 {
+        // One a minute, each twice, as after a lost acknowledgement.
+        let payload = format!(r#"{{"ts":{},"v":{n}}}"#, from + n * 60_000);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+    }
+    let hour = format!(
+        "/api/v1/points/{FACILITY}/fridge-1/temperature/window?from={from}&to={}&buckets=6",
+        from + 3_600_000
+    );
+    until("six buckets of ten readings are there", || async {
+        let answer = app.json(&hour).await?;
+        let counts = answer["buckets"].as_array().map(|buckets| {
+            let counts = buckets.iter().filter_map(|b| b["count"].as_u64());
+            counts.collect::<Vec<_>>()
+        });
+        Ok(counts == Some(vec![10; 6]))
+    })
+    .await?;
+    let answer = app.json(&hour).await?;
+    let second = &answer["buckets"][1];
+    assert_eq!(second["start_ms"], from + 600_000);
+    let figures = ["min", "max", "avg", "last"].map(|f| second[f].as_f64());
+    assert_eq!(figures, [10.0, 19.0, 14.5, 19.0].map(Some));
+    drop(server);
+    until("the server is gone", || async {
+        Ok(app.get(&hour).await?.0 == 503)
+    })
+    .await?;
     app.finish().await
 }

@@ -113,6 +113,7 @@ forwarding-mirror = mirror
 forwarding-sent = Lines taken since start
 forwarding-lag = Journal held for it
 forwarding-owed = Readings to be sent from the embedded store
+forwarding-spans = Stretches of time to be sent from there
 forwarding-retries = Requests tried again since start
 forwarding-dropped = Dead letters dropped because there were too many
 forwarding-starting = nothing was sent yet

@@ -113,6 +113,7 @@ forwarding-mirror = 镜像
 forwarding-sent = 启动以来已接收行数
 forwarding-lag = 为其保留的日志
 forwarding-owed = 待从内置存储补发的读数
+forwarding-spans = 待从内置存储补发的时段
 forwarding-retries = 启动以来重试次数
 forwarding-dropped = 因过多而丢弃的死信
 forwarding-starting = 尚未发送

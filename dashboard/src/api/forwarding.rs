@@ -28,6 +28,7 @@ pub(super) struct ForwardBody {
     lag_bytes: u64,
     held_bytes_max: u64,
     owed_readings: u64,
+    owed_spans: u64,
 }
 
 impl From<ForwardStats> for ForwardBody {
@@ -49,6 +50,7 @@ impl From<ForwardStats> for ForwardBody {
             lag_bytes: stats.lag_bytes,
             held_bytes_max: stats.held_bytes_max,
             owed_readings: stats.owed_readings,
+            owed_spans: stats.owed_spans,
         }
     }
 }

@@ -98,6 +98,7 @@ fn facts(locale: &Locale, stats: &ForwardStats) -> Vec<(String, String)> {
             format!("{} / {}", mib(stats.lag_bytes), mib(stats.held_bytes_max)),
         ),
         (fl!(locale.l, "forwarding-owed"), stats.owed_readings.to_string()),
+        (fl!(locale.l, "forwarding-spans"), stats.owed_spans.to_string()),
         (fl!(locale.l, "forwarding-retries"), stats.retries.to_string()),
     ];
     if stats.letters_dropped > 0 {

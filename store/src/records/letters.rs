@@ -253,17 +253,22 @@ impl Records {
         rows.iter().map(gap).collect()
     }
 
-    /// A gap was filled.
+    /// A gap was filled. One that has grown since it was read stays.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn forget_forward_gap(&self, id: i64) -> Result<(), RecordError> {
+    pub async fn forget_forward_gap(&self, gap: &ForwardGap) -> Result<(), RecordError> {
         let mut transaction = self.database.write().await?;
-        sqlx::query("DELETE FROM forward_gaps WHERE id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await
-            .map_err(RecordError::from_database)?;
+        sqlx::query(
+            "DELETE FROM forward_gaps WHERE id = $1 AND from_ms = $2 AND to_ms = $3 AND readings = $4",
+        )
+        .bind(gap.id)
+        .bind(gap.range.from.0)
+        .bind(gap.range.to.0)
+        .bind(i64::try_from(gap.readings).unwrap_or(i64::MAX))
+        .execute(&mut *transaction)
+        .await
+        .map_err(RecordError::from_database)?;
         commit(transaction).await
     }
 }

@@ -29,8 +29,8 @@ const ROWS_PER_LINE: usize = 10_000;
 /// The longest line of an export, and the longest answer to a query, in bytes.
 const MOST_BYTES: usize = 8 << 20;
 
-/// How far back the newest sample is looked for.
-const LATEST_WITHIN: &str = "3650d";
+/// How far back the newest sample is looked for: a little at first, because the server reads every sample of it.
+const LATEST_WITHIN: [&str; 3] = ["1d", "60d", "3650d"];
 
 /// The last moment of the year 2200, beyond which no reading lies.
 const FAR: i64 = 7_289_654_399_000;
@@ -82,20 +82,20 @@ impl Victoria {
         key: &SeriesKey,
         now: UtcMillis,
     ) -> Result<Option<Sample>, TimeSeriesError> {
-        let until = now + 3_600_000;
-        let query = format!("tlast_over_time({}[{LATEST_WITHIN}])", selector(key));
-        let answer = self
-            .query(
-                "api/v1/query",
-                &[("query", query), ("time", seconds(until)), no_cache()],
-            )
-            .await?;
-        let value = answer
-            .data
-            .result
-            .first()
-            .and_then(|series| series.value.as_ref());
-        let Some((_, text)) = value else { return Ok(None) };
+        let until = seconds(now + 3_600_000);
+        let mut found = None;
+        for within in LATEST_WITHIN {
+            let query = format!("tlast_over_time({}[{within}])", selector(key));
+            let asked = [("query", query), ("time", until.clone()), no_cache()];
+            let answer = self.query("api/v1/query", &asked).await?;
+            found = answer.data.result.into_iter().find_map(|series| series.value);
+            if found.is_some() {
+                break;
+            }
+        }
+        let Some((_, text)) = &found else {
+            return Ok(None);
+        };
         let at = millis(number(text)?);
         let range = TimeRange {
             from: at - 1,

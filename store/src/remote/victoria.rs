@@ -84,6 +84,11 @@ pub(super) fn client(options: &RemoteOptions, scheme: &str) -> Result<Client, Re
     if let Some(pem) = &options.ca_pem {
         let authorities =
             reqwest::Certificate::from_pem_bundle(pem).map_err(|e| setup(bounded(&e.to_string())))?;
+        if authorities.is_empty() {
+            return Err(setup(
+                "the file of the authority holds no certificate in PEM".into(),
+            ));
+        }
         builder = builder.tls_certs_only(authorities);
     }
     builder.build().map_err(|e| setup(bounded(&causes(&e))))

@@ -245,7 +245,7 @@ impl<W: Write + Send> Rows<W> {
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), ExportError> {
+    fn finish(mut self) -> Result<(), ExportError> {
         self.write_group()?;
         self.file.close()?;
         Ok(())

@@ -174,6 +174,54 @@ fn a_crash_in_compaction_rollup_or_retention_loses_doubles_and_resurrects_nothin
 }
 
 #[test]
+fn late_readings_of_a_finished_day_are_seen_at_every_level_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let options = || SeriesOptions {
+        flush_age_ms: HOUR_MS,
+        ..options(dir.path())
+    };
+    let to = FIRST + 40 * DAY_MS;
+    let mut log = Log::new();
+    let check = |store: &SeriesStore, log: &Log, what: &str| {
+        assert_eq!(log.check(store, to, what), [Level::Minute; SERIES], "{what}");
+        let query = WindowQuery {
+            range: TimeRange {
+                from: UtcMillis(FIRST),
+                to: UtcMillis(to),
+            },
+            step: Step::Fixed { ms: HOUR_MS },
+            aggregates: Aggregates::ALL,
+        };
+        let answer = store
+            .aggregate(&Scope::everything(), series(store, 0), &query)
+            .unwrap();
+        let count: u64 = answer.buckets.iter().map(|b| b.count).sum();
+        assert_eq!(
+            (answer.level, count),
+            (Level::Hour, log.model[0].len() as u64),
+            "{what}"
+        );
+    };
+    let store = SeriesStore::open(options(), clock.clone()).unwrap();
+    log.write(&store, record(FIRST, 1.0));
+    store.flush().unwrap();
+    assert!(work(&store));
+    assert_eq!(store.stats().days_waiting, 0);
+    check(&store, &log, "rolled up");
+    log.write(&store, record(FIRST + 1, 2.0));
+    check(&store, &log, "late readings in memory");
+    store.flush().unwrap();
+    check(&store, &log, "late readings in chunks");
+    drop(store);
+    let store = SeriesStore::open(options(), clock).unwrap();
+    check(&store, &log, "late readings after a restart");
+    assert_eq!(store.stats().days_waiting, 2);
+    assert!(work(&store));
+    check(&store, &log, "rolled up again");
+}
+
+#[test]
 fn minutes_go_after_their_time_and_hours_stay() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::simulated(UtcMillis(FIRST));

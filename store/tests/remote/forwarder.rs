@@ -45,7 +45,8 @@ fn remote(kind: RemoteKind, url: &str) -> Remote {
         read_url: None,
         token: Some(Token::new("secret\n")),
         ca_pem: None,
-        timeout: Duration::from_millis(300),
+        // Long enough for a busy machine: what is answered late is sent twice.
+        timeout: Duration::from_secs(2),
     })
     .unwrap()
 }
@@ -331,5 +332,49 @@ async fn retry_after_is_honoured_on_both() {
         // The knock that asks for the pause writes nothing.
         assert!(rig.seen().len() <= 2);
         assert!(rig.seen().iter().skip(1).all(|r| r.body.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn gaps_grow_until_they_are_filled() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = Records::open(&dir.path().join("records.db"), Clock::simulated(NOW))
+        .await
+        .unwrap();
+    let range = |from: i64, to: i64| domain::TimeRange {
+        from: NOW + from,
+        to: NOW + to,
+    };
+    records.note_forward_gap(range(10, 20), 3).await.unwrap();
+    let before = records.forward_gaps().await.unwrap()[0];
+    records.note_forward_gap(range(5, 15), 4).await.unwrap();
+    let gaps = records.forward_gaps().await.unwrap();
+    assert_eq!(
+        (gaps.len(), gaps[0].range, gaps[0].readings),
+        (1, range(5, 20), 7)
+    );
+    records.forget_forward_gap(&before).await.unwrap();
+    assert_eq!(
+        records.forward_gaps().await.unwrap(),
+        gaps,
+        "it has grown meanwhile"
+    );
+    records.forget_forward_gap(&gaps[0]).await.unwrap();
+    assert_eq!(records.forward_gaps().await.unwrap(), []);
+}
+
+#[test]
+fn an_authority_that_is_none_is_refused() {
+    for kind in both() {
+        let options = RemoteOptions {
+            kind,
+            write_url: "https://127.0.0.1:1".into(),
+            read_url: None,
+            token: None,
+            ca_pem: Some(b"no certificate".to_vec()),
+            timeout: Duration::from_secs(1),
+        };
+        let refused = Remote::new(&options).unwrap_err().to_string();
+        assert!(refused.contains("ca_file"), "{refused}");
     }
 }

@@ -52,7 +52,7 @@ async fn face(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> (Ti
         read_url: None,
         token: Some(Token::new("secret")),
         ca_pem: None,
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(2),
     })
     .unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -321,7 +321,7 @@ async fn a_question_is_cut_at_the_boundary() {
         read_url: None,
         token: None,
         ca_pem: None,
-        timeout: Duration::from_millis(500),
+        timeout: Duration::from_secs(2),
     })
     .unwrap();
     let face = TimeSeries::with_remote(local, remote, 100 * 86_400_000, clock);
