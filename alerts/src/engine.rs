@@ -122,6 +122,7 @@ impl Engine {
                 ..Health::default()
             }),
             rules: Arc::new(by_id),
+            own: ArcSwap::from_pointee(policy.own().clone()),
             durable: AtomicU64::new(position.0),
             changes,
             commands: sender,
@@ -251,6 +252,7 @@ impl Engine {
         self.judge.set_mutes(mutes, &mut self.transitions);
         // Of rules only the next moment of change is new: this one lies before every change.
         drop(self.policy.rules_at(now));
+        self.show_own_rules();
         self.settle_transitions();
         self.keep_when_due().await;
         self.show_board(true);
@@ -271,7 +273,12 @@ impl Engine {
             self.settle_transitions();
             let rules = self.policy.rules_at(at);
             self.judge.set_rules(rules, &self.points, &mut self.transitions);
+            self.show_own_rules();
         }
+    }
+
+    fn show_own_rules(&self) {
+        self.shared.own.store(Arc::new(self.policy.own().clone()));
     }
 
     async fn reload(&mut self) -> Result<(), AlertError> {

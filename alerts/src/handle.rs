@@ -9,7 +9,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use domain::{Board, Case, CaseChange, CaseId, LogPosition, Rule, RuleId, Scope, UtcMillis, case::Note};
+use domain::{
+    Board, Case, CaseChange, CaseId, FacilityId, LogPosition, Rule, RuleId, Scope, UtcMillis, case::Note,
+};
 use store::{Records, records::CaseAction};
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -43,12 +45,16 @@ pub(crate) enum Command {
     Change(crate::shelving::Asked),
 }
 
+/// Facilities with rules of their own, each with all the rules that hold there.
+pub(crate) type OwnRules = BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>;
+
 /// What engine and handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) board: ArcSwap<Board>,
     pub(crate) health: ArcSwap<Health>,
     pub(crate) rules: Arc<BTreeMap<RuleId, Rule>>,
+    pub(crate) own: ArcSwap<OwnRules>,
     pub(crate) durable: AtomicU64,
     pub(crate) changes: broadcast::Sender<CaseChange>,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -80,7 +86,14 @@ impl AlertHandle {
         self.0.health.load_full()
     }
 
-    /// The rules that are judged by.
+    /// The rules that are judged by at a facility: the packs', or its own in place of them.
+    #[must_use]
+    pub fn rules_of(&self, facility: &FacilityId) -> Arc<BTreeMap<RuleId, Rule>> {
+        let own = self.0.own.load();
+        own.get(facility).cloned().unwrap_or_else(|| self.rules())
+    }
+
+    /// The packs' rules that are judged by.
     #[must_use]
     pub fn rules(&self) -> Arc<BTreeMap<RuleId, Rule>> {
         self.0.rules.clone()

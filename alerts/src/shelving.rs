@@ -14,7 +14,10 @@ use domain::{
 use store::{RecordError, Records};
 use tokio::sync::oneshot;
 
-use crate::{AlertError, AlertHandle, handle::Command};
+use crate::{
+    AlertError, AlertHandle,
+    handle::{Command, OwnRules},
+};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -60,7 +63,7 @@ pub(crate) struct Policy {
     windows: Vec<Window>,
     overrides: Vec<RuleOverride>,
     /// Facilities with rules of their own, each with all its rules.
-    own: BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>,
+    own: OwnRules,
     /// Up to when windows have been laid out.
     laid_out: UtcMillis,
     /// When the rules are others than now.
@@ -136,6 +139,11 @@ impl Policy {
     /// The rules of a facility that has some of its own.
     pub(crate) fn own_rules(&self, facility: &FacilityId) -> Option<Arc<BTreeMap<RuleId, Rule>>> {
         self.own.get(facility).cloned()
+    }
+
+    /// All facilities that have some.
+    pub(crate) fn own(&self) -> &OwnRules {
+        &self.own
     }
 
     /// What is set aside around the time from `from` to `upto`, and some days beyond.

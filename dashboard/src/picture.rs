@@ -149,7 +149,6 @@ impl FacilityNow {
 /// What judgement says at this moment, held still while a page is drawn.
 pub(crate) struct Judgement {
     pub(crate) board: Arc<Board>,
-    pub(crate) rules: Arc<BTreeMap<RuleId, Rule>>,
     pub(crate) now: UtcMillis,
 }
 
@@ -157,7 +156,6 @@ impl App {
     pub(crate) fn judgement(&self) -> Judgement {
         Judgement {
             board: self.stores.alerts.board(),
-            rules: self.stores.alerts.rules(),
             now: self.stores.clock.now(),
         }
     }
@@ -221,7 +219,7 @@ impl App {
             rule,
             latest,
             series,
-            limits: limits(entry, &judgement.rules),
+            limits: limits(entry, &self.stores.alerts.rules_of(&entry.key.facility)),
             spark: self.sparks.get(&entry.key),
         }
     }

@@ -219,6 +219,10 @@ async fn a_facilitys_own_numbers_hold_from_their_moment_and_the_case_keeps_their
         })
         .collect();
     assert_eq!(told, [("CN-TMP-01", 100, 160, Some(7.0))]);
+    let id = RuleId::new("CN-TMP-01").unwrap();
+    let limit = |rules: &std::collections::BTreeMap<_, domain::Rule>| rules[&id].kind.limit();
+    assert_eq!(limit(&running.handle.rules_of(&facility())), Some(7.0));
+    assert_eq!(limit(&running.handle.rules()), Some(8.0));
     assert!(cases[0].rule_version.ends_with("+1"), "{}", cases[0].rule_version);
     running.stop().await.unwrap();
     // A judge who begins anew says the same.
