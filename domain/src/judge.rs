@@ -27,9 +27,9 @@
 //!   else was silent. Timers run on *listening time*, which is log time without those gaps.
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
-//! - A reading that claims to be older than [`OLDEST_MS`], and readings that keep coming a constant time late
-//!   after later ones, come from a clock that was set back: they are judged by the moment of receipt. So no step
-//!   of a device's clock makes it blind.
+//! - Readings that keep coming a constant time late after later ones come from a clock that was set back: they
+//!   are judged by the moment of receipt. So no step of a device's clock makes it blind for more than one
+//!   reading.
 //! - What is due by a time of day is judged by log time, [`MISSING_GRACE_MS`] later; after an outage of the product
 //!   not before [`RESUME_GRACE_MS`] have passed, so that what was kept meanwhile can arrive.
 //! - A correlation looks at several points, whose clocks and lags differ. It takes their changes in the order of
@@ -75,10 +75,6 @@ pub use restore::Snapshot;
 /// A step of log time longer than this, in milliseconds, means that the product was down. Ticks come
 /// once a second.
 pub const GAP_MS: i64 = 10_000;
-
-/// A reading that claims to be older than this many milliseconds has a wrong clock: 31 days. Devices keep readings
-/// for days, not for months.
-pub const OLDEST_MS: i64 = 31 * 24 * 3_600_000;
 
 /// How long after a time of day its reading may still arrive, in milliseconds.
 pub const MISSING_GRACE_MS: i64 = 2 * 60_000;
@@ -232,11 +228,9 @@ impl Watched {
     /// The moment at which a reading counts as measured, and whether it is judged.
     fn moment_of(&mut self, reading: &Reading) -> (UtcMillis, bool) {
         let received = reading.received;
-        let mut at = reading.at.min(received);
+        let at = reading.at.min(received);
         let lag = received.ms_since(at);
-        if lag > OLDEST_MS {
-            at = received;
-        } else if at < self.latest_at {
+        if at < self.latest_at {
             // Readings that were kept arrive at once; those of a clock that was set back arrive as they are made.
             let set_back = self.late.is_some_and(|(before, then)| {
                 received > then && (lag - before).abs() <= received.ms_since(then) / SAME_LAG_PART
@@ -245,7 +239,7 @@ impl Watched {
             return if set_back { (received, true) } else { (at, false) };
         }
         self.late = None;
-        (at, at >= self.latest_at)
+        (at, true)
     }
 
     /// The listening time from which on it counts as silent if nothing is heard until then.

@@ -387,6 +387,33 @@ fn a_step_of_a_devices_clock_neither_blinds_nor_storms() {
 }
 
 #[test]
+fn while_our_own_clock_is_wrong_by_years_values_are_judged_all_the_same() {
+    // Ten years ahead for a while, then right again: log time waits there, and does not go back.
+    let decade = 3_650 * DAY;
+    let start = 20 * 365 * DAY;
+    let mut stage = Wide::new(Vec::new());
+    for n in 0..90 {
+        let now = start + n * 10 * S;
+        let log_time = match n {
+            0..30 => now,
+            30..60 => now + decade,
+            _ => start + 590 * S + decade,
+        };
+        let base = if (33..40).contains(&n) || (70..80).contains(&n) {
+            8.2
+        } else {
+            4.0
+        };
+        let value = base + f64::from(i32::try_from(n % 2).unwrap()) / 2.0;
+        stage.play(&[reading(FRIDGE, now, log_time, value)]);
+    }
+    let range = cases(&stage, "range");
+    let opened = range.iter().filter(|(opened, ..)| *opened).count();
+    assert_eq!((opened, range.len()), (2, 4), "{range:?}");
+    assert_eq!(stage.judge.late_readings(), 0);
+}
+
+#[test]
 fn a_step_of_our_own_clock_raises_no_storm() {
     // Ten years ahead and back again: log time does not go back, and what lies between was an outage.
     let decade = 3_650 * DAY;
