@@ -45,8 +45,14 @@ pub(crate) enum Command {
     Change(crate::shelving::Asked),
 }
 
-/// Facilities with rules of their own, each with all the rules that hold there.
-pub(crate) type OwnRules = BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>;
+/// The rules as they hold now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnRules {
+    /// Of every facility, each for those whose region has chosen its pack.
+    pub(crate) base: Arc<BTreeMap<RuleId, Rule>>,
+    /// Of facilities with rules of their own: all that hold there.
+    pub(crate) of: BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>,
+}
 
 /// What engine and handles share.
 #[derive(Debug)]
@@ -90,7 +96,7 @@ impl AlertHandle {
     #[must_use]
     pub fn rules_of(&self, facility: &FacilityId) -> Arc<BTreeMap<RuleId, Rule>> {
         let own = self.0.own.load();
-        own.get(facility).cloned().unwrap_or_else(|| self.rules())
+        own.of.get(facility).unwrap_or(&own.base).clone()
     }
 
     /// The packs' rules that are judged by.

@@ -18,6 +18,7 @@
 mod engine;
 mod error;
 mod handle;
+mod place;
 mod shelving;
 pub mod whatif;
 
@@ -25,6 +26,7 @@ pub use domain::judge::{Board, ConditionState, PointState};
 pub use engine::Engine;
 pub use error::AlertError;
 pub use handle::{AlertHandle, Health};
+pub use place::Place;
 
 /// Case writes that may wait for the record store before the engine stops taking batches. One batch may
 /// go beyond it.

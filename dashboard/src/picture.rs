@@ -309,8 +309,7 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
     let point = &entry.point;
     let mut limits: Vec<Limit> = rules
         .values()
-        .filter(|r| r.metric.as_ref().is_none_or(|m| *m == point.metric))
-        .filter(|r| r.point_type.as_ref().is_none_or(|t| *t == point.point_type))
+        .filter(|rule| rule.applies_to(point))
         .flat_map(lines_of)
         .collect();
     let crossed_first = |l: &Limit| {
