@@ -19,7 +19,7 @@
 //!   receipt. So setting its clock right does not make its next readings look older than its last.
 //! - A reading older than the latest judged one of its series proves that the device lives, and is not
 //!   judged. One of the same moment is a correction and is judged. Only where each measurement counts by itself
-//!   (a weighing) does an older one count too.
+//!   (a weighing), and for what must be there by a time of day, does an older one count too.
 //! - Only a value in breach keeps a condition Pending, and only a safe one lets an Active one clear. A
 //!   value between the two limits starts neither: it ends a Pending condition (no case may say "above
 //!   8 °C for 30 minutes" of a fridge that was at 7.5) and leaves an Active one Active.
@@ -220,7 +220,7 @@ struct Watched {
     late: Option<(i64, UtcMillis)>,
     /// The condition by which its device's clock is judged, if this point stands for the device.
     clock: Option<u32>,
-    /// A rule counts each of its measurements by itself.
+    /// A rule counts each of its measurements, late or not.
     has_events: bool,
 }
 
@@ -402,7 +402,7 @@ impl Judge {
                 joint.own.on_value(spec, at, value);
                 self.correlate(number, at, offset, out);
             }
-            (Track::Event(_) | Track::Skew(_), _) => {}
+            (Track::Event(_) | Track::Missing(_) | Track::Skew(_), _) => {}
             _ => {
                 self.turn_until(number, at, out);
                 let condition = &self.conditions[number as usize];
@@ -438,7 +438,7 @@ impl Judge {
         }
     }
 
-    /// A measurement that counts by itself counts late or not.
+    /// A measurement that counts by itself counts late or not, and so does what had to be there.
     fn judge_events(&mut self, point: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
         let watched = &self.points[point as usize];
         if !watched.has_events {
@@ -449,14 +449,19 @@ impl Judge {
             let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
                 continue;
             };
-            let track = self.tracks.get_mut(condition.track as usize);
-            let (Some(Track::Event(memory)), TrackSpec::Event(spec)) = (track, &**spec) else {
-                continue;
-            };
-            if memory.is_new_breach(spec, at, value) {
-                for step in condition.event(at) {
-                    self.note(number, step, out);
+            match (&mut self.tracks[condition.track as usize], &**spec) {
+                (Track::Event(memory), TrackSpec::Event(spec)) => {
+                    if memory.is_new_breach(spec, at, value) {
+                        for step in condition.event(at) {
+                            self.note(number, step, out);
+                        }
+                    }
                 }
+                (Track::Missing(memory), TrackSpec::Missing(spec)) => {
+                    let said = memory.on_reading((spec, &self.zone), at, value);
+                    self.heed(number, said, out);
+                }
+                _ => {}
             }
         }
     }

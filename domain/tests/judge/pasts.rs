@@ -238,6 +238,25 @@ fn what_is_not_there_by_a_time_of_day_is_missing() {
 }
 
 #[test]
+fn what_was_there_and_came_late_is_not_missing() {
+    // Checked at 08:17:30; that came after the one of 08:18:20, a minute later.
+    let swapped = vec![
+        reading(CHECK, 1_100 * S, 1_101 * S, 1.0),
+        reading(CHECK, 1_050 * S, 1_160 * S, 1.0),
+        reading(CHECK, 1_160 * S, 1_161 * S, 1.0),
+    ];
+    check("missing", &[swapped], 1_319, &[]);
+    // Too late to be waited for: told, and over as soon as it comes.
+    let late = vec![reading(CHECK, 1_050 * S, 1_250 * S, 1.0)];
+    check(
+        "missing",
+        &[late],
+        1_300,
+        &[(true, 1_080, 1_080), (false, 1_080, 1_080)],
+    );
+}
+
+#[test]
 fn an_outage_over_a_time_of_day_calls_nothing_missing_before_it_could_arrive() {
     let mut stage = Wide::new(Vec::new());
     stage.play(&with_ticks(&[], 0, 900 * S, S));
