@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use domain::{
-    Batch, Clock, Judge, LogEvent, LogPosition, Point, Rule, RuleId, Scope, Transition, UtcMillis, Zone,
+    Batch, Clock, Judge, LogEvent, LogPosition, Point, Rule, RuleId, Scope, Transition, UtcMillis,
     judge::Snapshot,
 };
 use store::{Records, SeriesStore};
@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use crate::{
-    AlertError, AlertHandle, Health, MAX_CHANGES,
+    AlertError, AlertHandle, Health, MAX_CHANGES, Place,
     handle::{Command, Shared},
     shelving::{Asked, Policy},
 };
@@ -81,15 +81,16 @@ impl Engine {
         rules: Vec<Rule>,
         clock: Clock,
     ) -> Result<Engine, AlertError> {
-        Engine::open_in(Zone::default(), records, series, rules, clock).await
+        Engine::open_in(Place::default(), records, series, rules, clock).await
     }
 
-    /// The same for a place whose clocks are not China's: times of day are meant by `zone`.
+    /// The same for a place whose clocks are not China's, or whose regions differ in their packs: then `rules` are
+    /// those of all the packs that any of them has chosen.
     ///
     /// # Errors
     /// As [`Engine::open`].
     pub async fn open_in(
-        zone: Zone,
+        place: Place,
         records: Records,
         series: SeriesStore,
         rules: Vec<Rule>,
@@ -110,7 +111,7 @@ impl Engine {
             None => (LogPosition::default(), Snapshot::default()),
         };
         let by_id: BTreeMap<RuleId, Rule> = rules.iter().map(|r| (r.id.clone(), r.clone())).collect();
-        let mut policy = Policy::load(&records, (rules, zone), snapshot.log_time()).await?;
+        let mut policy = Policy::load(&records, (rules, place), snapshot.log_time()).await?;
         let (judge, transitions) = restore(&snapshot, &points, &mut policy);
         let (changes, _) = broadcast::channel(MAX_CHANGES);
         let (sender, commands) = mpsc::channel(16);
@@ -122,6 +123,7 @@ impl Engine {
                 ..Health::default()
             }),
             rules: Arc::new(by_id),
+            own: ArcSwap::from_pointee(policy.own().clone()),
             durable: AtomicU64::new(position.0),
             changes,
             commands: sender,
@@ -251,6 +253,7 @@ impl Engine {
         self.judge.set_mutes(mutes, &mut self.transitions);
         // Of rules only the next moment of change is new: this one lies before every change.
         drop(self.policy.rules_at(now));
+        self.show_own_rules();
         self.settle_transitions();
         self.keep_when_due().await;
         self.show_board(true);
@@ -271,12 +274,26 @@ impl Engine {
             self.settle_transitions();
             let rules = self.policy.rules_at(at);
             self.judge.set_rules(rules, &self.points, &mut self.transitions);
+            self.show_own_rules();
         }
+    }
+
+    fn show_own_rules(&self) {
+        self.shared.own.store(Arc::new(self.policy.own().clone()));
     }
 
     async fn reload(&mut self) -> Result<(), AlertError> {
         self.points = self.shared.records.points(&Scope::everything(), None).await?;
-        self.judge.set_points(&self.points, &mut self.transitions);
+        if self.policy.differs_by_region() {
+            // A new facility has the rules of its region.
+            let log_time = self.judge.log_time();
+            self.policy.reload(&self.shared.records, log_time).await?;
+            let rules = self.policy.rules_at(log_time.unwrap_or(UtcMillis(i64::MIN)));
+            self.judge.set_rules(rules, &self.points, &mut self.transitions);
+            self.show_own_rules();
+        } else {
+            self.judge.set_points(&self.points, &mut self.transitions);
+        }
         self.lookup.forget();
         self.settle_transitions();
         // When a point was registered is in the snapshot only, not in the log.

@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use domain::{
-    Board, Case, CaseChange, CaseId, LogPosition, Rule, RuleId, Scope, UtcMillis,
+    Board, Case, CaseChange, CaseId, FacilityId, LogPosition, Rule, RuleId, Scope, UtcMillis,
     case::{Act, Note},
 };
 use store::{Records, records::CaseAction};
@@ -46,12 +46,22 @@ pub(crate) enum Command {
     Change(crate::shelving::Asked),
 }
 
+/// The rules as they hold now.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnRules {
+    /// Of every facility, each for those whose region has chosen its pack.
+    pub(crate) base: Arc<BTreeMap<RuleId, Rule>>,
+    /// Of facilities with rules of their own: all that hold there.
+    pub(crate) of: BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>,
+}
+
 /// What engine and handles share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) board: ArcSwap<Board>,
     pub(crate) health: ArcSwap<Health>,
     pub(crate) rules: Arc<BTreeMap<RuleId, Rule>>,
+    pub(crate) own: ArcSwap<OwnRules>,
     pub(crate) durable: AtomicU64,
     pub(crate) changes: broadcast::Sender<CaseChange>,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -83,7 +93,14 @@ impl AlertHandle {
         self.0.health.load_full()
     }
 
-    /// The rules that are judged by.
+    /// The rules that are judged by at a facility: the packs', or its own in place of them.
+    #[must_use]
+    pub fn rules_of(&self, facility: &FacilityId) -> Arc<BTreeMap<RuleId, Rule>> {
+        let own = self.0.own.load();
+        own.of.get(facility).unwrap_or(&own.base).clone()
+    }
+
+    /// The packs' rules that are judged by.
     #[must_use]
     pub fn rules(&self) -> Arc<BTreeMap<RuleId, Rule>> {
         self.0.rules.clone()

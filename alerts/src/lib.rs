@@ -23,6 +23,7 @@ mod engine;
 mod error;
 mod handle;
 mod outbox;
+mod place;
 mod shelving;
 pub mod whatif;
 mod wording;
@@ -34,6 +35,7 @@ pub use error::AlertError;
 pub use handle::{AlertHandle, Health};
 pub use outbox::{MessageHandle, Messenger, MessengerParts, TrialError};
 pub use wording::{Moments, PictureSource};
+pub use place::Place;
 
 /// Case writes that may wait for the record store before the engine stops taking batches. One batch may
 /// go beyond it.

@@ -14,7 +14,10 @@ use domain::{
 use store::{RecordError, Records};
 use tokio::sync::oneshot;
 
-use crate::{AlertError, AlertHandle, handle::Command};
+use crate::{
+    AlertError, AlertHandle, Place,
+    handle::{Command, OwnRules},
+};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -54,13 +57,16 @@ pub(crate) struct Asked {
 /// What people have changed, as far as it can still matter, and what follows for a moment of log time.
 #[derive(Debug)]
 pub(crate) struct Policy {
+    /// The rules of all packs that are switched on somewhere…
+    given: Vec<Rule>,
+    place: Place,
+    /// …and the same, each for the facilities whose region has chosen its pack.
     base: Vec<Rule>,
-    zone: Zone,
     shelves: Vec<Shelf>,
     windows: Vec<Window>,
     overrides: Vec<RuleOverride>,
     /// Facilities with rules of their own, each with all its rules.
-    own: BTreeMap<FacilityId, Arc<BTreeMap<RuleId, Rule>>>,
+    own: OwnRules,
     /// Up to when windows have been laid out.
     laid_out: UtcMillis,
     /// When the rules are others than now.
@@ -71,16 +77,17 @@ impl Policy {
     /// Reads everything that was not over before `since`; of everything when there is no such moment.
     pub(crate) async fn load(
         records: &Records,
-        (base, zone): (Vec<Rule>, Zone),
+        (given, place): (Vec<Rule>, Place),
         since: Option<UtcMillis>,
     ) -> Result<Policy, RecordError> {
         let mut policy = Policy {
-            base,
-            zone,
+            base: given.clone(),
+            given,
+            place,
             shelves: Vec::new(),
             windows: Vec::new(),
             overrides: Vec::new(),
-            own: BTreeMap::new(),
+            own: OwnRules::default(),
             laid_out: UtcMillis(i64::MIN),
             rules_change: None,
         };
@@ -103,11 +110,21 @@ impl Policy {
         self.shelves = records.shelves(&all, range).await?;
         self.windows = records.windows(&all, since).await?;
         self.overrides = records.overrides(&all, None, since).await?;
+        if self.differs_by_region() {
+            let facilities = records.facilities(&all).await?;
+            let regions = records.regions().await?;
+            self.base = self.place.rules(&self.given, &facilities, &regions);
+        }
         Ok(())
     }
 
     pub(crate) fn zone(&self) -> &Zone {
-        &self.zone
+        &self.place.zone
+    }
+
+    /// Whether a facility that is new needs the rules to be laid out anew.
+    pub(crate) fn differs_by_region(&self) -> bool {
+        !self.place.regions.is_empty()
     }
 
     /// The rules that hold at `at`; notes when that changes.
@@ -119,7 +136,10 @@ impl Policy {
             .flatten();
         self.rules_change = bounds.filter(|bound| *bound > at).min();
         let rules = with_overrides(&self.base, &self.overrides, at);
-        self.own.clear();
+        self.own = OwnRules {
+            base: Arc::new(self.base.iter().map(|r| (r.id.clone(), r.clone())).collect()),
+            of: BTreeMap::new(),
+        };
         for facility in rules.iter().filter_map(|r| r.facility.clone()) {
             let own = |r: &&Rule| r.facility.as_ref().is_none_or(|f| *f == facility);
             // Its own come after the packs', and take their place.
@@ -128,14 +148,19 @@ impl Policy {
                 .filter(own)
                 .map(|r| (r.id.clone(), r.clone()))
                 .collect();
-            self.own.insert(facility, Arc::new(all));
+            self.own.of.insert(facility, Arc::new(all));
         }
         rules
     }
 
     /// The rules of a facility that has some of its own.
     pub(crate) fn own_rules(&self, facility: &FacilityId) -> Option<Arc<BTreeMap<RuleId, Rule>>> {
-        self.own.get(facility).cloned()
+        self.own.of.get(facility).cloned()
+    }
+
+    /// All facilities that have some.
+    pub(crate) fn own(&self) -> &OwnRules {
+        &self.own
     }
 
     /// What is set aside around the time from `from` to `upto`, and some days beyond.
@@ -147,7 +172,7 @@ impl Policy {
             from: from - DAY_MS,
             to: self.laid_out,
         };
-        let windows = self.windows.iter().flat_map(|w| w.mutes(&self.zone, range));
+        let windows = self.windows.iter().flat_map(|w| w.mutes(&self.place.zone, range));
         self.shelves.iter().map(Shelf::mute).chain(windows).collect()
     }
 

@@ -149,7 +149,6 @@ impl FacilityNow {
 /// What judgement says at this moment, held still while a page is drawn.
 pub(crate) struct Judgement {
     pub(crate) board: Arc<Board>,
-    pub(crate) rules: Arc<BTreeMap<RuleId, Rule>>,
     pub(crate) now: UtcMillis,
 }
 
@@ -157,7 +156,6 @@ impl App {
     pub(crate) fn judgement(&self) -> Judgement {
         Judgement {
             board: self.stores.alerts.board(),
-            rules: self.stores.alerts.rules(),
             now: self.stores.clock.now(),
         }
     }
@@ -221,7 +219,7 @@ impl App {
             rule,
             latest,
             series,
-            limits: limits(entry, &judgement.rules),
+            limits: limits(entry, &self.stores.alerts.rules_of(&entry.key.facility)),
             spark: self.sparks.get(&entry.key),
         }
     }
@@ -311,8 +309,7 @@ fn limits(entry: &PointEntry, rules: &BTreeMap<RuleId, Rule>) -> Vec<Limit> {
     let point = &entry.point;
     let mut limits: Vec<Limit> = rules
         .values()
-        .filter(|r| r.metric.as_ref().is_none_or(|m| *m == point.metric))
-        .filter(|r| r.point_type.as_ref().is_none_or(|t| *t == point.point_type))
+        .filter(|rule| rule.applies_to(point))
         .flat_map(lines_of)
         .collect();
     let crossed_first = |l: &Limit| {

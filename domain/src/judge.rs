@@ -19,7 +19,7 @@
 //!   receipt. So setting its clock right does not make its next readings look older than its last.
 //! - A reading older than the latest judged one of its series proves that the device lives, and is not
 //!   judged. One of the same moment is a correction and is judged. Only where each measurement counts by itself
-//!   (a weighing) does an older one count too.
+//!   (a weighing), and for what must be there by a time of day, does an older one count too.
 //! - Only a value in breach keeps a condition Pending, and only a safe one lets an Active one clear. A
 //!   value between the two limits starts neither: it ends a Pending condition (no case may say "above
 //!   8 °C for 30 minutes" of a fridge that was at 7.5) and leaves an Active one Active.
@@ -27,9 +27,9 @@
 //!   else was silent. Timers run on *listening time*, which is log time without those gaps.
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
-//! - A reading that claims to be older than [`OLDEST_MS`], and readings that keep coming a constant time late
-//!   after later ones, come from a clock that was set back: they are judged by the moment of receipt. So no step
-//!   of a device's clock makes it blind.
+//! - Readings that keep coming a constant time late after later ones come from a clock that was set back: they
+//!   are judged by the moment of receipt. So no step of a device's clock makes it blind for more than one
+//!   reading.
 //! - What is due by a time of day is judged by log time, [`MISSING_GRACE_MS`] later; after an outage of the product
 //!   not before [`RESUME_GRACE_MS`] have passed, so that what was kept meanwhile can arrive.
 //! - A correlation looks at several points, whose clocks and lags differ. It takes their changes in the order of
@@ -75,10 +75,6 @@ pub use restore::Snapshot;
 /// A step of log time longer than this, in milliseconds, means that the product was down. Ticks come
 /// once a second.
 pub const GAP_MS: i64 = 10_000;
-
-/// A reading that claims to be older than this many milliseconds has a wrong clock: 31 days. Devices keep readings
-/// for days, not for months.
-pub const OLDEST_MS: i64 = 31 * 24 * 3_600_000;
 
 /// How long after a time of day its reading may still arrive, in milliseconds.
 pub const MISSING_GRACE_MS: i64 = 2 * 60_000;
@@ -224,7 +220,7 @@ struct Watched {
     late: Option<(i64, UtcMillis)>,
     /// The condition by which its device's clock is judged, if this point stands for the device.
     clock: Option<u32>,
-    /// A rule counts each of its measurements by itself.
+    /// A rule counts each of its measurements, late or not.
     has_events: bool,
 }
 
@@ -232,11 +228,9 @@ impl Watched {
     /// The moment at which a reading counts as measured, and whether it is judged.
     fn moment_of(&mut self, reading: &Reading) -> (UtcMillis, bool) {
         let received = reading.received;
-        let mut at = reading.at.min(received);
+        let at = reading.at.min(received);
         let lag = received.ms_since(at);
-        if lag > OLDEST_MS {
-            at = received;
-        } else if at < self.latest_at {
+        if at < self.latest_at {
             // Readings that were kept arrive at once; those of a clock that was set back arrive as they are made.
             let set_back = self.late.is_some_and(|(before, then)| {
                 received > then && (lag - before).abs() <= received.ms_since(then) / SAME_LAG_PART
@@ -245,7 +239,7 @@ impl Watched {
             return if set_back { (received, true) } else { (at, false) };
         }
         self.late = None;
-        (at, at >= self.latest_at)
+        (at, true)
     }
 
     /// The listening time from which on it counts as silent if nothing is heard until then.
@@ -408,7 +402,7 @@ impl Judge {
                 joint.own.on_value(spec, at, value);
                 self.correlate(number, at, offset, out);
             }
-            (Track::Event(_) | Track::Skew(_), _) => {}
+            (Track::Event(_) | Track::Missing(_) | Track::Skew(_), _) => {}
             _ => {
                 self.turn_until(number, at, out);
                 let condition = &self.conditions[number as usize];
@@ -444,7 +438,7 @@ impl Judge {
         }
     }
 
-    /// A measurement that counts by itself counts late or not.
+    /// A measurement that counts by itself counts late or not, and so does what had to be there.
     fn judge_events(&mut self, point: u32, (at, value): (UtcMillis, f64), out: &mut Vec<Transition>) {
         let watched = &self.points[point as usize];
         if !watched.has_events {
@@ -455,14 +449,19 @@ impl Judge {
             let Test::Tracked(spec) = &self.specs[condition.rule as usize].test else {
                 continue;
             };
-            let track = self.tracks.get_mut(condition.track as usize);
-            let (Some(Track::Event(memory)), TrackSpec::Event(spec)) = (track, &**spec) else {
-                continue;
-            };
-            if memory.is_new_breach(spec, at, value) {
-                for step in condition.event(at) {
-                    self.note(number, step, out);
+            match (&mut self.tracks[condition.track as usize], &**spec) {
+                (Track::Event(memory), TrackSpec::Event(spec)) => {
+                    if memory.is_new_breach(spec, at, value) {
+                        for step in condition.event(at) {
+                            self.note(number, step, out);
+                        }
+                    }
                 }
+                (Track::Missing(memory), TrackSpec::Missing(spec)) => {
+                    let said = memory.on_reading((spec, &self.zone), at, value);
+                    self.heed(number, said, out);
+                }
+                _ => {}
             }
         }
     }

@@ -199,6 +199,7 @@ impl RawRule {
             metric: self.metric,
             point_type: self.point_type,
             facility: None,
+            only: None,
             kind: self.judge,
             hold_ms: i64::from(self.hold_s) * 1000,
             clear_hold_ms: i64::from(self.clear_hold_s) * 1000,

@@ -3,6 +3,8 @@
 mod change;
 mod kind;
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -116,6 +118,8 @@ pub struct Rule {
     pub point_type: Option<String>,
     /// The one facility that it judges, in place of the pack's rule of the same name; `None` for a pack's rule.
     pub facility: Option<FacilityId>,
+    /// The facilities whose region has chosen its pack; `None` for all.
+    pub only: Option<Arc<BTreeSet<FacilityId>>>,
     /// What it looks for.
     pub kind: RuleKind,
     /// How long a breach must last before a case opens, in milliseconds.
@@ -153,6 +157,10 @@ impl Rule {
         metric
             && self.point_type.as_ref().is_none_or(|t| *t == point.point_type)
             && self.facility.as_ref().is_none_or(|f| *f == point.facility)
+            && self
+                .only
+                .as_ref()
+                .is_none_or(|only| only.contains(&point.facility))
     }
 
     /// Whether people may set it aside for a while. Never what endangers life: neither a rule of severity P0, nor

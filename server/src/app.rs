@@ -100,15 +100,24 @@ impl App {
         forward::prepare(&config.timeseries, (&journal, &records), past).await?;
         let devices = DeviceBook::new();
 
-        let rules = pipeline::rules(&config.rules.packs)?;
+        let rules = pipeline::rules(&config.rules.all_packs())?;
         let zone = jiff::tz::TimeZone::get(&config.site.time_zone).with_context(|| {
             format!(
                 "option site.time_zone: {:?} is no time zone",
                 config.site.time_zone
             )
         })?;
-        let zone = dashboard::offsets(&zone);
-        let engine = alerts::Engine::open_in(zone, records.clone(), series.clone(), rules, clock.clone())
+        let place = alerts::Place {
+            zone: dashboard::offsets(&zone),
+            packs: config.rules.packs.clone(),
+            regions: config
+                .rules
+                .region
+                .iter()
+                .map(|r| (r.id.clone(), r.packs.clone()))
+                .collect(),
+        };
+        let engine = alerts::Engine::open_in(place, records.clone(), series.clone(), rules, clock.clone())
             .await
             .context("cannot restore judgement from the record store")?;
 

@@ -59,6 +59,54 @@ fn a_refused_configuration_names_file_line_and_key() {
 }
 
 #[test]
+fn rules_are_listed_and_tried_from_the_command_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = configuration(dir.path(), "");
+    let run = |arguments: &[&str]| {
+        let output = command()
+            .args(arguments)
+            .arg("--config")
+            .arg(&config)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (
+            output.status.success(),
+            text + &String::from_utf8_lossy(&output.stderr),
+        )
+    };
+    let (fine, said) = run(&["rules", "list"]);
+    assert!(fine && said.contains("CN-DZ-01\tP1\tdose\tlimit 120"), "{said}");
+    assert!(said.contains("83 rules of the packs"), "{said}");
+    let test = ["rules", "test", "--rule", "CN-TMP-01", "--days", "3"];
+    let (fine, said) = run(&[&test[..], &["--limit", "6"]].concat());
+    assert!(!fine && said.contains("no history"), "{said}");
+    let inventory = dir.path().join("site.toml");
+    std::fs::write(
+        &inventory,
+        "[[facility]]\nid = \"binhe\"\nname_zh = \"滨河\"\nname_en = \"Binhe\"\nkind = \"care_home\"\npeople_served = 9\n",
+    )
+    .unwrap();
+    let (fine, said) = run(&["import", inventory.to_str().unwrap()]);
+    assert!(fine, "{said}");
+    let (fine, said) = run(&[&test[..], &["--limit", "6", "--hold", "60"]].concat());
+    assert!(
+        fine && said.contains("all\t0\t0") && said.lines().count() >= 5,
+        "{said}"
+    );
+    for (more, why) in [
+        (&["--limit", "warm"][..], "invalid value"),
+        (&[][..], "nothing is changed"),
+        (&["--limit", "6", "--days", "101"][..], "101"),
+    ] {
+        let (fine, said) = run(&[&test[..4], more].concat());
+        assert!(!fine && said.contains(why), "{more:?}: {said}");
+    }
+    let (fine, said) = run(&["rules", "test", "--rule", "CN-XX-99", "--limit", "6"]);
+    assert!(!fine && said.contains("sunshine rules list"), "{said}");
+}
+
+#[test]
 fn devices_are_added_listed_and_barred_from_the_command_line() {
     let dir = tempfile::tempdir().unwrap();
     let config = configuration(dir.path(), "");

@@ -303,6 +303,7 @@ mod tests {
             board: ArcSwap::default(),
             health: ArcSwap::default(),
             rules: Arc::new(rules),
+            own: ArcSwap::default(),
             durable: AtomicU64::new(0),
             changes: broadcast::channel(4).0,
             commands: mpsc::channel(1).0,

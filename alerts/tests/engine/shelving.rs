@@ -1,10 +1,10 @@
 //! What people set aside while the engine runs, and what a replay makes of it.
 
 use domain::{
-    ConditionState, MuteTarget, RuleId, Scope, Shelf, UtcMillis, When, Window, WindowKind,
+    ConditionState, MuteTarget, RegionId, RuleId, Scope, Shelf, UtcMillis, When, Window, WindowKind,
     rule::{DayMinute, RuleOverride},
 };
-use sunshine_alerts::AlertError;
+use sunshine_alerts::{AlertError, Engine, Place};
 
 use crate::kitchen::{DOOR, FRIDGE, Kitchen, Log, Running, S, SMOKE, START, facility, points, until};
 
@@ -219,6 +219,10 @@ async fn a_facilitys_own_numbers_hold_from_their_moment_and_the_case_keeps_their
         })
         .collect();
     assert_eq!(told, [("CN-TMP-01", 100, 160, Some(7.0))]);
+    let id = RuleId::new("CN-TMP-01").unwrap();
+    let limit = |rules: &std::collections::BTreeMap<_, domain::Rule>| rules[&id].kind.limit();
+    assert_eq!(limit(&running.handle.rules_of(&facility())), Some(7.0));
+    assert_eq!(limit(&running.handle.rules()), Some(8.0));
     assert!(cases[0].rule_version.ends_with("+1"), "{}", cases[0].rule_version);
     running.stop().await.unwrap();
     // A judge who begins anew says the same.
@@ -237,4 +241,44 @@ async fn a_facilitys_own_numbers_hold_from_their_moment_and_the_case_keeps_their
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn a_region_is_judged_by_the_packs_it_has_chosen() {
+    let log = Log::default()
+        .ticks_to(5)
+        .read(DOOR, 1.0)
+        .read(SMOKE, 1.0)
+        .ticks_to(400);
+    let chosen = |region: &str, packs: &[&str]| Place {
+        packs: vec!["environment".to_owned()],
+        regions: [(
+            RegionId::new(region).unwrap(),
+            packs.iter().map(|p| (*p).to_owned()).collect(),
+        )]
+        .into(),
+        ..Place::default()
+    };
+    for (place, want) in [
+        (chosen("yinzhou", &["fire-gas"]), vec!["FG-SMK-01"]),
+        (chosen("elsewhere", &["fire-gas"]), vec![OPEN_DOOR]),
+        (Place::default(), vec!["FG-SMK-01", OPEN_DOOR]),
+    ] {
+        let kitchen = Kitchen::build().await;
+        let engine = Engine::open_in(
+            place,
+            kitchen.records.clone(),
+            kitchen.series.clone(),
+            crate::kitchen::rules(),
+            kitchen.clock.clone(),
+        )
+        .await
+        .unwrap();
+        let running = Running::start(engine);
+        running.handle.reload_points().await.unwrap();
+        running.send_and_wait(log.batches(50)).await;
+        running.stop().await.unwrap();
+        let told = raised(&kitchen).await;
+        assert_eq!(told.iter().map(|t| t.0.as_str()).collect::<Vec<_>>(), want);
+    }
 }

@@ -97,7 +97,7 @@ pub(crate) async fn show(
     let case = find(&app, &visitor, &case).await?;
     let locale = visitor.locale(&app);
     let directory = app.directory().await?;
-    let rules = app.stores.alerts.rules();
+    let rules = app.stores.alerts.rules_of(&case.point.facility);
     let rule = rules.get(&case.rule);
     let teller = CaseTeller {
         locale: &locale,

@@ -65,8 +65,10 @@ impl Judge {
             .zip(conditions)
             .find(|(_, c)| is_clock(c))
             .map(|(n, _)| index(n));
-        let is_event =
-            |c: &Condition| matches!(test(c), Test::Tracked(spec) if matches!(**spec, TrackSpec::Event(_)));
+        let is_event = |c: &Condition| match test(c) {
+            Test::Tracked(spec) => matches!(**spec, TrackSpec::Event(_) | TrackSpec::Missing(_)),
+            _ => false,
+        };
         let has_events = conditions.iter().any(is_event);
         let interval_ms = i64::from(point.report_interval_s) * 1000;
         self.index.insert(key.clone(), PointIndex(number));

@@ -31,18 +31,18 @@ pub struct Snapshot {
     /// The listening time of the last outage.
     #[serde(default)]
     resumed: Option<i64>,
-    /// What conditions remember beyond their phase: point, index into `rules`, memory.
+    /// What conditions remember beyond their phase: index into `points`, index into `rules`, memory.
     #[serde(default)]
-    tracks: Vec<(SeriesKey, u32, Track)>,
+    tracks: Vec<(u32, u32, Track)>,
     /// What correlations looked at: index into `rules`, clause, name, and what is known of it.
     #[serde(default)]
     groups: Vec<(u32, u8, String, Term)>,
-    /// Which points are on their clause's side: point, index into `rules`, clause.
+    /// Which points are on their clause's side: index into `points`, index into `rules`, clause.
     #[serde(default)]
-    members: Vec<(SeriesKey, u32, u8)>,
-    /// Late readings that may turn out to come from a clock that was set back: point, lag, receipt.
+    members: Vec<(u32, u32, u8)>,
+    /// Late readings that may turn out to come from a clock that was set back: index into `points`, lag, receipt.
     #[serde(default)]
-    late: Vec<(SeriesKey, i64, UtcMillis)>,
+    late: Vec<(u32, i64, UtcMillis)>,
 }
 
 /// What is kept of a point: a tuple, because there are many.
@@ -98,6 +98,11 @@ impl Snapshot {
         self.log_time
     }
 
+    /// The point of that index.
+    fn key(&self, point: u32) -> Option<&SeriesKey> {
+        self.points.get(point as usize).map(|memory| &memory.0)
+    }
+
     /// Whether this judge's build can read it.
     #[must_use]
     pub fn is_readable(&self) -> bool {
@@ -120,15 +125,14 @@ impl Judge {
             tracks: self.remember_tracks(),
             groups: self.remember_groups(),
             members: self.remember_members(),
-            late: self
-                .points
-                .iter()
-                .filter_map(|p| p.late.map(|(lag, received)| (p.key.clone(), lag, received)))
+            late: (0..)
+                .zip(&self.points)
+                .filter_map(|(n, p)| p.late.map(|(lag, received)| (n, lag, received)))
                 .collect(),
         }
     }
 
-    fn remember_tracks(&self) -> Vec<(SeriesKey, u32, Track)> {
+    fn remember_tracks(&self) -> Vec<(u32, u32, Track)> {
         let tracked = self.conditions.iter().filter(|c| c.track != NO_TRACK);
         tracked
             .filter_map(|c| {
@@ -136,8 +140,7 @@ impl Judge {
                     return None;
                 };
                 let track = &self.tracks[c.track as usize];
-                let key = &self.points[c.point as usize].key;
-                (*track != spec.fresh()).then(|| (key.clone(), c.rule, track.clone()))
+                (*track != spec.fresh()).then(|| (c.point, c.rule, track.clone()))
             })
             .collect()
     }
@@ -149,13 +152,13 @@ impl Judge {
             .collect()
     }
 
-    fn remember_members(&self) -> Vec<(SeriesKey, u32, u8)> {
+    fn remember_members(&self) -> Vec<(u32, u32, u8)> {
         let mut on = Vec::new();
-        for watched in &self.points {
+        for (number, watched) in (0..).zip(&self.points) {
             for member in &self.members[watched.first_member as usize..watched.end_member as usize] {
                 let group = &self.groups[member.group as usize];
                 if member.on {
-                    on.push((watched.key.clone(), group.rule, group.clause));
+                    on.push((number, group.rule, group.clause));
                 }
             }
         }
@@ -206,8 +209,9 @@ impl Judge {
         for memory in &snapshot.points {
             judge.recall(snapshot, memory, out);
         }
-        for (key, lag, received) in &snapshot.late {
-            if let Some(PointIndex(number)) = judge.index.get(key) {
+        for (point, lag, received) in &snapshot.late {
+            let key = snapshot.key(*point);
+            if let Some(PointIndex(number)) = key.and_then(|key| judge.index.get(key)) {
                 judge.points[*number as usize].late = Some((*lag, *received));
             }
         }
@@ -261,9 +265,9 @@ impl Judge {
     }
 
     fn recall_tracks(&mut self, snapshot: &Snapshot) {
-        for (key, rule, track) in &snapshot.tracks {
+        for (point, rule, track) in &snapshot.tracks {
             let id = snapshot.rules.get(*rule as usize);
-            let point = self.index.get(key).copied();
+            let point = snapshot.key(*point).and_then(|key| self.index.get(key).copied());
             let condition = point.zip(id).and_then(|(p, id)| self.condition_of(p, id));
             let Some(place) = condition.map(|c| c.track).filter(|place| *place != NO_TRACK) else {
                 continue;
@@ -281,7 +285,7 @@ impl Judge {
         let on: HashSet<_> = snapshot
             .members
             .iter()
-            .filter_map(|(key, rule, clause)| Some((key, name(*rule)?, *clause)))
+            .filter_map(|(point, rule, clause)| Some((snapshot.key(*point)?, name(*rule)?, *clause)))
             .collect();
         for watched in &self.points {
             for member in &mut self.members[watched.first_member as usize..watched.end_member as usize] {

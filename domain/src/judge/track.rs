@@ -190,10 +190,9 @@ impl Track {
             (Track::Dose(m), TrackSpec::Dose(s)) => m.on_value(s, moment, value),
             (Track::Stage(m), TrackSpec::Stage(s)) => m.on_value(s, at, value),
             (Track::Cycle(m), TrackSpec::Cycle(s)) => m.on_value(s, moment, value),
-            (Track::Missing(m), TrackSpec::Missing(s)) => m.on_value(s, at, value),
             (Track::Stuck(m), TrackSpec::Stuck(s)) => m.on_value(s, moment, value),
-            // Events count late or not, clocks by receipt, correlations at more than one point: the judge calls
-            // them itself.
+            // Events and what is missing count late or not, clocks by receipt, correlations at more than one point:
+            // the judge calls them itself.
             _ => return [None, None],
         };
         [Some((verdict, at)), None]

@@ -238,6 +238,25 @@ fn what_is_not_there_by_a_time_of_day_is_missing() {
 }
 
 #[test]
+fn what_was_there_and_came_late_is_not_missing() {
+    // Checked at 08:17:30; that came after the one of 08:18:20, a minute later.
+    let swapped = vec![
+        reading(CHECK, 1_100 * S, 1_101 * S, 1.0),
+        reading(CHECK, 1_050 * S, 1_160 * S, 1.0),
+        reading(CHECK, 1_160 * S, 1_161 * S, 1.0),
+    ];
+    check("missing", &[swapped], 1_319, &[]);
+    // Too late to be waited for: told, and over as soon as it comes.
+    let late = vec![reading(CHECK, 1_050 * S, 1_250 * S, 1.0)];
+    check(
+        "missing",
+        &[late],
+        1_300,
+        &[(true, 1_080, 1_080), (false, 1_080, 1_080)],
+    );
+}
+
+#[test]
 fn an_outage_over_a_time_of_day_calls_nothing_missing_before_it_could_arrive() {
     let mut stage = Wide::new(Vec::new());
     stage.play(&with_ticks(&[], 0, 900 * S, S));
@@ -384,6 +403,33 @@ fn a_step_of_a_devices_clock_neither_blinds_nor_storms() {
             stage.judge.late_readings()
         );
     }
+}
+
+#[test]
+fn while_our_own_clock_is_wrong_by_years_values_are_judged_all_the_same() {
+    // Ten years ahead for a while, then right again: log time waits there, and does not go back.
+    let decade = 3_650 * DAY;
+    let start = 20 * 365 * DAY;
+    let mut stage = Wide::new(Vec::new());
+    for n in 0..90 {
+        let now = start + n * 10 * S;
+        let log_time = match n {
+            0..30 => now,
+            30..60 => now + decade,
+            _ => start + 590 * S + decade,
+        };
+        let base = if (33..40).contains(&n) || (70..80).contains(&n) {
+            8.2
+        } else {
+            4.0
+        };
+        let value = base + f64::from(i32::try_from(n % 2).unwrap()) / 2.0;
+        stage.play(&[reading(FRIDGE, now, log_time, value)]);
+    }
+    let range = cases(&stage, "range");
+    let opened = range.iter().filter(|(opened, ..)| *opened).count();
+    assert_eq!((opened, range.len()), (2, 4), "{range:?}");
+    assert_eq!(stage.judge.late_readings(), 0);
 }
 
 #[test]

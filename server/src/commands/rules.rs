@@ -17,7 +17,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 pub(crate) fn list(args: &ConfigArgs) -> anyhow::Result<()> {
     let config = load(args)?;
-    let rules = pipeline::rules(&config.rules.packs)?;
+    let rules = pipeline::rules(&config.rules.all_packs())?;
     let mut text = String::new();
     for rule in &rules {
         writeln!(text, "{}", line(rule)).context("cannot write a line")?;
@@ -26,7 +26,7 @@ pub(crate) fn list(args: &ConfigArgs) -> anyhow::Result<()> {
         text,
         "{} rules of the packs {}",
         rules.len(),
-        config.rules.packs.join(", ")
+        config.rules.all_packs().join(", ")
     )
     .context("cannot write a line")?;
     say(&text)
@@ -72,7 +72,7 @@ fn changed(rule: &Rule, args: &RulesTestArgs) -> anyhow::Result<Rule> {
 
 pub(crate) fn test(args: &RulesTestArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
-    let rules = pipeline::rules(&config.rules.packs)?;
+    let rules = pipeline::rules(&config.rules.all_packs())?;
     let rule = rules
         .iter()
         .find(|r| r.id == args.rule)

@@ -207,6 +207,28 @@ pub(crate) struct IntakeConfig {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Rules {
     pub(crate) packs: Vec<String>,
+    pub(crate) region: Vec<RegionRules>,
+}
+
+/// The packs of one region and of those within it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionRules {
+    pub(crate) id: domain::RegionId,
+    pub(crate) packs: Vec<String>,
+}
+
+impl Rules {
+    /// Every pack that some region has chosen, each once.
+    pub(crate) fn all_packs(&self) -> Vec<String> {
+        let mut packs = self.packs.clone();
+        for pack in self.region.iter().flat_map(|r| &r.packs) {
+            if !packs.contains(pack) {
+                packs.push(pack.clone());
+            }
+        }
+        packs
+    }
 }
 
 impl Default for Rules {
@@ -214,6 +236,7 @@ impl Default for Rules {
         let packs = ["cn-canteen", "fire-gas", "environment", "vision", "system"];
         Rules {
             packs: packs.map(String::from).to_vec(),
+            region: Vec::new(),
         }
     }
 }

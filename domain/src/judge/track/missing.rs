@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Said;
 use crate::{
-    judge::condition::{NEVER, Verdict},
+    judge::condition::Verdict,
     rule::{Comparison, DayMinute},
     time::UtcMillis,
     zone::Zone,
 };
+
+/// Stretches of the day that are remembered, the latest ones: an outage of eight days at eight times a day.
+const REMEMBERED: usize = 64;
 
 #[derive(Debug)]
 pub(in crate::judge) struct Spec {
@@ -17,23 +21,15 @@ pub(in crate::judge) struct Spec {
     pub(super) within_ms: i64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(in crate::judge) struct Memory {
-    /// When it was last there.
-    last: UtcMillis,
+    /// When it was there, as far as that can still count: of each stretch between two times of day, named by its
+    /// end, the latest moment.
+    there: Vec<(UtcMillis, UtcMillis)>,
     /// By when it must be there next; `None` before the log begins.
     pub(super) next: Option<UtcMillis>,
-    missed: bool,
-}
-
-impl Default for Memory {
-    fn default() -> Memory {
-        Memory {
-            last: NEVER,
-            next: None,
-            missed: false,
-        }
-    }
+    /// By when it was missing, if it still is.
+    missed: Option<UtcMillis>,
 }
 
 impl Spec {
@@ -51,23 +47,46 @@ impl Memory {
         }
     }
 
-    pub(super) fn on_value(&mut self, spec: &Spec, at: UtcMillis, value: f64) -> Verdict {
-        if spec.op.holds(value, spec.limit) {
-            self.last = self.last.max(at);
-            self.missed = false;
+    /// A reading, in whatever order: one that is delivered late was there all the same.
+    pub(in crate::judge) fn on_reading(
+        &mut self,
+        (spec, zone): (&Spec, &Zone),
+        at: UtcMillis,
+        value: f64,
+    ) -> Said {
+        if !spec.op.holds(value, spec.limit) {
+            return [None, None];
         }
-        if self.missed {
-            Verdict::Breach
-        } else {
-            Verdict::Safe
+        self.note(spec.next(zone, at - 1).unwrap_or(at), at);
+        match self.missed {
+            Some(due) if at > due - spec.within_ms => {
+                self.missed = None;
+                [Some((Verdict::Safe, at.max(due))), None]
+            }
+            _ => [None, None],
         }
+    }
+
+    fn note(&mut self, end: UtcMillis, at: UtcMillis) {
+        if let Some((_, latest)) = self.there.iter_mut().find(|(known, _)| *known == end) {
+            *latest = at.max(*latest);
+            return;
+        }
+        if self.there.len() == REMEMBERED {
+            self.there.remove(0);
+        }
+        self.there.push((end, at));
     }
 
     /// True when it is missing.
     pub(super) fn on_due(&mut self, spec: &Spec, zone: &Zone, due: UtcMillis) -> bool {
+        let begin = due - spec.within_ms;
+        let was_there = self.there.iter().any(|(_, at)| *at > begin && *at <= due);
+        self.there.retain(|(_, at)| *at > begin);
         self.next = spec.next(zone, due);
-        let was_there = self.last > due - spec.within_ms;
-        self.missed |= !was_there;
+        if !was_there {
+            self.missed = Some(due);
+        }
         !was_there
     }
 }
