@@ -533,6 +533,26 @@ async fn nobody_acts_and_the_ladder_hears_step_by_step_also_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_case_and_what_is_told_of_it_are_written_together_or_not_at_all() {
+    let f = Fixture::with_contacts(&[Step::Duty]).await;
+    let mut elsewhere = new_case("fridge-2", Trouble::Own, NOW);
+    elsewhere.point.facility = FacilityId::new("unknown").unwrap();
+    let writes = [
+        CaseWrite::Open(new_case("fridge-1", Trouble::Own, NOW)),
+        CaseWrite::Open(elsewhere),
+    ];
+    assert!(f.records.apply_cases(&writes, None).await.is_err());
+    assert_eq!(f.told().await, []);
+    let filter = CaseFilter {
+        limit: 10,
+        ..CaseFilter::default()
+    };
+    assert_eq!(f.records.cases(&Scope::everything(), &filter).await.unwrap(), []);
+    f.records.apply_cases(&writes[..1], None).await.unwrap();
+    assert_eq!(f.told().await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_nobody_hears_is_said_and_what_failed_can_be_sent_again() {
     let f = Fixture::new().await;
     f.open("fridge-1", Trouble::Own, NOW).await;
