@@ -134,6 +134,11 @@ impl AlertHandle {
         self.0.changes.subscribe()
     }
 
+    /// Tells the listeners of a case that somebody changed by another way, once that is durable.
+    pub fn tell(&self, case: Case) {
+        self.0.publish(case);
+    }
+
     /// Takes up a case (签收). `version` is the one that the person saw.
     ///
     /// # Errors

@@ -253,10 +253,10 @@ pub fn bounded(text: &str, max: usize) -> String {
 #[must_use]
 pub const fn severity_words(severity: Severity, language: Language) -> &'static str {
     match severity {
-        Severity::P0 => language.pick("特急", "Emergency"),
+        Severity::P0 => language.pick("危险", "Danger"),
         Severity::P1 => language.pick("紧急", "Urgent"),
-        Severity::P2 => language.pick("重要", "Important"),
-        Severity::P3 => language.pick("一般", "Minor"),
+        Severity::P2 => language.pick("违规", "Breach"),
+        Severity::P3 => language.pick("缺陷", "Defect"),
         Severity::P4 => language.pick("提示", "Advice"),
     }
 }

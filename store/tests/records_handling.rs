@@ -8,6 +8,7 @@ use domain::{
     duty::{Contact, ContactId, Reach, Step},
     message::{ChannelKind, ChannelSecrets, ChannelSettings, Language, NoticeKind},
 };
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use sunshine_store::{
     RecordError, Records, Vault,
     records::{
@@ -533,6 +534,26 @@ async fn nobody_acts_and_the_ladder_hears_step_by_step_also_over_a_restart() {
 }
 
 #[tokio::test]
+async fn a_case_and_what_is_told_of_it_are_written_together_or_not_at_all() {
+    let f = Fixture::with_contacts(&[Step::Duty]).await;
+    let mut elsewhere = new_case("fridge-2", Trouble::Own, NOW);
+    elsewhere.point.facility = FacilityId::new("unknown").unwrap();
+    let writes = [
+        CaseWrite::Open(new_case("fridge-1", Trouble::Own, NOW)),
+        CaseWrite::Open(elsewhere),
+    ];
+    assert!(f.records.apply_cases(&writes, None).await.is_err());
+    assert_eq!(f.told().await, []);
+    let filter = CaseFilter {
+        limit: 10,
+        ..CaseFilter::default()
+    };
+    assert_eq!(f.records.cases(&Scope::everything(), &filter).await.unwrap(), []);
+    f.records.apply_cases(&writes[..1], None).await.unwrap();
+    assert_eq!(f.told().await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_nobody_hears_is_said_and_what_failed_can_be_sent_again() {
     let f = Fixture::new().await;
     f.open("fridge-1", Trouble::Own, NOW).await;
@@ -621,5 +642,133 @@ async fn a_channels_secrets_go_in_and_never_come_out() {
     assert!(
         matches!(missing, Err(RecordError::Missing { what: "channel", .. })),
         "{missing:?}"
+    );
+}
+
+/// A random day: cases open and clear, people act, time passes, the process starts anew, writes are replayed.
+struct Day {
+    f: Fixture,
+    records: Records,
+    random: StdRng,
+    written: Vec<CaseWrite>,
+}
+
+impl Day {
+    async fn step(&mut self) {
+        let now = self.f.clock.now().0;
+        match self.random.random_range(0..10) {
+            0..4 => self.open(now).await,
+            4..6 => self.clear(now).await,
+            6..8 => self.act().await,
+            8 => {
+                self.f.pass(self.random.random_range(1..2_000) * MINUTE);
+                while !self.records.pass_timers().await.unwrap().is_empty() {}
+            }
+            _ => {
+                let path = self.f.dir.path().join("records.db");
+                self.records = Records::open(&path, self.f.clock.clone()).await.unwrap();
+                let again = self.records.apply_cases(&self.written, None).await.unwrap();
+                assert_eq!(again, [], "a replay changes nothing");
+            }
+        }
+        self.f.pass(self.random.random_range(1..600) * 1_000);
+    }
+
+    async fn write(&mut self, write: CaseWrite) {
+        self.records
+            .apply_cases(std::slice::from_ref(&write), None)
+            .await
+            .unwrap();
+        self.written.push(write);
+    }
+
+    async fn open(&mut self, now: i64) {
+        use Trouble::{Gateway, Own, Power, Silence};
+        let device = format!("d-{}", self.random.random_range(0..12));
+        let trouble = [Silence, Silence, Gateway, Power, Own][self.random.random_range(0..5)];
+        let mut new = new_case(&device, trouble, now);
+        new.severity = Severity::ALL[self.random.random_range(0..5)];
+        self.write(CaseWrite::Open(new)).await;
+    }
+
+    async fn clear(&mut self, now: i64) {
+        let at = self.random.random_range(0..self.written.len().max(1));
+        if let Some(CaseWrite::Open(new)) = self.written.get(at).cloned() {
+            let close = self.random.random();
+            self.write(clearing(new.point.device.as_str(), new.since.0, now, close))
+                .await;
+        }
+    }
+
+    async fn act(&mut self) {
+        let (all, id) = (
+            Scope::everything(),
+            domain::CaseId(self.random.random_range(1..20)),
+        );
+        let Some(case) = self.records.case(&all, id).await.unwrap() else {
+            return;
+        };
+        let act = Act::all()[self.random.random_range(0..9)].clone();
+        let by = ["王芳", "李雷", "inspector"][self.random.random_range(0..3)];
+        let action = CaseAction::new(act, note(by));
+        // Whether it is allowed is the case machine's to say; it has tests of its own.
+        drop(self.records.act_on_case(&all, id, case.version, action).await);
+    }
+
+    /// What holds after any day; answers with how many cases it had.
+    async fn check(&self, seed: u64) -> usize {
+        let filter = CaseFilter {
+            limit: 1_000,
+            ..CaseFilter::default()
+        };
+        let cases = self.records.cases(&Scope::everything(), &filter).await.unwrap();
+        let told = self.f.told().await;
+        for case in &cases {
+            let parts = || cases.iter().filter(|c| c.handling.folded_into == Some(case.id));
+            assert_eq!(
+                case.handling.folded as usize,
+                parts().count(),
+                "seed {seed}: {case:?}"
+            );
+            let open = parts().filter(|part| part.state != CaseState::Closed).count();
+            let closed = case.state == CaseState::Closed;
+            assert!(
+                !closed || open == 0,
+                "seed {seed}: a closed whole with open parts"
+            );
+            assert_eq!(closed, case.closed.is_some(), "seed {seed}");
+            let opened = told
+                .iter()
+                .filter(|d| d.case == case.id && d.kind == NoticeKind::Opened);
+            let to_duty = opened.filter(|d| d.contact == Some(ContactId(1))).count();
+            assert!(
+                case.is_folded() || to_duty == 1,
+                "seed {seed}: told {to_duty} times of {case:?}"
+            );
+        }
+        assert_eq!(self.records.verify_audit().await.unwrap(), None, "seed {seed}");
+        cases.len()
+    }
+}
+
+#[tokio::test]
+async fn random_days_lose_no_case_tell_of_each_once_and_keep_wholes_and_parts_together() {
+    let mut cases = 0;
+    for seed in 0..40 {
+        let f = Fixture::with_contacts(&[Step::Duty, Step::Head, Step::Town, Step::District]).await;
+        let mut day = Day {
+            records: f.records.clone(),
+            f,
+            random: StdRng::seed_from_u64(seed),
+            written: Vec::new(),
+        };
+        for _ in 0..60 {
+            day.step().await;
+        }
+        cases += day.check(seed).await;
+    }
+    assert!(
+        cases > 400,
+        "{cases} cases in forty days are too few to say anything"
     );
 }

@@ -238,7 +238,7 @@ async fn at_night_only_danger_is_told_and_the_rest_in_the_morning_as_one() {
         seen[0].json()["content"]["text"]
             .as_str()
             .unwrap()
-            .contains("特急")
+            .contains("危险")
     );
     // The emergency is taken up; nothing of it is told in the morning.
     let cases = post.outbox().await;

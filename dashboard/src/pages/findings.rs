@@ -294,11 +294,16 @@ impl App {
         review: Review,
     ) -> Result<Finding, Failure> {
         let records = &self.stores.records;
+        let rejected = review.verdict == Verdict::Rejected;
         let done = match again {
             true => records.change_review(&visitor.scope, id, version, review).await,
             false => records.review_finding(&visitor.scope, id, version, review).await,
-        };
-        Ok(done?)
+        }?;
+        // The case that the finding opened is closed with it: whoever looks at that one is told.
+        if rejected && let Some(case) = records.case_of_finding(&visitor.scope, &done).await? {
+            self.stores.alerts.tell(case);
+        }
+        Ok(done)
     }
 }
 
