@@ -34,8 +34,8 @@ pub use engine::Engine;
 pub use error::AlertError;
 pub use handle::{AlertHandle, Health};
 pub use outbox::{MessageHandle, Messenger, MessengerParts, TrialError};
-pub use wording::{Moments, PictureSource};
 pub use place::Place;
+pub use wording::{Moments, PictureSource};
 
 /// Case writes that may wait for the record store before the engine stops taking batches. One batch may
 /// go beyond it.

@@ -13,7 +13,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use domain::{Permission, Principal, Scope, case::machine::Act};
+use domain::{
+    Permission, Principal, Scope,
+    case::machine::{Act, Part},
+};
 
 use crate::{
     app::App,
@@ -73,11 +76,12 @@ impl Visitor {
 }
 
 impl Visitor {
-    /// Fails when this visitor's role may not do that to a case. On a dispute an inspector decides.
+    /// Fails when this visitor's role may not do that to a case: to verify, and to decide on a dispute, is an
+    /// inspector's part.
     pub(crate) fn check_act(&self, act: &Act) -> Result<(), Failure> {
-        self.check(match act {
-            Act::Uphold | Act::Withdraw => Permission::Decide,
-            _ => Permission::DealWithCases,
+        self.check(match act.part() {
+            Part::Inspector => Permission::Decide,
+            Part::Facility | Part::Either => Permission::DealWithCases,
         })
     }
 }

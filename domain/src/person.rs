@@ -74,7 +74,7 @@ pub enum Permission {
     Review,
     /// Take up, mend, verify and close cases.
     DealWithCases,
-    /// Decide on a dispute.
+    /// Verify what was put right, send it back, decide on a dispute.
     Decide,
     /// Keep evidence beyond its time (legal hold), and let it go again.
     HoldEvidence,

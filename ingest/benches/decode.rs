@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, hint::black_box};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use domain::{LogPosition, SeriesId, SeriesKey, Unit};
+use domain::{LogPosition, Profiles, SeriesId, SeriesKey, Unit, UtcMillis};
 use journal::{Envelope, Kind, Position, Record};
 use serde::Deserialize;
-use sunshine_ingest::{Decoder, IngestLimits, SeriesDirectory, TooManySeries};
+use sunshine_ingest::{Decoder, IngestLimits, SeriesDirectory, TooManySeries, read_vendor};
 
 const DEVICES: usize = 1_000;
 const NOW: i64 = 1_795_000_000_000;
@@ -123,5 +123,33 @@ fn decode(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode);
+const ZIGBEE: &str = r#"{"battery":97,"humidity":45.3,"last_seen":"2026-11-18T19:06:40+08:00","linkquality":120,"pressure":1013.2,"temperature":4.07,"voltage":3015}"#;
+
+/// One message of another make, without a log: what its JSON or its lines cost beyond our own form.
+fn vendors(c: &mut Criterion) {
+    let profiles = Profiles::built_in();
+    let lines: String = (0..100)
+        .map(|n| format!("temperature,device=fridge-{n},host=edge value=4.1 1795000000000000000\n"))
+        .collect();
+    let mut group = c.benchmark_group("vendor");
+    for (name, profile, leaf, body, values) in [
+        ("zigbee2mqtt", "zigbee2mqtt", "fridge", ZIGBEE, 4),
+        ("100 lines", "line-protocol", "up", lines.as_str(), 100),
+    ] {
+        let Some(profile) = profiles.get(profile) else {
+            continue;
+        };
+        let limits = IngestLimits::default();
+        group.throughput(Throughput::Elements(values));
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let read = read_vendor(profile, leaf, black_box(body.as_bytes()), UtcMillis(NOW), &limits);
+                assert!(read.is_ok_and(|report| report.values.len() as u64 == values));
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, vendors);
 criterion_main!(benches);

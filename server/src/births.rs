@@ -19,8 +19,14 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// The file's name in the data folder.
+const FILE: &str = "births.jsonl";
+
 /// Certificates kept of each topic. Between a checkpoint and a crash an edge node is born once or twice, not more often.
 const KEPT_PER_TOPIC: usize = 16;
+
+/// The file is written anew when it has grown beyond this, in bytes, and to twice what was kept the last time.
+const REWRITE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Wishes that may wait. One that finds no room is made again half a minute later.
 pub(crate) const WISHES_WAITING: usize = 64;
@@ -38,33 +44,48 @@ struct Line {
 
 /// The certificates on disk: one line of JSON each.
 pub(crate) struct BirthBook {
+    dir: PathBuf,
     file: File,
-    path: PathBuf,
+    bytes: u64,
+    rewrite_at: u64,
 }
 
 impl BirthBook {
     /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first.
     pub(crate) fn open(dir: &Path, position: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
-        let path = dir.join("births.jsonl");
+        let (book, all) = BirthBook::rewritten(dir)?;
+        let before = all
+            .into_iter()
+            .filter(|birth| birth.position < position)
+            .collect();
+        Ok((book, before))
+    }
+
+    /// Writes the file anew with what is worth keeping, so that it never grows without bound.
+    fn rewritten(dir: &Path) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+        let path = dir.join(FILE);
         let mut all = read(&path)?;
         all.sort_by_key(|birth| birth.position);
         let all = newest(all);
-        // Written anew, so that it never grows beyond what is kept and what one run adds.
         let next = dir.join("births.jsonl.new");
         let mut file = File::create(&next).with_context(|| format!("cannot write {}", next.display()))?;
+        let mut bytes = 0;
         for birth in &all {
-            file.write_all(&line(birth))
-                .context("cannot keep birth certificates")?;
+            let line = line(birth);
+            bytes += line.len() as u64;
+            file.write_all(&line).context("cannot keep birth certificates")?;
         }
         file.sync_all().context("cannot keep birth certificates")?;
         fs::rename(&next, &path).with_context(|| format!("cannot write {}", path.display()))?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        let before = all
-            .into_iter()
-            .filter(|birth| birth.position < position)
-            .collect();
-        Ok((BirthBook { file, path }, before))
+        let book = BirthBook {
+            dir: dir.to_owned(),
+            file,
+            bytes,
+            rewrite_at: REWRITE_BYTES.max(bytes.saturating_mul(2)),
+        };
+        Ok((book, all))
     }
 
     /// Keeps certificates. On disk when it returns.
@@ -76,8 +97,22 @@ impl BirthBook {
         self.file
             .write_all(&lines)
             .and_then(|()| self.file.sync_data())
-            .with_context(|| format!("cannot write {}", self.path.display()))
+            .with_context(|| format!("cannot write {FILE} in {}", self.dir.display()))?;
+        self.bytes += lines.len() as u64;
+        if self.bytes > self.rewrite_at {
+            let dir = self.dir.clone();
+            (*self, _) = BirthBook::rewritten(&dir)?;
+        }
+        Ok(())
     }
+}
+
+/// The certificates in `dir` from before `position`, oldest first: for another reader of the log.
+pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Vec<Birth>> {
+    let mut all = read(&dir.join(FILE))?;
+    all.retain(|birth| birth.position < position);
+    all.sort_by_key(|birth| birth.position);
+    Ok(all)
 }
 
 fn line(birth: &Birth) -> Vec<u8> {
@@ -210,5 +245,23 @@ mod tests {
             "16 of each, those before the position"
         );
         assert_eq!(before[0], birth(9, "odd"));
+    }
+
+    #[test]
+    fn the_file_does_not_grow_with_an_edge_node_that_is_born_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0)).unwrap();
+        let large = |position| Birth {
+            payload: vec![0; 256 * 1024],
+            ..birth(position, "t")
+        };
+        for position in 1..=60 {
+            book.keep(&[large(position)]).unwrap();
+        }
+        let size = fs::metadata(dir.path().join(FILE)).unwrap().len();
+        assert!(size <= REWRITE_BYTES + 600_000, "{size}");
+        let (_, kept) = BirthBook::open(dir.path(), LogPosition(u64::MAX)).unwrap();
+        let positions: Vec<u64> = kept.iter().map(|b| b.position.0).collect();
+        assert_eq!(positions, (45..=60).collect::<Vec<u64>>());
     }
 }

@@ -28,6 +28,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     app::{App, to_journal},
+    births,
     config::TimeSeriesConfig,
     directory::PointDirectory,
     figures::Progress,
@@ -195,9 +196,11 @@ impl Forwarding {
             future_ms: parts.future_limit_s * 1000,
             ..IngestLimits::default()
         };
+        let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
+        ingest.restore(&births::before(parts.data_dir, position)?);
         let forwarding = Forwarding {
             gatherer: Some(Box::new(Gatherer {
-                ingest: Ingest::new(reader, parts.directory.clone(), limits),
+                ingest,
                 series: parts.series.clone(),
                 heads: HashMap::new(),
             })),

@@ -119,7 +119,10 @@ impl Pipeline {
                 continue;
             }
             // Before storage, whose checkpoint must not leave them behind.
-            self.births.keep(&batch.births)?;
+            if let Err(e) = self.births.keep(&batch.births) {
+                // Readings go on: should the process be killed before the edge node is born again, it is asked to.
+                error!("A birth certificate is not on disk: {e:#}");
+            }
             self.findings.take(&batch);
             self.store(&batch)?;
             self.devices.apply(&batch);

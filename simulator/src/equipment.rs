@@ -157,7 +157,7 @@ impl PointKind {
 }
 
 /// A model of device as it is bought.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct DeviceSpec {
     /// Its identifier within a facility.
     pub(crate) id: &'static str,

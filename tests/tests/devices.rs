@@ -555,3 +555,42 @@ async fn the_district_speaks_in_several_makes() -> anyhow::Result<()> {
     }
     app.finish().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_heard_behind_a_gateway_is_offered_for_registration() -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    let mut hub = app.add_device_of("hub", "zigbee2mqtt", None).await?;
+    hub.publish("cupboard", "hub", r#"{"temperature":4.5,"battery":90}"#)
+        .await?;
+    until("it is offered", || async {
+        let page = app.get("/devices/binhe/hub?lang=en").await?.1;
+        Ok(page.contains("hub.cupboard") && page.contains("4.5") && page.contains(">Register<"))
+    })
+    .await?;
+    let prefilled =
+        "/onboard?facility=binhe&device=hub.cupboard&points=battery%3Drecorded%3Btemperature%3Drecorded";
+    let page = app.get("/devices/binhe/hub?lang=en").await?.1;
+    assert!(page.replace("&#38;", "&").contains(prefilled), "{page}");
+    let form = app.get(&format!("{prefilled}&lang=en")).await?.1;
+    assert!(
+        form.contains("value=\"battery=recorded;temperature=recorded\""),
+        "{form}"
+    );
+    let sent = [
+        ("facility", FACILITY),
+        ("device", "hub.cupboard"),
+        ("profile", ""),
+        ("place_en", "Cupboard"),
+        ("points", "temperature=fridge_air;battery=recorded"),
+    ];
+    assert_eq!(send_form(&app, "/onboard?lang=en", &sent).await?.0, 200);
+    until("it is registered", || async {
+        let page = app.get("/devices/binhe/hub?lang=en").await?.1;
+        Ok(page.contains(">registered<") && !page.contains(">Register<"))
+    })
+    .await?;
+    becomes(&app, "hub.cupboard", "temperature", 4.5).await?;
+    let list = app.get("/devices?lang=en").await?.1;
+    assert!(list.contains("hub.cupboard"), "the list has it too");
+    app.finish().await
+}

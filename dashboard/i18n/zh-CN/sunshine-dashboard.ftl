@@ -777,6 +777,12 @@ claim-sub = 领取后该码即失效
 claim-hint = 密钥只显示一次，请先把设备准备好。
 claim-do = 显示密钥
 device-behind = 这台设备没有自己的登录身份，由网关代为上报：
+behind-title = 网关后收到的设备
+behind-sub = 由这台设备代为上报；需要判定的请登记
+behind-measures = 测量内容
+behind-registered = 已登记
+behind-register = 登记
+field-profile-behind = （网关后的设备）
 calibration-title = 校准
 calibration-sub = 自登记时起，保存的值 = 读数 × 比例 + 偏移
 calibration-fixed = 开关量不需要校准

@@ -30,6 +30,8 @@ use crate::{
 const PER_PAGE: usize = 100;
 /// Refusals on a page.
 const MAX_REFUSALS: usize = 20;
+/// The point type that is proposed where nothing is known of what a point is for: recorded, not judged.
+const NO_TYPE: &str = "recorded";
 
 struct DeviceRow {
     href: String,
@@ -252,7 +254,84 @@ struct DevicePage {
     profile: String,
     setup: String,
     sensors: Vec<SensorRow>,
+    behind: Vec<BehindRow>,
     max_name: usize,
+}
+
+/// A device behind this one that was heard.
+struct BehindRow {
+    device: String,
+    /// What it measures and the newest value of each.
+    measures: String,
+    /// Its page, or the form that registers it.
+    href: String,
+    registered: bool,
+}
+
+/// The devices behind a gateway that were heard, registered or not: what stands in their series.
+fn heard_behind(
+    app: &App,
+    scope: &Scope,
+    locale: &Locale,
+    (facility, gateway): (&FacilityId, &DeviceId),
+    registered: &std::collections::BTreeSet<DeviceId>,
+) -> Vec<BehindRow> {
+    let series = &app.stores.series;
+    let mut devices: std::collections::BTreeMap<DeviceId, Vec<(String, String)>> = Default::default();
+    for (key, id) in series.series_of(scope, facility) {
+        let name = key.device.as_str();
+        let is_behind = name
+            .strip_prefix(gateway.as_str())
+            .is_some_and(|rest| rest.starts_with('.'));
+        if !is_behind || (devices.len() >= PER_PAGE && !devices.contains_key(&key.device)) {
+            continue;
+        }
+        let value = series.latest(scope, id).map_or_else(String::new, |sample| {
+            format!(" {}", locale.value(&key.metric, sample.value))
+        });
+        let words = format!("{}{value}", locale.metric(&key.metric));
+        devices
+            .entry(key.device.clone())
+            .or_default()
+            .push((key.metric.to_string(), words));
+    }
+    let row = |(device, metrics): (DeviceId, Vec<(String, String)>)| {
+        let registered = registered.contains(&device);
+        let points: Vec<String> = metrics
+            .iter()
+            .map(|(metric, _)| format!("{metric}%3D{NO_TYPE}"))
+            .collect();
+        BehindRow {
+            href: if registered {
+                format!("/devices/{facility}/{device}")
+            } else {
+                let points = points.join("%3B");
+                format!("/onboard?facility={facility}&device={device}&points={points}")
+            },
+            registered,
+            measures: metrics
+                .into_iter()
+                .map(|(_, words)| words)
+                .collect::<Vec<_>>()
+                .join(", "),
+            device: device.to_string(),
+        }
+    };
+    devices.into_iter().map(row).collect()
+}
+
+/// The points of a device: address of the chart, place, metric.
+fn point_links(
+    locale: &Locale,
+    (facility, device): (&FacilityId, &DeviceId),
+    points: &[&crate::directory::PointEntry],
+) -> Vec<(String, String, String)> {
+    let link = |p: &&crate::directory::PointEntry| {
+        let metric = &p.key.metric;
+        let href = format!("/facilities/{facility}?device={device}&metric={metric}#chart-card");
+        (href, locale.place(&p.point), locale.metric(metric))
+    };
+    points.iter().map(link).collect()
 }
 
 /// A point, and how far its sensor is off.
@@ -360,6 +439,10 @@ pub(crate) async fn show(
         || domain::address::device_root(&facility, &device),
         |root| format!("{root}/"),
     );
+    let registered = entry
+        .map(|e| e.points.iter().map(|p| p.key.device.clone()).collect())
+        .unwrap_or_default();
+    let behind = heard_behind(&app, &visitor.scope, &locale, of, &registered);
     let sensors = sensors(&app, &visitor, &locale, of, &points).await?;
     let path = format!("/devices/{facility}/{device}");
     let page = Page::new(&app, &visitor, Nav::Devices, device.to_string(), &path)
@@ -380,17 +463,9 @@ pub(crate) async fn show(
         profile: locale.pick(&profile.title_zh, &profile.title_en).to_owned(),
         setup: locale.pick(&profile.setup_zh, &profile.setup_en).to_owned(),
         sensors,
+        behind,
         max_name: MAX_NAME,
-        points: points
-            .iter()
-            .map(|p| {
-                let href = format!(
-                    "/facilities/{facility}?device={device}&metric={}#chart-card",
-                    p.key.metric
-                );
-                (href, locale.place(&p.point), locale.metric(&p.key.metric))
-            })
-            .collect(),
+        points: point_links(&locale, (&facility, &device), &points),
         device: device.to_string(),
         mqtt_addr,
     };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Form, Path, State, rejection::FormRejection},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Uri, header},
     response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{
@@ -26,7 +26,7 @@ use crate::{
     app::App,
     failure::{Failure, Kind},
     format::Locale,
-    query::device as device_of,
+    query::{Parameters, device as device_of},
     signed,
     view::{
         device::DeviceCard,
@@ -162,10 +162,10 @@ async fn draw(
         label: locale.facility(&e.facility).to_owned(),
         current: e.facility.id.as_str() == form.facility,
     });
-    let chosen = if form.profile.is_empty() {
-        STANDARD
-    } else {
-        &form.profile
+    let chosen = match form.profile.as_str() {
+        "" if form.device.contains('.') => "",
+        "" => STANDARD,
+        name => name,
     };
     let profiles = app.stores.profiles.iter().map(|p| Choice {
         value: p.id.clone(),
@@ -198,14 +198,28 @@ fn wrong_rows(locale: &Locale, errors: &[RowError]) -> Vec<WrongRow> {
         .collect()
 }
 
-pub(crate) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
-    draw(
-        &app,
-        &visitor,
-        OneForm::default(),
-        (Vec::new(), String::new(), None),
-    )
-    .await
+/// The blank form, or one that another page has begun to fill in.
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
+    let parameters = Parameters::of(&uri)?;
+    let given = |name| {
+        parameters
+            .get(name)
+            .unwrap_or_default()
+            .chars()
+            .take(400)
+            .collect()
+    };
+    let form = OneForm {
+        facility: given("facility"),
+        device: given("device"),
+        points: given("points"),
+        ..OneForm::default()
+    };
+    draw(&app, &visitor, form, (Vec::new(), String::new(), None)).await
 }
 
 /// Adds one device: the same checks as for a file of one row.
