@@ -27,9 +27,9 @@
 //!   else was silent. Timers run on *listening time*, which is log time without those gaps.
 //! - A point that was never heard is Unknown from the start, and becomes a case of silence once it has
 //!   been registered for as long as the rule allows.
-//! - Readings that keep coming a constant time late after later ones come from a clock that was set back: they
-//!   are judged by the moment of receipt. So no step of a device's clock makes it blind for more than one
-//!   reading.
+//! - Readings that keep coming a constant time late after later ones, for two report intervals and with no other
+//!   between them, come from a clock that was set back: they are judged by the moment of receipt. So no step of a
+//!   device's clock makes it blind for longer.
 //! - What is due by a time of day is judged by log time, [`MISSING_GRACE_MS`] later; after an outage of the product
 //!   not before [`RESUME_GRACE_MS`] have passed, so that what was kept meanwhile can arrive.
 //! - A correlation looks at several points, whose clocks and lags differ. It takes their changes in the order of
@@ -216,12 +216,23 @@ struct Watched {
     calm_since: UtcMillis,
     /// When the live timer that watches for its silence is due, in listening time.
     timer: Option<i64>,
-    /// The lag and the receipt of the reading before, when that was older than the latest judged one.
-    late: Option<(i64, UtcMillis)>,
+    /// The run of readings older than the latest judged one that it is in, if it is.
+    late: Option<Late>,
     /// The condition by which its device's clock is judged, if this point stands for the device.
     clock: Option<u32>,
     /// A rule counts each of its measurements, late or not.
     has_events: bool,
+}
+
+/// A run of readings that came later than later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Late {
+    /// The receipt of the first of those that kept the same lag.
+    since: UtcMillis,
+    /// The lag of the latest…
+    lag: i64,
+    /// …and its receipt.
+    received: UtcMillis,
 }
 
 impl Watched {
@@ -231,11 +242,20 @@ impl Watched {
         let at = reading.at.min(received);
         let lag = received.ms_since(at);
         if at < self.latest_at {
-            // Readings that were kept arrive at once; those of a clock that was set back arrive as they are made.
-            let set_back = self.late.is_some_and(|(before, then)| {
-                received > then && (lag - before).abs() <= received.ms_since(then) / SAME_LAG_PART
+            let run = self.late.get_or_insert(Late {
+                since: received,
+                lag,
+                received,
             });
-            self.late = Some((lag, received));
+            // Readings that were kept arrive at once, and others between them; those of a clock that was set back
+            // arrive as they are made, and no others do.
+            let apart = received.ms_since(run.received);
+            let is_one_clock = apart > 0 && (lag - run.lag).abs() <= apart / SAME_LAG_PART;
+            if !is_one_clock {
+                run.since = received;
+            }
+            (run.lag, run.received) = (lag, received);
+            let set_back = received.ms_since(run.since) >= 2 * self.interval_ms;
             return if set_back { (received, true) } else { (at, false) };
         }
         self.late = None;
@@ -451,10 +471,9 @@ impl Judge {
             };
             match (&mut self.tracks[condition.track as usize], &**spec) {
                 (Track::Event(memory), TrackSpec::Event(spec)) => {
-                    if memory.is_new_breach(spec, at, value) {
-                        for step in condition.event(at) {
-                            self.note(number, step, out);
-                        }
+                    let is_new = memory.is_new_breach(spec, at, value);
+                    for step in is_new.then(|| condition.event(at)).into_iter().flatten() {
+                        self.note(number, step, out);
                     }
                 }
                 (Track::Missing(memory), TrackSpec::Missing(spec)) => {

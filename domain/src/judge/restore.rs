@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Condition, ConditionState, Judge, Listening, NO_TRACK, Phase, PointIndex, Spec, Test, Timers, Transition,
-    Watched, correlate, mute,
+    Condition, ConditionState, Judge, Late, Listening, NO_TRACK, Phase, PointIndex, Spec, Test, Timers,
+    Transition, Watched, correlate, mute,
     track::{Term, Track},
 };
 use crate::{facility::Point, id::RuleId, reading::SeriesKey, rule::Rule, time::UtcMillis, zone::Zone};
@@ -40,9 +40,9 @@ pub struct Snapshot {
     /// Which points are on their clause's side: index into `points`, index into `rules`, clause.
     #[serde(default)]
     members: Vec<(u32, u32, u8)>,
-    /// Late readings that may turn out to come from a clock that was set back: index into `points`, lag, receipt.
+    /// Late readings that may turn out to come from a clock that was set back: index into `points`, and the run.
     #[serde(default)]
-    late: Vec<(u32, i64, UtcMillis)>,
+    late: Vec<(u32, Late)>,
 }
 
 /// What is kept of a point: a tuple, because there are many.
@@ -127,7 +127,7 @@ impl Judge {
             members: self.remember_members(),
             late: (0..)
                 .zip(&self.points)
-                .filter_map(|(n, p)| p.late.map(|(lag, received)| (n, lag, received)))
+                .filter_map(|(n, p)| p.late.map(|late| (n, late)))
                 .collect(),
         }
     }
@@ -209,10 +209,10 @@ impl Judge {
         for memory in &snapshot.points {
             judge.recall(snapshot, memory, out);
         }
-        for (point, lag, received) in &snapshot.late {
+        for (point, late) in &snapshot.late {
             let key = snapshot.key(*point);
             if let Some(PointIndex(number)) = key.and_then(|key| judge.index.get(key)) {
-                judge.points[*number as usize].late = Some((*lag, *received));
+                judge.points[*number as usize].late = Some(*late);
             }
         }
         judge.recall_tracks(snapshot);

@@ -398,7 +398,7 @@ fn a_step_of_a_devices_clock_neither_blinds_nor_storms() {
             .filter(|t| !matches!(t.rule.as_str(), "range" | "skew"));
         assert_eq!(others.count(), 0, "{step}: nothing else follows");
         assert!(
-            stage.judge.late_readings() <= 1,
+            stage.judge.late_readings() <= 4,
             "{step}: {}",
             stage.judge.late_readings()
         );
