@@ -32,6 +32,9 @@ use tokio::{
 /// Judged pictures of every camera before the measurement begins.
 const WARM_UP: u64 = 5;
 
+/// Where the first camera is watched.
+const LIVE_PATH: &str = "/live/binhe/cam-0";
+
 #[derive(Parser)]
 struct Arguments {
     /// The video that every camera shows, as `scripts/bench-video.sh` makes it.
@@ -295,7 +298,7 @@ async fn restart(app: &TestApp, server: Rtsp, arguments: &Arguments) -> anyhow::
 
 /// Starts the process of the viewers and waits until all of them see pictures.
 async fn viewers(app: &TestApp, count: usize) -> anyhow::Result<Child> {
-    let address = format!("ws://{}/live/{FACILITY}/cam-0", app.addrs.http);
+    let address = format!("ws://{}{LIVE_PATH}", app.addrs.http);
     let cookie = app.sign_in(Role::Inspector, "measurement").await?;
     let mut child = Command::new(std::env::current_exe()?)
         .args([
@@ -325,6 +328,10 @@ async fn watch(address: &str, arguments: &Arguments) -> anyhow::Result<()> {
     let mut streams = Vec::new();
     for _ in 0..arguments.viewers {
         let request = tokio_tungstenite::tungstenite::ClientRequestBuilder::new(address.parse()?)
+            .with_header(
+                "origin",
+                address.replace("ws://", "http://").trim_end_matches(LIVE_PATH),
+            )
             .with_header("cookie", &arguments.cookie);
         let (mut socket, _) = tokio_tungstenite::connect_async(request).await?;
         let first = socket.next().await.context("a viewer was turned away")??;
