@@ -183,7 +183,7 @@ fn wide(scale: i64) {
     };
     let store = SeriesStore::open(options, clock).expect("a fresh folder");
     let series = resolve(&store, 225_000);
-    let ticks = 110 / scale;
+    let ticks = 220 / scale;
     let done = AtomicBool::new(false);
     let (mut took, mut cost) = (Vec::new(), Cost::default());
     std::thread::scope(|scope| {

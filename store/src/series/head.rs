@@ -289,6 +289,11 @@ impl Shard {
     fn put(&mut self, index: usize, sample: Sample) {
         let slot = self.slot(index);
         let first = slot.column.is_empty();
+        if first && slot.column.capacity() == 0 {
+            // Columns double when they are full. Beginning at different lengths, those of many series that report at the
+            // same pace do not all do it in the same moment, which would be a pause for whoever appends.
+            slot.column.reserve_exact(4 + index % 13);
+        }
         slot.column.push(sample);
         if slot.last.is_none_or(|last| last.at <= sample.at) {
             slot.last = Some(sample);
