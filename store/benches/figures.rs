@@ -5,7 +5,7 @@
 //! cargo bench -p sunshine-store --bench figures -- ingest wide query share latest reopen
 //! ```
 //!
-//! `--small` runs everything on a twentieth of the data, to see that it runs.
+//! `--part=20` runs everything on a twentieth of the data.
 
 #[path = "shared/kitchen.rs"]
 mod kitchen;
@@ -34,8 +34,8 @@ fn main() {
         .skip(1)
         .filter(|name| !name.starts_with("--"))
         .collect();
-    let small = std::env::args().any(|name| name == "--small");
-    let scale = if small { 20 } else { 1 };
+    let part = std::env::args().find_map(|name| name.strip_prefix("--part=")?.parse().ok());
+    let scale: i64 = part.unwrap_or(1).max(1);
     let figures: [Figure; 6] = [
         ("ingest", ingest),
         ("wide", wide),
@@ -183,7 +183,7 @@ fn wide(scale: i64) {
     };
     let store = SeriesStore::open(options, clock).expect("a fresh folder");
     let series = resolve(&store, 225_000);
-    let ticks = 110 / scale;
+    let ticks = 220 / scale;
     let done = AtomicBool::new(false);
     let (mut took, mut cost) = (Vec::new(), Cost::default());
     std::thread::scope(|scope| {

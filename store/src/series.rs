@@ -67,7 +67,7 @@ pub use error::SeriesError;
 use catalog::Catalog;
 use chunk::{DAY_MS, settle};
 use disk::{Disk, Keep};
-use head::{FlushPolicy, Head};
+use head::{FlushPolicy, Head, readings_per_chunk};
 use names::Names;
 use query::Level;
 use read::Readers;
@@ -86,9 +86,9 @@ pub struct SeriesOptions {
     pub dir: PathBuf,
     /// Head shards, 1 to 256 (values outside are held at the ends). Default 16.
     pub shards: usize,
-    /// A shard is flushed when it holds this many readings, but not before it holds 100 for every
-    /// series it has any of… Default 32,768, which with 16 shards is 8 to 16 MiB of memory; 50,000
-    /// series need up to 160 MiB.
+    /// A shard is flushed when it holds this many readings, but not before it holds 360 for every series it has
+    /// any of (fewer, down to 100, beyond 55,000 series)… Default 32,768, which with 16 shards is 8 to 16 MiB of
+    /// memory; 50,000 series need up to 320 MiB.
     pub flush_readings: usize,
     /// …or when its oldest unflushed reading was taken in this long ago (ms). Default one hour.
     pub flush_age_ms: i64,
@@ -130,7 +130,9 @@ impl SeriesOptions {
     /// every shard is just due.
     fn head_limit(&self, series: u32) -> u64 {
         let due = self.flush_readings.saturating_mul(self.shards.clamp(1, 256)) as u64;
-        due.max(u64::from(series) * 100).saturating_mul(4).max(1_000_000)
+        due.max(u64::from(series) * u64::from(readings_per_chunk(series)))
+            .saturating_mul(4)
+            .max(1_000_000)
     }
 }
 
@@ -531,6 +533,7 @@ impl Inner {
         let mut disk = self.disk();
         let policy = FlushPolicy {
             readings: self.options.flush_readings,
+            per_series: readings_per_chunk(self.series.load(Ordering::Acquire)) as usize,
             age_ms: self.options.flush_age_ms,
         };
         if let Some(shard) = self.head.due(policy, now, disk.turn) {

@@ -298,11 +298,11 @@ fn maintenance_flushes_by_size_and_by_age_and_compacts_closed_days() {
     let series = store.resolve(&key("f", "a")).unwrap();
     append(&store, 0, &[reading(series, DAY, 1.0)]);
     assert!(!store.maintain().unwrap());
-    let many: Vec<Reading> = (1..100).map(|t| reading(series, DAY + t, 1.0)).collect();
+    let many: Vec<Reading> = (1..360).map(|t| reading(series, DAY + t, 1.0)).collect();
     append(&store, 1, &many);
-    assert!(store.maintain().unwrap(), "100 readings of one series are due");
+    assert!(store.maintain().unwrap(), "360 readings of one series are due");
     assert!(!store.maintain().unwrap());
-    append(&store, 2, &[reading(series, DAY + 100, 1.0)]);
+    append(&store, 2, &[reading(series, DAY + 360, 1.0)]);
     clock.set(UtcMillis(DAY + 3_600_000));
     assert!(store.maintain().unwrap(), "an hour is due");
     assert_eq!((store.stats().chunks, store.stats().flushes), (2, 2));
@@ -312,7 +312,7 @@ fn maintenance_flushes_by_size_and_by_age_and_compacts_closed_days() {
     clock.set(UtcMillis(DAY + DAY_MS + 6 * 3_600_000));
     while store.maintain().unwrap() {}
     assert_eq!(store.stats().chunks, 1);
-    assert_eq!(all(&store, series).len(), 101);
+    assert_eq!(all(&store, series).len(), 361);
 }
 
 #[test]

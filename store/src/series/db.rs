@@ -10,10 +10,10 @@ use super::error::SeriesError;
 /// How long a statement waits for another connection: only during recovery and the closing of a file.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Every commit is synced. What waits in a write-ahead file is carried over at 128 pages, so that the
-/// file stays below 2 MiB except during a large transaction.
+/// Every commit is synced. What waits in a write-ahead file is carried over at 512 pages of 2 or 4 KiB, so that the
+/// file stays below 4 MiB except during a large transaction.
 const SETTINGS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-2048; \
-     PRAGMA wal_autocheckpoint=128; PRAGMA journal_size_limit=1048576; PRAGMA temp_store=MEMORY;";
+     PRAGMA wal_autocheckpoint=512; PRAGMA journal_size_limit=1048576; PRAGMA temp_store=MEMORY;";
 
 /// What kind of file to open and how.
 pub(super) struct Layout {

@@ -14,9 +14,21 @@ use std::sync::{
 
 use domain::{LogPosition, Reading, Sample, SeriesId, TimeRange, UtcMillis};
 
-/// A shard is not flushed for its size before it holds this many readings per series it has any of:
-/// thousands of slow series would otherwise make thousands of tiny chunks.
-const READINGS_PER_CHUNK: usize = 100;
+/// A shard is not flushed for its size before it holds so many readings per series it has any of: thousands of slow
+/// series would otherwise make thousands of tiny chunks, which take twice the processor. Fewer where there are so
+/// many series that memory would fill up: [`readings_per_chunk`].
+const READINGS_PER_CHUNK: u32 = 360;
+
+/// The fewest, however many series there are.
+const LEAST_PER_CHUNK: u32 = 100;
+
+/// Readings that wait in memory for the sake of long chunks: 320 MB.
+const WAITING_FOR_CHUNKS: u32 = 20_000_000;
+
+/// How many readings per series a shard waits for when there are so many series.
+pub(super) fn readings_per_chunk(series: u32) -> u32 {
+    (WAITING_FOR_CHUNKS / series.max(1)).clamp(LEAST_PER_CHUNK, READINGS_PER_CHUNK)
+}
 
 pub(super) struct Head {
     shards: Box<[Mutex<Shard>]>,
@@ -56,6 +68,8 @@ pub(super) struct Frozen {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FlushPolicy {
     pub(super) readings: usize,
+    /// But not before there are so many for every series that has any.
+    pub(super) per_series: usize,
     pub(super) age_ms: i64,
 }
 
@@ -275,6 +289,11 @@ impl Shard {
     fn put(&mut self, index: usize, sample: Sample) {
         let slot = self.slot(index);
         let first = slot.column.is_empty();
+        if first && slot.column.capacity() == 0 {
+            // Columns double when they are full. Beginning at different lengths, those of many series that report at the
+            // same pace do not all do it in the same moment, which would be a pause for whoever appends.
+            slot.column.reserve_exact(4 + index % 13);
+        }
         slot.column.push(sample);
         if slot.last.is_none_or(|last| last.at <= sample.at) {
             slot.last = Some(sample);
@@ -287,7 +306,7 @@ impl Shard {
             return self.frozen.is_some();
         };
         // A clock set back would otherwise hold the log for as long as it was set back.
-        let enough = policy.readings.max(self.active * READINGS_PER_CHUNK);
+        let enough = policy.readings.max(self.active * policy.per_series);
         self.frozen.is_some()
             || self.readings >= enough
             || now.ms_since(since).saturating_abs() >= policy.age_ms
