@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use broker::{Broker, BrokerOptions};
+use broker::{Broker, BrokerHandle, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
 use domain::{Clock, LogPosition, PersonId, Profiles, TimeRange, UtcMillis};
 use journal::{Journal, Position, TimeSource};
@@ -100,46 +100,22 @@ impl App {
         forward::prepare(&config.timeseries, (&journal, &records), past).await?;
         let devices = DeviceBook::new();
 
-        let rules = pipeline::rules(&config.rules.all_packs())?;
-        let zone = jiff::tz::TimeZone::get(&config.site.time_zone).with_context(|| {
-            format!(
-                "option site.time_zone: {:?} is no time zone",
-                config.site.time_zone
-            )
-        })?;
-        let place = alerts::Place {
-            zone: dashboard::offsets(&zone),
-            packs: config.rules.packs.clone(),
-            regions: config
-                .rules
-                .region
-                .iter()
-                .map(|r| (r.id.clone(), r.packs.clone()))
-                .collect(),
-        };
-        let engine = alerts::Engine::open_in(place, records.clone(), series.clone(), rules, clock.clone())
-            .await
-            .context("cannot restore judgement from the record store")?;
-
+        let engine = open_engine(&config, &records, &series, &clock).await?;
         let identities = Identities::open(&config.mqtt.service, &records).await?;
         let profiles = directory::profiles(config.ingest.profiles_dir.as_deref())?;
         let directory = PointDirectory::new(series.clone(), profiles.clone());
         directory.reload(&records).await?;
 
         let sight = open_sight(&config, &records, &series, &journal, &clock).await?;
-        let broker = Broker::bind(
-            BrokerOptions {
-                listen: config.mqtt.listen,
-                limits: config.mqtt.limits(),
-                anonymous_as: config.mqtt.anonymous_as.clone(),
-                dir: dir.join("broker"),
-            },
-            identities.access(),
-            journal.clone(),
-            clock.clone(),
-        )
-        .await
-        .context("cannot start the MQTT listener; is the address in use? Set [mqtt] listen")?;
+        let options = BrokerOptions {
+            listen: config.mqtt.listen,
+            limits: config.mqtt.limits(),
+            anonymous_as: config.mqtt.anonymous_as.clone(),
+            dir: dir.join("broker"),
+        };
+        let broker = Broker::bind(options, identities.access(), journal.clone(), clock.clone())
+            .await
+            .context("cannot start the MQTT listener; is the address in use? Set [mqtt] listen")?;
         let http = listen(config.http.listen, "pages; is it in use? Set [http] listen").await?;
         let intake = match config.intake.listen {
             Some(address) => Some(listen(address, "HTTP intake; is it in use? Set [intake] listen").await?),
@@ -236,12 +212,7 @@ impl App {
             Task::Devices,
             move |stop| async move { Ok(broker.run(stop).await?) },
         );
-        if let Some(listener) = self.intake {
-            let routes = intake::routes(broker_handle.clone(), journal.clone());
-            stages.add(Task::Intake, move |stop| async move {
-                Ok(axum_serve(listener, routes, stop).await?)
-            });
-        }
+        serve_intake(&mut stages, self.intake, (&broker_handle, &journal));
         let (asking, clock) = (broker_handle.clone(), self.clock.clone());
         stages.add(Task::Wishes, move |stop| {
             births::grant(wished, asking, clock, stop)
@@ -277,14 +248,7 @@ impl App {
         if let Some(forwarding) = forwarding {
             stages.add(Task::Forwarding, move |stop| forwarding.run(stop));
         }
-        stages.add(Task::Live, move |stop| async move {
-            pages.feed.run(stop).await;
-            Ok(())
-        });
-        let http = self.http;
-        stages.add(Task::Pages, move |stop| async move {
-            Ok(axum_serve(http, pages.router, stop).await?)
-        });
+        serve_pages(&mut stages, self.http, pages);
         let result = stages.run(&journal, &series).await;
         self.records.close().await;
         result
@@ -421,6 +385,52 @@ async fn open_sight(
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || Sight::open(&config, parts)).await;
     opened.context("opening cameras and models panicked")?
+}
+
+/// Readings that come by HTTP, where that is configured.
+fn serve_intake(
+    stages: &mut Stages,
+    listener: Option<TcpListener>,
+    (broker, journal): (&BrokerHandle, &Journal),
+) {
+    let Some(listener) = listener else { return };
+    let routes = intake::routes(broker.clone(), journal.clone());
+    stages.add(Task::Intake, move |stop| async move {
+        Ok(axum_serve(listener, routes, stop).await?)
+    });
+}
+
+/// Pages and API, and what open pages are told.
+fn serve_pages(stages: &mut Stages, http: TcpListener, pages: dashboard::Dashboard) {
+    stages.add(Task::Live, move |stop| async move {
+        pages.feed.run(stop).await;
+        Ok(())
+    });
+    stages.add(Task::Pages, move |stop| async move {
+        Ok(axum_serve(http, pages.router, stop).await?)
+    });
+}
+
+/// Judgement as it was left, with the rules of this place.
+async fn open_engine(
+    config: &Config,
+    records: &Records,
+    series: &SeriesStore,
+    clock: &Clock,
+) -> anyhow::Result<alerts::Engine> {
+    let rules = pipeline::rules(&config.rules.all_packs())?;
+    let name = &config.site.time_zone;
+    let zone = jiff::tz::TimeZone::get(name);
+    let zone = zone.with_context(|| format!("option site.time_zone: {name:?} is no time zone"))?;
+    let regions = config.rules.region.iter();
+    let place = alerts::Place {
+        zone: dashboard::offsets(&zone),
+        packs: config.rules.packs.clone(),
+        regions: regions.map(|r| (r.id.clone(), r.packs.clone())).collect(),
+    };
+    alerts::Engine::open_in(place, records.clone(), series.clone(), rules, clock.clone())
+        .await
+        .context("cannot restore judgement from the record store")
 }
 
 /// Where the time-series store is in the data folder.

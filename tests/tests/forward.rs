@@ -297,7 +297,7 @@ async fn a_server_that_is_new_gets_the_history_from_the_store() -> anyhow::Resul
     wait_for_state(&app, "starting").await?;
     assert_eq!(forward(&app).await?["owed_spans"], 0);
     // Nobody holds the log for a server that is gone.
-    let app = app.restart().await?;
+    let app = app.restart_with("").await?;
     assert_eq!(forward(&app).await?, serde_json::Value::Null);
     app.finish().await
 }

@@ -36,7 +36,12 @@ fn persons(kit: &mut Kit, frame: &Frame) -> Vec<Detection> {
 /// What is said of the one person in the picture.
 fn without_mask(kit: &mut Kit, frame: &Frame) -> Verdict {
     let persons = persons(kit, frame);
-    assert_eq!(persons.len(), 1, "{persons:?}");
+    // A model may take a part of somebody for somebody: less surely, and at the same place.
+    let inside = |other: &Detection| other.area.overlap(&persons[0].area) > 0.7 * other.area.area();
+    assert!(
+        !persons.is_empty() && persons[1..].iter().all(inside),
+        "{persons:?}"
+    );
     kit.without_mask(frame, &persons[0].area, &[]).unwrap()
 }
 
