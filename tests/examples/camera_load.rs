@@ -67,6 +67,8 @@ async fn main() -> anyhow::Result<()> {
         return watch(address, &arguments).await;
     }
     let app = product().await?;
+    let cookie = app.sign_in(Role::Inspector, "measurement").await?;
+    let app = Watched { app, cookie };
     let idle = Usage::now()?;
     let mut server = Rtsp::start(&arguments.video, 0).await?;
     for number in 0..arguments.cameras {
@@ -103,7 +105,7 @@ async fn main() -> anyhow::Result<()> {
         server = restart(&app, server, &arguments).await?;
     }
     server.stop().await?;
-    app.finish().await
+    app.app.finish().await
 }
 
 async fn product() -> anyhow::Result<TestApp> {
@@ -155,9 +157,27 @@ fn camera(number: usize, port: u16) -> anyhow::Result<Camera> {
     })
 }
 
+/// A product, and what signs in to it.
+struct Watched {
+    app: TestApp,
+    cookie: String,
+}
+
+impl std::ops::Deref for Watched {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.app
+    }
+}
+
 /// How many pictures of each camera were judged, and at how many the model looked.
-async fn judged(app: &TestApp) -> anyhow::Result<Vec<(u64, u64)>> {
-    let answer = app.json("/api/v1/cameras?limit=500").await?;
+async fn judged(app: &Watched) -> anyhow::Result<Vec<(u64, u64)>> {
+    let client = reqwest::Client::new();
+    let asked = client
+        .get(app.url("/api/v1/cameras?limit=500"))
+        .header("cookie", &app.cookie);
+    let answer: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
     let cameras = answer["cameras"].as_array().context("a list of cameras")?;
     let of = |camera: &serde_json::Value, name: &str| camera["health"][name].as_u64().unwrap_or(0);
     Ok(cameras
@@ -171,7 +191,7 @@ struct Measured {
     cpu_share: f64,
 }
 
-async fn measure(app: &TestApp, arguments: &Arguments, what: &str) -> anyhow::Result<Measured> {
+async fn measure(app: &Watched, arguments: &Arguments, what: &str) -> anyhow::Result<Measured> {
     let sum = |all: &[(u64, u64)]| all.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let (before, used, began) = (sum(&judged(app).await?), Usage::now()?, Instant::now());
     tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
@@ -258,7 +278,7 @@ impl Rtsp {
 }
 
 /// Ends the server, waits until the camera is known to be gone, starts it anew and waits for a judged picture.
-async fn restart(app: &TestApp, server: Rtsp, arguments: &Arguments) -> anyhow::Result<Rtsp> {
+async fn restart(app: &Watched, server: Rtsp, arguments: &Arguments) -> anyhow::Result<Rtsp> {
     let port = server.port;
     server.stop().await?;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -297,9 +317,8 @@ async fn restart(app: &TestApp, server: Rtsp, arguments: &Arguments) -> anyhow::
 }
 
 /// Starts the process of the viewers and waits until all of them see pictures.
-async fn viewers(app: &TestApp, count: usize) -> anyhow::Result<Child> {
+async fn viewers(app: &Watched, count: usize) -> anyhow::Result<Child> {
     let address = format!("ws://{}{LIVE_PATH}", app.addrs.http);
-    let cookie = app.sign_in(Role::Inspector, "measurement").await?;
     let mut child = Command::new(std::env::current_exe()?)
         .args([
             "--video",
@@ -309,7 +328,7 @@ async fn viewers(app: &TestApp, count: usize) -> anyhow::Result<Child> {
             "--watch",
             &address,
             "--cookie",
-            &cookie,
+            &app.cookie,
         ])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
