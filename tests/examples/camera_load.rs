@@ -13,6 +13,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -27,6 +28,7 @@ use sunshine_integration_tests::{FACILITY, TestApp, cameras::ALLOW_LOOPBACK, unt
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
+    task::JoinSet,
 };
 
 /// Judged pictures of every camera before the measurement begins.
@@ -70,6 +72,14 @@ async fn main() -> anyhow::Result<()> {
     let cookie = app.sign_in(Role::Inspector, "measurement").await?;
     let app = Watched { app, cookie };
     let idle = Usage::now()?;
+    let (told, page) = (Arc::new(Mutex::new(Vec::new())), open_page(&app).await?);
+    let mut watching = JoinSet::new();
+    watching.spawn(note_cases(
+        page,
+        app.url("/api/v1/cases?limit=1"),
+        app.cookie.clone(),
+        Arc::clone(&told),
+    ));
     let mut server = Rtsp::start(&arguments.video, 0).await?;
     for number in 0..arguments.cameras {
         app.records
@@ -104,6 +114,8 @@ async fn main() -> anyhow::Result<()> {
     for _ in 0..arguments.restarts {
         server = restart(&app, server, &arguments).await?;
     }
+    watching.shutdown().await;
+    tell_cases(&told);
     server.stop().await?;
     app.app.finish().await
 }
@@ -184,6 +196,56 @@ async fn judged(app: &Watched) -> anyhow::Result<Vec<(u64, u64)>> {
         .iter()
         .map(|camera| (of(camera, "judged"), of(camera, "looked")))
         .collect())
+}
+
+/// The overview's stream, as an open page has it.
+async fn open_page(app: &Watched) -> anyhow::Result<reqwest::Response> {
+    let client = reqwest::Client::new();
+    let asked = client
+        .get(app.url("/live?page=overview&lang=en"))
+        .header("cookie", &app.cookie);
+    Ok(asked.send().await?.error_for_status()?)
+}
+
+/// Notes for each case that the page is told of how long ago its finding was complete, in milliseconds.
+async fn note_cases(page: reqwest::Response, newest: String, cookie: String, told: Arc<Mutex<Vec<i64>>>) {
+    let (client, clock) = (reqwest::Client::new(), domain::Clock::system());
+    let mut stream = page.bytes_stream();
+    while let Some(Ok(bytes)) = stream.next().await {
+        if !String::from_utf8_lossy(&bytes).contains("event: case") {
+            continue;
+        }
+        let now = clock.now();
+        let Ok(answer) = client.get(&newest).header("cookie", &cookie).send().await else {
+            continue;
+        };
+        let Ok(answer) = answer.json::<serde_json::Value>().await else {
+            continue;
+        };
+        let case = &answer["cases"][0];
+        let raised = case["raised_at"]
+            .as_str()
+            .and_then(|at| at.parse::<jiff::Timestamp>().ok());
+        if let (Some(raised), true) = (
+            raised,
+            case["rule"].as_str().is_some_and(|rule| rule.starts_with("V-")),
+        ) {
+            told.lock()
+                .expect("nobody panics while noting")
+                .push(now.0 - raised.as_millisecond());
+        }
+    }
+}
+
+fn tell_cases(told: &Mutex<Vec<i64>>) {
+    let mut told = told.lock().expect("nobody panics while noting").clone();
+    told.sort_unstable();
+    if let (Some(middle), Some(last)) = (told.get(told.len() / 2), told.last()) {
+        println!(
+            "finding complete -> case on an open page: {} cases, median {middle} ms, max {last} ms",
+            told.len()
+        );
+    }
 }
 
 struct Measured {
