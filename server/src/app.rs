@@ -518,7 +518,9 @@ impl DataFolder {
 }
 
 /// Holds the data folder: two processes on one journal would destroy it.
-pub(crate) struct DataLock(#[expect(dead_code, reason = "held for its lock, which ends when the file closes")] File);
+pub(crate) struct DataLock(
+    #[expect(dead_code, reason = "held for its lock, which ends when the file closes")] File,
+);
 
 impl DataLock {
     pub(crate) fn take(dir: &Path) -> anyhow::Result<DataLock> {

@@ -87,7 +87,7 @@ pub struct Moment {
     pub checkpoint: LogPosition,
     /// Where judgement stood in its newest snapshot; `None` before the first.
     pub judged: Option<LogPosition>,
-    /// How long writers had to wait.
+    /// How long the locks were held, and so the longest that a writer had to wait for them.
     pub held: Duration,
 }
 
@@ -101,8 +101,8 @@ impl Moment {
         let begun = Instant::now();
         loop {
             let databases = list(data_dir)?;
+            let since = Instant::now();
             if let Some(locks) = lock_all(data_dir, &databases)? {
-                let since = Instant::now();
                 // A file that came or went in between: it was not locked, or is no longer what was locked.
                 if list(data_dir)? == databases
                     && let Some(pinned) = pin_all(data_dir, databases)?

@@ -13,9 +13,7 @@ use store::{
     series::inspect::{CheckReport, check},
 };
 
-use super::{
-    Entry, Manifest, copy_hashed, hash_file, make_empty, sync_folder, sync_folders, write_private,
-};
+use super::{Entry, Manifest, copy_hashed, hash_file, make_empty, sync_folder, sync_folders, write_private};
 use crate::app::{DataLock, open_records, series_dir};
 
 /// Lies in a data folder while it is being filled, so that no server starts on half of it.
@@ -158,6 +156,8 @@ async fn look(
         series,
         open_cases: cases.open + cases.acknowledged,
         identities,
-        evidence: evidence.transpose().context("the restored evidence cannot be read")?,
+        evidence: evidence
+            .transpose()
+            .context("the restored evidence cannot be read")?,
     })
 }

@@ -15,9 +15,7 @@ use journal::inspect;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use store::backup::Moment;
 
-use super::{
-    Entry, FORMAT, KEYS, Manifest, copy_hashed, files_below, hash_file, make_empty, sync_folders,
-};
+use super::{Entry, FORMAT, KEYS, Manifest, copy_hashed, files_below, hash_file, make_empty, sync_folders};
 use crate::app::INGEST_CURSOR;
 
 const JOURNAL: &str = "journal";
@@ -30,7 +28,7 @@ const ROUNDS: usize = 100;
 /// A backup that was taken.
 pub(crate) struct Taken {
     pub(crate) manifest: Manifest,
-    /// How long the server's commits had to wait.
+    /// The longest that a commit of the server had to wait.
     pub(crate) held: Duration,
 }
 
@@ -174,11 +172,7 @@ fn open_if_there(root: &Path, name: &Path) -> io::Result<Option<(PathBuf, File, 
     Ok(Some((name.to_owned(), file, bytes)))
 }
 
-fn copy_databases(
-    moment: Moment,
-    dir: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> anyhow::Result<Vec<Entry>> {
+fn copy_databases(moment: Moment, dir: &Path, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Vec<Entry>> {
     let series = dir.join("series");
     fs::create_dir(&series).with_context(|| format!("cannot make {}", series.display()))?;
     let names = moment.copy(dir, progress)?;
@@ -241,11 +235,7 @@ fn log_in(dir: &Path, replay_from: u64) -> anyhow::Result<(u64, u64)> {
 }
 
 /// Copies evidence until a round finds that nothing came, went or was appended meanwhile.
-fn copy_evidence(
-    data_dir: &Path,
-    dir: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> anyhow::Result<Vec<Entry>> {
+fn copy_evidence(data_dir: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> anyhow::Result<Vec<Entry>> {
     if !data_dir.join(EVIDENCE).exists() {
         return Ok(Vec::new());
     }
@@ -329,4 +319,92 @@ fn copy_keys(data_dir: &Path, dir: &Path, progress: &mut dyn FnMut(u64)) -> anyh
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{CameraKey, Check, UtcMillis, camera::Retention, observation::Tally};
+    use store::{
+        Archive, ArchiveOptions,
+        evidence::{About, ItemRole, NewItem, ProblemKind, verify},
+    };
+
+    use super::*;
+
+    /// Fewer changes than there are rounds: copying ends whatever the order.
+    const PACKAGES: u8 = 30;
+
+    const AT: UtcMillis = UtcMillis(1_795_000_000_000);
+
+    fn put(archive: &Archive, number: u8) {
+        let about = About {
+            camera: CameraKey {
+                facility: "binhe".parse().unwrap(),
+                camera: "camera-1".parse().unwrap(),
+            },
+            gb_id: None,
+            check: Check::NoMask,
+            zone: None,
+            rule: None,
+            since: AT,
+            at: AT + i64::from(number),
+            received: AT,
+            clock_offset_ms: None,
+            model: None,
+            score: None,
+            threshold: None,
+            tally: Tally::default(),
+            detections: Vec::new(),
+            readings: Vec::new(),
+            retention: Retention::Days30,
+        };
+        let picture = NewItem {
+            role: ItemRole::At,
+            media_type: "image/jpeg".into(),
+            blurred: true,
+            bytes: vec![number; 10_000],
+        };
+        archive.put(&about, &[picture]).unwrap();
+    }
+
+    #[test]
+    fn evidence_is_copied_whole_while_more_of_it_comes_and_some_goes() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut options = ArchiveOptions::new(from.path().join(EVIDENCE));
+        // The oldest goes as soon as there are more.
+        options.max_packages = 12;
+        let archive = Archive::open(options, Clock::simulated(AT)).unwrap();
+        put(&archive, 0);
+        let files = std::thread::scope(|scope| {
+            scope.spawn(|| (1..PACKAGES).for_each(|number| put(&archive, number)));
+            copy_evidence(from.path(), to.path(), &mut |_| {}).unwrap()
+        });
+        let found = verify(&to.path().join(EVIDENCE), None).unwrap();
+        let wrong = found
+            .problems
+            .iter()
+            .filter(|problem| problem.kind != ProblemKind::Inserted);
+        assert_eq!(wrong.count(), 0, "{:?}", found.problems);
+        assert!(found.packages >= 1 && found.blobs == found.packages);
+        for entry in &files {
+            let there = hash_file(to.path(), Path::new(&entry.path), &mut |_| {}).unwrap();
+            assert_eq!(there, *entry);
+        }
+        assert_eq!(evidence_names(to.path()).unwrap().len(), files.len());
+    }
+
+    #[test]
+    fn a_log_that_lacks_what_the_stores_need_is_no_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = dir.path().join(JOURNAL);
+        fs::create_dir(&journal).unwrap();
+        assert_eq!(log_in(dir.path(), 7).unwrap(), (7, 7), "an empty one");
+        fs::write(journal.join(format!("{:020}.seg", 65_536)), [0; 65_536]).unwrap();
+        assert_eq!(log_in(dir.path(), 65_536).unwrap().0, 65_536);
+        let lacking = log_in(dir.path(), 65_535).unwrap_err().to_string();
+        assert!(
+            lacking.contains("65535") && lacking.contains("journal inspect"),
+            "{lacking}"
+        );
+    }
 }

@@ -15,9 +15,14 @@ pub(crate) fn take(args: &BackupArgs) -> anyhow::Result<()> {
     let data_dir = load(&args.config)?.data_dir.0;
     let mut progress = Progress::new();
     let clock = Clock::system();
-    let taken = backup::take((&data_dir, &args.dir), args.with_keys, &clock, &mut |done, total| {
-        progress.show(done, total, &format!("{:.0} MiB copied", mib(done)));
-    })
+    let taken = backup::take(
+        (&data_dir, &args.dir),
+        args.with_keys,
+        &clock,
+        &mut |done, total| {
+            progress.show(done, total, &format!("{:.0} MiB copied", mib(done)));
+        },
+    )
     .with_context(|| {
         let dir = args.dir.display();
         format!("the backup was not taken; what is in {dir} is none")
@@ -49,7 +54,11 @@ pub(crate) fn restore(args: &RestoreArgs) -> anyhow::Result<()> {
         (&args.dir, &args.to),
         &clock,
         &mut |done, total| {
-            progress.show(done, total, &format!("{:.0} MiB read and held against their hash", mib(done)));
+            progress.show(
+                done,
+                total,
+                &format!("{:.0} MiB read and held against their hash", mib(done)),
+            );
         },
     ))
     .context("the backup was not restored")?;
