@@ -150,7 +150,7 @@ impl Manifest {
     }
 }
 
-/// Copies up to `limit` bytes of `from` into the new file `name` below `to`. On disk when it returns.
+/// Copies up to `limit` bytes of `from` into the new file `name` below `to`. [`sync_below`] makes it durable.
 fn copy_hashed(
     from: impl Read,
     limit: u64,
@@ -179,7 +179,6 @@ fn copy_hashed(
         bytes += taken as u64;
         progress(taken as u64);
     }
-    file.sync_all().with_context(failed)?;
     Ok(entry(name, bytes, hash))
 }
 
@@ -250,14 +249,17 @@ fn sync_folder(dir: &Path) -> anyhow::Result<()> {
     synced.with_context(|| format!("cannot write {}", dir.display()))
 }
 
-/// The same for `dir` and every folder below it.
-fn sync_folders(dir: &Path) -> anyhow::Result<()> {
+/// Makes everything in `dir` durable. After all is written, not file by file: the first syncs carry most of the others.
+fn sync_below(dir: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
         let path = entry
             .with_context(|| format!("cannot list {}", dir.display()))?
             .path();
         if path.is_dir() {
-            sync_folders(&path)?;
+            sync_below(&path)?;
+        } else {
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     sync_folder(dir)

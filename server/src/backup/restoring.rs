@@ -13,7 +13,7 @@ use store::{
     series::inspect::{CheckReport, check},
 };
 
-use super::{Entry, Manifest, copy_hashed, hash_file, make_empty, sync_folder, sync_folders, write_private};
+use super::{Entry, Manifest, copy_hashed, hash_file, make_empty, sync_below, sync_folder, write_private};
 use crate::app::{DataLock, open_records, series_dir};
 
 /// Lies in a data folder while it is being filled, so that no server starts on half of it.
@@ -96,7 +96,7 @@ pub(crate) async fn restore(
             fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
     }
-    sync_folders(data_dir)?;
+    sync_below(data_dir)?;
     let restored = look(manifest, (data_dir, has_evidence), clock).await?;
     let marker = data_dir.join(UNFINISHED);
     fs::remove_file(&marker).with_context(|| format!("cannot remove {}", marker.display()))?;

@@ -15,7 +15,7 @@ use journal::inspect;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use store::backup::Moment;
 
-use super::{Entry, FORMAT, KEYS, Manifest, copy_hashed, files_below, hash_file, make_empty, sync_folders};
+use super::{Entry, FORMAT, KEYS, Manifest, copy_hashed, files_below, hash_file, make_empty, sync_below};
 use crate::app::INGEST_CURSOR;
 
 const JOURNAL: &str = "journal";
@@ -92,7 +92,7 @@ pub(crate) fn take(
         keys: with_keys,
         files,
     };
-    sync_folders(dir)?;
+    sync_below(dir)?;
     manifest.write(dir)?;
     Ok(Taken { manifest, held })
 }
@@ -179,12 +179,9 @@ fn copy_databases(moment: Moment, dir: &Path, progress: &mut dyn FnMut(u64)) -> 
     let mut files = Vec::with_capacity(names.len());
     for name in names {
         let path = dir.join(&name);
-        let failed = || format!("cannot write {}", path.display());
-        let file = File::options().write(true).open(&path).with_context(failed)?;
         #[cfg(unix)]
-        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .with_context(failed)?;
-        file.sync_all().with_context(failed)?;
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .with_context(|| format!("cannot write {}", path.display()))?;
         files.push(
             hash_file(dir, &name, progress).with_context(|| format!("cannot read {}", path.display()))?,
         );

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Output, Stdio},
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -299,4 +299,51 @@ fn what_is_no_whole_backup_of_a_known_format_is_refused() {
         .unwrap();
     let said = refused(&output);
     assert!(said.contains("was interrupted"), "{said}");
+}
+
+#[test]
+fn a_backup_that_is_killed_is_whole_or_refused() {
+    let (dir, whole) = small_backup();
+    let files = contents(&whole).len();
+    let mut unfinished = 0;
+    for least in 0..files {
+        let backup = dir.path().join(format!("killed-{least}"));
+        let mut child = command()
+            .arg("backup")
+            .arg(&backup)
+            .arg("--config")
+            .arg(dir.path().join("sunshine.toml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // At the latest when it has ended by itself.
+        while child.try_wait().unwrap().is_none() && (!backup.exists() || count_files(&backup) < least) {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let target = dir.path().join(format!("restored-{least}"));
+        let output = restore(&backup, &target);
+        if backup.join("manifest.json").exists() {
+            assert!(told(&output).contains("each with the hash"));
+        } else {
+            let said = refused(&output);
+            assert!(said.contains("is no finished backup"), "{said}");
+            assert!(!target.exists(), "nothing was written");
+            unfinished += 1;
+        }
+    }
+    assert!(unfinished > 0, "every one was faster than the kill");
+}
+
+/// How many files are in `dir` and below; those that come or go meanwhile count or not.
+fn count_files(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => count_files(&entry.path()),
+            _file_or_gone => 1,
+        })
+        .sum()
 }
