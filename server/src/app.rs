@@ -508,6 +508,7 @@ impl DataFolder {
         let dir = &config.data_dir.0;
         std::fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data folder {}; set data_dir", dir.display()))?;
+        crate::backup::refuse_unfinished(dir)?;
         let lock = DataLock::take(dir)?;
         Ok(DataFolder {
             records: open_records(dir, clock).await?,
@@ -517,10 +518,12 @@ impl DataFolder {
 }
 
 /// Holds the data folder: two processes on one journal would destroy it.
-struct DataLock(#[expect(dead_code, reason = "held for its lock, which ends when the file closes")] File);
+pub(crate) struct DataLock(
+    #[expect(dead_code, reason = "held for its lock, which ends when the file closes")] File,
+);
 
 impl DataLock {
-    fn take(dir: &Path) -> anyhow::Result<DataLock> {
+    pub(crate) fn take(dir: &Path) -> anyhow::Result<DataLock> {
         let path = dir.join("lock");
         let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         file.try_lock().with_context(|| {

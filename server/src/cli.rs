@@ -55,6 +55,10 @@ enum Command {
     /// Prepare the time-series server that readings are forwarded to
     #[command(subcommand)]
     Timeseries(TimeseriesCommand),
+    /// Copy everything into a folder, as it was at one moment. The server may run
+    Backup(BackupArgs),
+    /// Make a data folder of a backup, every file held against its hash
+    Restore(RestoreArgs),
 }
 
 /// How the demo runs.
@@ -94,6 +98,28 @@ pub(crate) struct ConfigArgs {
     /// The configuration file; without one every option has its default (see sunshine.example.toml)
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The folder of the backup; empty, or not there yet
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Copy vault.key and the key that signs evidence too: whoever has the backup then has every password in it
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RestoreArgs {
+    /// The folder of the backup
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The new data folder; empty, or not there yet
+    #[arg(long, value_name = "DATA_DIR")]
+    pub(crate) to: PathBuf,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -487,6 +513,8 @@ fn run(cli: Cli) -> ExitCode {
         Command::Evidence(EvidenceCommand::Verify(args)) => commands::evidence_verify(&args),
         Command::Vision(VisionCommand::Evaluate(args)) => commands::vision_evaluate(&args),
         Command::Timeseries(TimeseriesCommand::Setup(args)) => commands::timeseries_setup(&args),
+        Command::Backup(args) => commands::backup(&args),
+        Command::Restore(args) => commands::restore(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

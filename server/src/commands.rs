@@ -1,5 +1,6 @@
 //! What each command of the command line does.
 
+mod backup;
 mod camera;
 mod device;
 mod evidence;
@@ -17,6 +18,7 @@ use std::io::Write;
 use anyhow::Context;
 use domain::Clock;
 
+pub(crate) use backup::{restore, take as backup};
 pub(crate) use camera::probe as camera_probe;
 pub(crate) use device::{
     add as device_add, calibrate as device_calibrate, claim as device_claim, import as device_import,

@@ -10,6 +10,7 @@
 //! [`App::addrs`] → [`App::run`] (until told to stop).
 
 mod app;
+mod backup;
 mod births;
 pub mod cli;
 mod commands;

@@ -5,6 +5,8 @@
     reason = "a test of a process ends at its first surprise, wherever it stands"
 )]
 
+#[path = "process/backup.rs"]
+mod backup;
 #[path = "process/crash.rs"]
 mod crash;
 #[path = "process/messages.rs"]

@@ -7,6 +7,7 @@
 //! Must not know: serving HTTP, MQTT, rules at work. No query string and no database type crosses its public
 //! surface.
 
+pub mod backup;
 pub mod devices;
 pub mod evidence;
 mod key_file;

@@ -61,7 +61,7 @@ fn forty_kills_lose_no_acknowledged_message_and_double_none() {
     check_stored(dir.path(), &acknowledged, first_ts);
 }
 
-fn check_stored(dir: &std::path::Path, acknowledged: &[Vec<bool>], first_ts: i64) {
+pub(crate) fn check_stored(dir: &std::path::Path, acknowledged: &[Vec<bool>], first_ts: i64) {
     let options = SeriesOptions {
         shards: 16,
         flush_readings: 100_000,
