@@ -20,11 +20,12 @@ pub struct BackoffLimits {
 }
 
 impl Default for BackoffLimits {
-    /// 250 ms, 5 s, and a minute after a wrong password.
+    /// 250 ms, 3 s, and a minute after a wrong password. With a key frame every second or two that brings a judged
+    /// picture within 5 s of the moment at which the camera is there again.
     fn default() -> BackoffLimits {
         BackoffLimits {
             first: Duration::from_millis(250),
-            most: Duration::from_secs(5),
+            most: Duration::from_secs(3),
             after_refusal: Duration::from_secs(60),
         }
     }
@@ -89,7 +90,7 @@ mod tests {
             assert!(backoff.next(CameraFault::Unreachable) <= bound);
             bounds.push(bound.as_millis());
         }
-        assert_eq!(bounds, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(bounds, [250, 500, 1000, 2000, 3000, 3000, 3000]);
         backoff.reset();
         assert_eq!(backoff.bound(CameraFault::Timeout).as_millis(), 250);
     }
@@ -98,7 +99,7 @@ mod tests {
     fn no_number_of_failures_passes_the_cap() {
         let mut backoff = Backoff::new(BackoffLimits::default());
         backoff.failures = u32::MAX;
-        assert!(backoff.next(CameraFault::Protocol) <= Duration::from_secs(5));
+        assert!(backoff.next(CameraFault::Protocol) <= Duration::from_secs(3));
         assert_eq!(backoff.failures, u32::MAX);
     }
 
