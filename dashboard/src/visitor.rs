@@ -73,9 +73,7 @@ impl Visitor {
             _ => Ok(()),
         }
     }
-}
 
-impl Visitor {
     /// Fails when this visitor's role may not do that to a case: to verify, and to decide on a dispute, is an
     /// inspector's part.
     pub(crate) fn check_act(&self, act: &Act) -> Result<(), Failure> {
@@ -84,17 +82,46 @@ impl Visitor {
             Part::Facility | Part::Either => Permission::DealWithCases,
         })
     }
+
+    /// Whoever holds the request's session; without one, whoever sits at this machine while nobody has to sign in.
+    async fn of_session(parts: &Parts, app: &App) -> Result<Visitor, Failure> {
+        let stranger = Visitor::stranger(parts);
+        let records = &app.stores.records;
+        if let Some(token) = cookie(&parts.headers, SESSION_COOKIE)
+            && let Some(principal) = records.session(token).await?
+        {
+            return Ok(Visitor {
+                scope: principal.scope.clone(),
+                principal: Some(principal),
+                ..stranger
+            });
+        }
+        if !app.site().demo && records.has_people().await? {
+            return Err(Failure::new(
+                Kind::SignedOut,
+                "nobody has signed in, or the session has ended",
+            ));
+        }
+        Ok(Visitor {
+            scope: Scope::everything(),
+            ..stranger
+        })
+    }
 }
 
-/// Lets through what needs nobody to sign in, and whoever may look at all. Handlers ask again, for how far they see:
-/// this stands in front of those that forget to.
+/// Lets through what needs nobody to sign in, and whoever may look at all: it stands in front of handlers that would
+/// forget to ask.
 pub(crate) async fn gate(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if is_open(request.uri().path()) {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    match Visitor::from_request_parts(&mut parts, &app).await {
-        Ok(_) => next.run(Request::from_parts(parts, body)).await,
+    match Visitor::of_session(&parts, &app).await {
+        Ok(visitor) => {
+            // Handlers take it from here: the session is looked up once.
+            parts.extensions.insert(visitor);
+            next.run(Request::from_parts(parts, body)).await
+        }
         Err(failure) => failure.into_response(),
     }
 }
@@ -121,27 +148,10 @@ impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Visitor, Failure> {
-        let stranger = Visitor::stranger(parts);
-        let records = &app.stores.records;
-        if let Some(token) = cookie(&parts.headers, SESSION_COOKIE)
-            && let Some(principal) = records.session(token).await?
-        {
-            return Ok(Visitor {
-                scope: principal.scope.clone(),
-                principal: Some(principal),
-                ..stranger
-            });
+        match parts.extensions.get::<Visitor>() {
+            Some(visitor) => Ok(visitor.clone()),
+            None => Visitor::of_session(parts, app).await,
         }
-        if !app.site().demo && records.has_people().await? {
-            return Err(Failure::new(
-                Kind::SignedOut,
-                "nobody has signed in, or the session has ended",
-            ));
-        }
-        Ok(Visitor {
-            scope: Scope::everything(),
-            ..stranger
-        })
     }
 }
 

@@ -1,10 +1,8 @@
 //! Who looks at people: live pictures, clips and originals. It takes a role that may, and a purpose, which is asked for
 //! once per browser session; every look is written to the audit trail under the signed-in name.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{Form, State, rejection::FormRejection},
+    extract::{Form, rejection::FormRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -89,10 +87,7 @@ impl Watching {
     pub(crate) fn required(self) -> Result<Watcher, Failure> {
         match self {
             Watching::As(watcher) => Ok(watcher),
-            Watching::SignedOut => Err(Failure::new(
-                Kind::SignedOut,
-                "only somebody who has signed in may see people",
-            )),
+            Watching::SignedOut => Err(signed_out()),
             Watching::NotAllowed => Err(Failure::new(
                 Kind::NotAllowed,
                 "this role may not see people as the camera saw them",
@@ -103,6 +98,10 @@ impl Watching {
             )),
         }
     }
+}
+
+fn signed_out() -> Failure {
+    Failure::new(Kind::SignedOut, "only somebody who has signed in may see people")
 }
 
 fn purpose_of(value: &str, principal: &Principal) -> Option<String> {
@@ -140,7 +139,6 @@ pub(crate) struct WatcherForm {
 
 /// Takes in why somebody looks, and leads back.
 pub(crate) async fn name(
-    State(_app): State<Arc<App>>,
     visitor: Visitor,
     form: Result<Form<WatcherForm>, FormRejection>,
 ) -> Result<Response, Failure> {
@@ -151,9 +149,7 @@ pub(crate) async fn name(
         ));
     };
     let Some(principal) = &visitor.principal else {
-        return Watching::SignedOut
-            .required()
-            .map(|_| StatusCode::OK.into_response());
+        return Err(signed_out());
     };
     visitor.check(Permission::SeePeople)?;
     let said = Purpose {

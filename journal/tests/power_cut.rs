@@ -5,12 +5,15 @@
 //! This test binary runs itself as the child that appends; the child finds its orders in its working directory.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../tests/crashfs/mounted.rs"]
+mod mounted;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    io::Write,
+    path::Path,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use mounted::{Ended, MountedDisk, build_tool, cannot_mount, copy_directory};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sunshine_journal::{AppendError, Chunk, Envelope, Journal, Kind, Options, Position, Receipt, Writer};
 
@@ -360,110 +364,5 @@ fn append_and_acknowledge(journal: &Journal, next: &AtomicU64, out: &Mutex<impl 
         } else {
             say(out, &durable)
         }
-    }
-}
-
-/// Kills the child when the test is done with it, also when it fails.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-struct MountedDisk {
-    tool: Child,
-    mountpoint: PathBuf,
-}
-
-impl MountedDisk {
-    /// A disk with the content of `dir/image`, mounted at `dir/mount`.
-    fn mount(tool: &Path, dir: &Path, faults: &[&str]) -> MountedDisk {
-        let mountpoint = dir.join("mount");
-        fs::create_dir_all(&mountpoint).unwrap();
-        let mut command = Command::new(tool);
-        command
-            .args([&dir.join("image"), &mountpoint])
-            .args(faults)
-            .stdout(Stdio::piped());
-        let mut tool = command.spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(tool.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let disk = MountedDisk { tool, mountpoint };
-        assert_eq!(
-            line,
-            "ready\n",
-            "crashfs could not mount {}",
-            disk.mountpoint.display()
-        );
-        disk
-    }
-
-    /// Cuts the power and waits until what survives is stored.
-    fn cut(&mut self) {
-        let killed = Command::new("kill")
-            .args(["-USR1", &self.tool.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        let status = self.tool.wait().unwrap();
-        assert!(status.success(), "crashfs ended with {status}");
-    }
-}
-
-impl Drop for MountedDisk {
-    fn drop(&mut self) {
-        if self.tool.try_wait().unwrap().is_none() {
-            self.tool.kill().unwrap();
-            self.tool.wait().unwrap();
-            Command::new("fusermount3")
-                .args(["-u", "-z", "-q"])
-                .arg(&self.mountpoint)
-                .status()
-                .unwrap();
-        }
-    }
-}
-
-fn cannot_mount() -> Option<String> {
-    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse") {
-        return Some(format!("/dev/fuse cannot be opened: {error}"));
-    }
-    let found = Command::new("fusermount3")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    found
-        .err()
-        .map(|error| format!("fusermount3 cannot be run: {error}"))
-}
-
-/// Builds `tests/crashfs` beside the workspace's own output; quick when that was done before.
-fn build_tool() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/crashfs/Cargo.toml");
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("crashfs");
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--locked", "--manifest-path"])
-        .arg(manifest)
-        .arg("--target-dir")
-        .arg(&target)
-        .status()
-        .unwrap();
-    assert!(built.success(), "tests/crashfs does not build");
-    target.join("debug/crashfs")
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    if !from.exists() {
-        return;
-    }
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }

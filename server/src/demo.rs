@@ -18,6 +18,9 @@ use crate::{
 /// Who attaches the demo's cameras.
 const ACTOR: &str = "demo";
 
+/// The profile of what speaks our own form.
+const STANDARD: &str = "standard";
+
 /// How far back the first start of a demo fills the charts.
 const HISTORY: Duration = Duration::from_secs(48 * 3600);
 
@@ -43,22 +46,21 @@ pub(crate) async fn register(
         .context("cannot write the demo district")?;
     let mut secrets = HashMap::new();
     let mut identities = Vec::with_capacity(district.devices.len());
-    for device in &district.devices {
+    let pushing = district.cameras.iter().filter(|camera| is_pushed(&camera.camera));
+    let signing_in = district
+        .devices
+        .iter()
+        .map(|device| (&device.facility, &device.device, device.profile))
+        .chain(
+            district
+                .stoves
+                .iter()
+                .map(|s| (&s.point.facility, &s.point.device, STANDARD)),
+        )
+        .chain(pushing.map(|c| (&c.camera.key.facility, &c.camera.key.camera, STANDARD)));
+    for (facility, device, profile) in signing_in {
         let (secret, hash) = new_secret()?;
-        let identity = Identity::of_device(&device.facility, &device.device, device.profile, hash)?;
-        secrets.insert(identity.name.clone(), secret);
-        identities.push(identity);
-    }
-    for stove in &district.stoves {
-        let (secret, hash) = new_secret()?;
-        let identity = Identity::of_device(&stove.point.facility, &stove.point.device, "standard", hash)?;
-        secrets.insert(identity.name.clone(), secret);
-        identities.push(identity);
-    }
-    for camera in district.cameras.iter().filter(|camera| is_pushed(&camera.camera)) {
-        let key = &camera.camera.key;
-        let (secret, hash) = new_secret()?;
-        let identity = Identity::of_device(&key.facility, &key.camera, "standard", hash)?;
+        let identity = Identity::of_device(facility, device, profile, hash)?;
         secrets.insert(identity.name.clone(), secret);
         identities.push(identity);
     }

@@ -1,5 +1,7 @@
 //! The decoders, one kind for each codec and one for the `ffmpeg` process.
 
+use std::panic::{self, AssertUnwindSafe};
+
 use bytes::Bytes;
 use domain::{UtcMillis, camera::Decoding};
 
@@ -36,21 +38,10 @@ pub(super) fn decoder_for(
     if decoding == Decoding::Ffmpeg {
         return Ok(Box::new(Ffmpeg::start(info, options, input)?));
     }
-    let scaler = Scaler::new(options.max_width);
-    Ok(match info.codec {
-        Codec::H265 => Box::new(Hevc {
-            input,
-            scaler,
-            decoder: rusty_h265::Decoder::new(),
-            keys_only: decoding == Decoding::KeyFrames,
-            planes: Default::default(),
-        }),
-        _ => Box::new(Avc {
-            input,
-            scaler,
-            decoder: rusty_h264::Decoder::new(),
-        }),
-    })
+    Ok(Box::new(Video {
+        planes: PlaneDecoder::new(info.codec, input, decoding == Decoding::KeyFrames),
+        scaler: Scaler::new(options.max_width),
+    }))
 }
 
 /// Makes of frames what decoders read.
@@ -99,67 +90,106 @@ fn check_unit(codec: Codec, unit: &[u8], limits: PictureLimits) -> Result<(), De
     limits.check_size(width, height)
 }
 
-struct Avc {
-    input: AnnexB,
+/// H.264 and H.265 to small pictures in RGB.
+struct Video {
+    planes: PlaneDecoder,
     scaler: Scaler,
-    decoder: rusty_h264::Decoder,
 }
 
-impl VideoDecoder for Avc {
+impl VideoDecoder for Video {
     fn decode(&mut self, frame: &EncodedFrame, out: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
-        let picture = match self.decoder.decode(self.input.of(frame)?) {
-            Ok(picture) => picture.ok_or(DecodeError::Damaged(Codec::H264))?,
-            Err(rusty_h264::DecodeError::Unsupported(_)) => {
-                return Err(DecodeError::Unsupported(Codec::H264));
-            }
-            Err(_) => return Err(DecodeError::Damaged(Codec::H264)),
-        };
-        let planes = Planes {
-            width: picture.width,
-            height: picture.height,
-            y: &picture.y,
-            u: &picture.u,
-            v: &picture.v,
-        };
-        out(self
-            .scaler
-            .frame(&planes, frame.at)
-            .ok_or(DecodeError::Damaged(Codec::H264))?);
-        Ok(())
+        let Video { planes, scaler } = self;
+        planes.decode(frame, &mut |planes, at| {
+            out(scaler.frame(planes, at)?);
+            Some(())
+        })
     }
 }
 
-struct Hevc {
+/// H.264 and H.265 to planes.
+struct PlaneDecoder {
+    codec: Codec,
     input: AnnexB,
-    scaler: Scaler,
-    decoder: rusty_h265::Decoder,
+    engine: Engine,
     keys_only: bool,
-    planes: [Vec<u8>; 3],
 }
 
-impl VideoDecoder for Hevc {
-    fn decode(&mut self, frame: &EncodedFrame, out: &mut dyn FnMut(Frame)) -> Result<(), DecodeError> {
-        let pushed = self.decoder.push_annexb(self.input.of(frame)?, Some(frame.at.0));
-        pushed.map_err(|error| match error {
-            rusty_h265::Error::Unsupported(_) => DecodeError::Unsupported(Codec::H265),
-            _ => DecodeError::Damaged(Codec::H265),
-        })?;
-        if self.keys_only {
-            // Else the decoder keeps the picture until it sees the beginning of the next one.
-            self.decoder.flush();
+enum Engine {
+    Avc(Box<rusty_h264::Decoder>),
+    Hevc {
+        decoder: Box<rusty_h265::Decoder>,
+        narrowed: [Vec<u8>; 3],
+    },
+}
+
+impl PlaneDecoder {
+    fn new(codec: Codec, input: AnnexB, keys_only: bool) -> PlaneDecoder {
+        let engine = match codec {
+            Codec::H265 => Engine::Hevc {
+                decoder: Box::new(rusty_h265::Decoder::new()),
+                narrowed: Default::default(),
+            },
+            _ => Engine::Avc(Box::new(rusty_h264::Decoder::new())),
+        };
+        PlaneDecoder {
+            codec,
+            input,
+            engine,
+            keys_only,
         }
-        let mut any = false;
-        while let Ok(picture) = self.decoder.next_frame() {
-            any = true;
-            let at = picture.pts.map_or(frame.at, UtcMillis);
-            let narrowed = narrow(&picture, &mut self.planes);
-            let made = narrowed.and_then(|planes| self.scaler.frame(&planes, at));
-            out(made.ok_or(DecodeError::Damaged(Codec::H265))?);
+    }
+
+    /// Hands each picture that came out, and when it came in, to `out`, which says `None` when it is not as large as it
+    /// claims.
+    fn decode(
+        &mut self,
+        frame: &EncodedFrame,
+        out: &mut dyn FnMut(&Planes<'_>, UtcMillis) -> Option<()>,
+    ) -> Result<(), DecodeError> {
+        let codec = self.codec;
+        let damaged = DecodeError::Damaged(codec);
+        let input = self.input.of(frame)?;
+        match &mut self.engine {
+            Engine::Avc(decoder) => {
+                let picture = match decoder.decode(input) {
+                    Ok(picture) => picture.ok_or(damaged.clone())?,
+                    Err(rusty_h264::DecodeError::Unsupported(_)) => {
+                        return Err(DecodeError::Unsupported(codec));
+                    }
+                    Err(_) => return Err(damaged),
+                };
+                let planes = Planes {
+                    width: picture.width,
+                    height: picture.height,
+                    y: &picture.y,
+                    u: &picture.u,
+                    v: &picture.v,
+                };
+                out(&planes, frame.at).ok_or(damaged)
+            }
+            Engine::Hevc { decoder, narrowed } => {
+                let pushed = decoder.push_annexb(input, Some(frame.at.0));
+                pushed.map_err(|error| match error {
+                    rusty_h265::Error::Unsupported(_) => DecodeError::Unsupported(codec),
+                    _ => damaged.clone(),
+                })?;
+                if self.keys_only {
+                    // Else the decoder keeps the picture until it sees the beginning of the next one.
+                    decoder.flush();
+                }
+                let mut any = false;
+                while let Ok(picture) = decoder.next_frame() {
+                    any = true;
+                    let at = picture.pts.map_or(frame.at, UtcMillis);
+                    let handed = narrow(&picture, narrowed).and_then(|planes| out(&planes, at));
+                    handed.ok_or(damaged.clone())?;
+                }
+                if self.keys_only && !any {
+                    return Err(damaged);
+                }
+                Ok(())
+            }
         }
-        if self.keys_only && !any {
-            return Err(DecodeError::Damaged(Codec::H265));
-        }
-        Ok(())
     }
 }
 
@@ -218,27 +248,16 @@ pub(crate) struct FullPicture {
 }
 
 /// Decodes every frame of a stream in full size: for copies, not for judgement.
-pub(crate) struct FullDecoder {
-    input: AnnexB,
-    engine: Engine,
-}
-
-enum Engine {
-    Avc(Box<rusty_h264::Decoder>),
-    Hevc(Box<rusty_h265::Decoder>),
-}
+pub(crate) struct FullDecoder(PlaneDecoder);
 
 impl FullDecoder {
     pub(crate) fn new(info: &StreamInfo, limits: PictureLimits) -> Result<FullDecoder, DecodeError> {
+        if info.codec == Codec::Jpeg {
+            return Err(DecodeError::Unsupported(Codec::Jpeg));
+        }
         limits.check_size(info.width, info.height)?;
-        Ok(FullDecoder {
-            input: AnnexB::new(info, limits)?,
-            engine: match info.codec {
-                Codec::H264 => Engine::Avc(Box::new(rusty_h264::Decoder::new())),
-                Codec::H265 => Engine::Hevc(Box::new(rusty_h265::Decoder::new())),
-                Codec::Jpeg => return Err(DecodeError::Unsupported(Codec::Jpeg)),
-            },
-        })
+        let input = AnnexB::new(info, limits)?;
+        Ok(FullDecoder(PlaneDecoder::new(info.codec, input, false)))
     }
 
     /// Decodes `frame`; hands each picture that came out to `out`. A decoder that panics has failed.
@@ -247,45 +266,22 @@ impl FullDecoder {
         frame: &EncodedFrame,
         out: &mut dyn FnMut(FullPicture),
     ) -> Result<(), DecodeError> {
-        let (input, engine) = (&mut self.input, &mut self.engine);
-        let codec = input.codec;
-        let whole = |planes: &Planes<'_>, at| FullPicture {
-            at,
-            width: planes.width,
-            height: planes.height,
-            y: planes.y.to_vec(),
-            u: planes.u.to_vec(),
-            v: planes.v.to_vec(),
-        };
-        let decoded = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut pictures = Vec::new();
-            match engine {
-                Engine::Avc(decoder) => {
-                    let picture = decoder.decode(input.of(frame)?);
-                    let picture = picture.ok().flatten().ok_or(DecodeError::Damaged(codec))?;
-                    let planes = Planes {
-                        width: picture.width,
-                        height: picture.height,
-                        y: &picture.y,
-                        u: &picture.u,
-                        v: &picture.v,
-                    };
-                    pictures.push(whole(&planes, frame.at));
-                }
-                Engine::Hevc(decoder) => {
-                    let pushed = decoder.push_annexb(input.of(frame)?, Some(frame.at.0));
-                    pushed.map_err(|_damaged| DecodeError::Damaged(codec))?;
-                    let mut narrowed = Default::default();
-                    while let Ok(picture) = decoder.next_frame() {
-                        let at = picture.pts.map_or(frame.at, UtcMillis);
-                        let planes = narrow(&picture, &mut narrowed).ok_or(DecodeError::Damaged(codec))?;
-                        pictures.push(whole(&planes, at));
-                    }
-                }
-            }
-            Ok(pictures)
+        let codec = self.0.codec;
+        let mut pictures = Vec::new();
+        let decoded = panic::catch_unwind(AssertUnwindSafe(|| {
+            self.0.decode(frame, &mut |planes, at| {
+                pictures.push(FullPicture {
+                    at,
+                    width: planes.width,
+                    height: planes.height,
+                    y: planes.y.to_vec(),
+                    u: planes.u.to_vec(),
+                    v: planes.v.to_vec(),
+                });
+                Some(())
+            })
         }));
-        let pictures = decoded.unwrap_or(Err(DecodeError::Panicked(codec)))?;
+        decoded.unwrap_or(Err(DecodeError::Panicked(codec)))?;
         pictures.into_iter().for_each(out);
         Ok(())
     }

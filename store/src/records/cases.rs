@@ -184,19 +184,9 @@ impl Records {
         let Some(facilities) = self.reach(scope, facility).await? else {
             return Ok(CaseCounts::default());
         };
-        let mut query =
-            Builder::new("SELECT state, COUNT(*) FROM cases WHERE state IN ('open', 'acknowledged')");
-        push_facilities(&mut query, &facilities);
-        query.push(" GROUP BY state");
-        let rows = query
-            .build()
-            .fetch_all(self.database.readers())
-            .await
-            .map_err(RecordError::from_database)?;
+        let select = "SELECT state, COUNT(*) FROM cases WHERE state IN ('open', 'acknowledged')";
         let mut counts = CaseCounts::default();
-        for row in &rows {
-            let (state, count): (&str, i64) = (row.get(0), row.get(1));
-            let count = count.unsigned_abs();
+        for (state, count) in self.count_by_state(select, &facilities).await? {
             if state == CaseState::Open.code() {
                 counts.open = count;
             } else {
@@ -204,6 +194,26 @@ impl Records {
             }
         }
         Ok(counts)
+    }
+
+    /// How many rows of these facilities are in each state. `select` reads `SELECT state, COUNT(*) FROM … WHERE …`.
+    pub(super) async fn count_by_state(
+        &self,
+        select: &'static str,
+        facilities: &Facilities,
+    ) -> Result<Vec<(String, u64)>, RecordError> {
+        let mut query = Builder::new(select);
+        push_facilities(&mut query, facilities);
+        query.push(" GROUP BY state");
+        let rows = query
+            .build()
+            .fetch_all(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        let counted = rows
+            .iter()
+            .map(|row| (row.get(0), row.get::<i64, _>(1).unsigned_abs()));
+        Ok(counted.collect())
     }
 
     /// The facilities that a query may touch: `None` when there are none, [`Facilities::All`] without bound.

@@ -1,14 +1,13 @@
 //! What people see of the outbox, and what they may do about it.
 
 use domain::{CaseId, FacilityId, Scope};
-use sqlx::Row as _;
 
 use super::{Delivery, DeliveryId, DeliveryState, delivery_of, select};
 use crate::records::{
     Records,
     audit::{self, Line},
     cases::push_facilities,
-    database::{Builder, commit},
+    database::commit,
     error::RecordError,
 };
 
@@ -82,20 +81,10 @@ impl Records {
         let Some(facilities) = self.reach(scope, None).await? else {
             return Ok(OutboxCounts::default());
         };
-        let mut query =
-            Builder::new("SELECT state, COUNT(*) FROM outbox WHERE state IN ('waiting', 'dead', 'unheard')");
-        push_facilities(&mut query, &facilities);
-        query.push(" GROUP BY state");
-        let rows = query
-            .build()
-            .fetch_all(self.database.readers())
-            .await
-            .map_err(RecordError::from_database)?;
+        let select = "SELECT state, COUNT(*) FROM outbox WHERE state IN ('waiting', 'dead', 'unheard')";
         let mut counts = OutboxCounts::default();
-        for row in &rows {
-            let (state, count): (&str, i64) = (row.get(0), row.get(1));
-            let count = count.unsigned_abs();
-            match DeliveryState::parse(state) {
+        for (state, count) in self.count_by_state(select, &facilities).await? {
+            match DeliveryState::parse(&state) {
                 Some(DeliveryState::Waiting) => counts.waiting = count,
                 Some(DeliveryState::Dead) => counts.dead = count,
                 _ => counts.unheard = count,
