@@ -1,12 +1,8 @@
 //! Findings and their review through the public surface of the record store.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
-
-use std::path::Path;
 
 use domain::{
-    CameraKey, Check, Clock, DeviceId, EvidenceId, Facility, FacilityId, FacilityKind, LogPosition, Metric,
-    Observation, PictureBox, Region, RegionId, RuleId, Scope, SeriesKey, Severity, Sighted, SizeClass,
-    UtcMillis,
+    CameraKey, Check, Clock, DeviceId, EvidenceId, FacilityId, LogPosition, Metric, Observation, PictureBox,
+    RuleId, Scope, SeriesKey, Severity, Sighted,
     case::cause::Trouble,
     observation::{LabelledBox, ModelStamp, ObservedState, Origin, Tally},
 };
@@ -18,7 +14,7 @@ use sunshine_store::{
     },
 };
 
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+use crate::homes::{NOW, furnished_by};
 
 fn key(facility: &str, camera: &str) -> CameraKey {
     CameraKey {
@@ -71,37 +67,10 @@ fn ended(camera: &str, second: i64) -> Observation {
     seen(camera, ObservedState::Ended, second)
 }
 
-/// A store with the facilities `a` and `b`.
-async fn furnished(path: &Path, clock: &Clock) -> Records {
-    let records = Records::open(path, clock.clone()).await.unwrap();
-    let region = Region {
-        id: RegionId::new("binhe").unwrap(),
-        parent: None,
-        name_zh: "滨河区".into(),
-        name_en: "Binhe".into(),
-    };
-    records.put_region(&region).await.unwrap();
-    for id in ["a", "b"] {
-        let facility = Facility {
-            id: FacilityId::new(id).unwrap(),
-            region: region.id.clone(),
-            name_zh: "滨河养老院".into(),
-            name_en: "Binhe Care Home".into(),
-            kind: FacilityKind::CareHome,
-            size: SizeClass::Medium,
-            beds: 180,
-            people_served: 170,
-            address: String::new(),
-        };
-        records.put_facility(&facility).await.unwrap();
-    }
-    records
-}
-
 async fn open() -> (tempfile::TempDir, Clock, Records) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::simulated(NOW);
-    let records = furnished(&dir.path().join("records.db"), &clock).await;
+    let records = furnished_by(&dir.path().join("records.db"), &clock).await;
     (dir, clock, records)
 }
 

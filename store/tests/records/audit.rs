@@ -1,16 +1,9 @@
 //! The audit trail under tampering, and several writers on one file.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
-use std::path::Path;
+use domain::{Region, RegionId};
+use sunshine_store::RecordError;
 
-use domain::{Clock, Region, RegionId, UtcMillis};
-use sunshine_store::{RecordError, Records};
-
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
-
-async fn open(path: &Path) -> Records {
-    Records::open(path, Clock::simulated(NOW)).await.unwrap()
-}
+use crate::homes::open;
 
 /// A store with five lines, and what `tamper` does to it with the triggers out of the way.
 async fn verdict_after(tamper: &str) -> Option<i64> {

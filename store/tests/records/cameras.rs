@@ -1,12 +1,8 @@
 //! Cameras and their credentials through the public surface of the record store.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
-
-use std::path::Path;
 
 use domain::{
-    Camera, CameraKey, CameraSource, CameraUrl, Check, CheckSetting, Clock, Credentials, DeviceId, Facility,
-    FacilityId, FacilityKind, Metric, Point, Polygon, Region, RegionId, Room, Schedule, Scope, SizeClass,
-    Spot, Unit, UtcMillis,
+    Camera, CameraKey, CameraSource, CameraUrl, Check, CheckSetting, Clock, Credentials, DeviceId,
+    FacilityId, Metric, Point, Polygon, Room, Schedule, Scope, Spot, Unit,
     camera::{CameraError, Decoding, Retention, RtpTransport, Zone},
 };
 use sunshine_store::{
@@ -14,7 +10,7 @@ use sunshine_store::{
     records::{MAX_CAMERAS, Problem, camera_points},
 };
 
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+use crate::homes::{NOW, furnished};
 
 fn key(facility: &str, camera: &str) -> CameraKey {
     CameraKey {
@@ -69,33 +65,6 @@ fn camera(facility: &str, id: &str) -> Camera {
         retention: Retention::Days30,
         enabled: true,
     }
-}
-
-/// A store with the facilities `a` and `b`.
-async fn furnished(path: &Path) -> Records {
-    let records = Records::open(path, Clock::simulated(NOW)).await.unwrap();
-    let region = Region {
-        id: RegionId::new("binhe").unwrap(),
-        parent: None,
-        name_zh: "滨河区".into(),
-        name_en: "Binhe".into(),
-    };
-    records.put_region(&region).await.unwrap();
-    for id in ["a", "b"] {
-        let facility = Facility {
-            id: FacilityId::new(id).unwrap(),
-            region: region.id.clone(),
-            name_zh: "滨河养老院".into(),
-            name_en: "Binhe Care Home".into(),
-            kind: FacilityKind::CareHome,
-            size: SizeClass::Medium,
-            beds: 180,
-            people_served: 170,
-            address: String::new(),
-        };
-        records.put_facility(&facility).await.unwrap();
-    }
-    records
 }
 
 async fn metrics(records: &Records) -> Vec<String> {

@@ -1,14 +1,12 @@
 //! People: signing in, sessions and what they see.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
-use domain::{
-    Clock, Facility, FacilityId, FacilityKind, Person, PersonId, Principal, Reach, Region, RegionId, Role,
-    Scope, SizeClass, UtcMillis,
-};
+use domain::{Clock, FacilityId, Person, PersonId, Principal, Reach, RegionId, Role, Scope, UtcMillis};
 use sunshine_store::{
     RecordError, Records,
     records::{Problem, SESSION_IDLE_MS, SESSION_LONGEST_MS, SessionToken, SignIn},
 };
+
+use crate::homes::{facility, region};
 
 const PASSWORD: &str = "correct horse";
 const START: UtcMillis = UtcMillis(1_795_000_000_000);
@@ -164,12 +162,6 @@ async fn a_session_ends_when_it_is_idle_old_barred_or_given_another_password() {
 #[tokio::test]
 async fn a_reach_is_what_lies_within_it_at_the_moment() {
     let Kept { records, .. } = &kept().await;
-    let region = |id: &str, parent: Option<&str>| Region {
-        id: RegionId::new(id).unwrap(),
-        parent: parent.map(|p| RegionId::new(p).unwrap()),
-        name_zh: id.into(),
-        name_en: id.into(),
-    };
     for (id, parent) in [
         ("city", None),
         ("district", Some("city")),
@@ -179,17 +171,6 @@ async fn a_reach_is_what_lies_within_it_at_the_moment() {
         records.put_region(&region(id, parent)).await.unwrap();
     }
     let id = |text: &str| FacilityId::new(text).unwrap();
-    let facility = |name: &str, region: &str| Facility {
-        id: id(name),
-        region: RegionId::new(region).unwrap(),
-        name_zh: name.into(),
-        name_en: name.into(),
-        kind: FacilityKind::CareHome,
-        size: SizeClass::Small,
-        beds: 10,
-        people_served: 10,
-        address: String::new(),
-    };
     for (name, place) in [("a", "district"), ("b", "town"), ("c", "far")] {
         records.put_facility(&facility(name, place)).await.unwrap();
     }

@@ -1,10 +1,8 @@
 //! Devices added together, vendor roots that nobody shares, calibrations, and a CSV file read row by row.
 
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
-
 use domain::{
-    Access, Calibration, Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, Metric, Profiles,
-    Region, RegionId, Scope, SeriesKey, SizeClass, UtcMillis, VendorRoot,
+    Access, Calibration, Clock, DeviceId, FacilityId, Identity, Metric, Profiles, Scope, SeriesKey,
+    UtcMillis, VendorRoot,
 };
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use sunshine_store::{
@@ -13,36 +11,16 @@ use sunshine_store::{
     records::{NewDevice, fresh_secret},
 };
 
+use crate::homes::{self, region};
+
 async fn records() -> (tempfile::TempDir, Records) {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::simulated(UtcMillis(1_795_000_000_000));
     let records = Records::open(&dir.path().join("records.db"), clock)
         .await
         .unwrap();
-    let region = RegionId::new("r").unwrap();
-    records
-        .put_region(&Region {
-            id: region.clone(),
-            parent: None,
-            name_zh: "区".into(),
-            name_en: "Region".into(),
-        })
-        .await
-        .unwrap();
-    records
-        .put_facility(&Facility {
-            id: facility(),
-            region,
-            name_zh: "机构".into(),
-            name_en: "Facility".into(),
-            kind: FacilityKind::CareHome,
-            size: SizeClass::Small,
-            beds: 10,
-            people_served: 10,
-            address: String::new(),
-        })
-        .await
-        .unwrap();
+    records.put_region(&region("r", None)).await.unwrap();
+    records.put_facility(&homes::facility("f", "r")).await.unwrap();
     (dir, records)
 }
 

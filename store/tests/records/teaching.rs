@@ -1,9 +1,7 @@
 //! Crops and taught heads through the public surface of the record store.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use domain::{
-    Camera, CameraKey, CameraSource, Check, Clock, DeviceId, Facility, FacilityId, FacilityKind, Region,
-    RegionId, Room, Schedule, Scope, SizeClass, UtcMillis,
+    Camera, CameraKey, CameraSource, Check, DeviceId, FacilityId, Room, Schedule, Scope,
     camera::{Decoding, Retention},
 };
 use sunshine_store::{
@@ -11,7 +9,8 @@ use sunshine_store::{
     records::{CropFilter, CropId, HeadKey, MAX_CROP_BYTES, MAX_CROPS, MAX_HEAD_BYTES, NewCrop, StoredHead},
 };
 
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+use crate::homes::{NOW, furnished};
+
 const CAMERA: [&str; 2] = ["a", "cam-1"];
 
 fn key() -> CameraKey {
@@ -46,28 +45,7 @@ fn crop(n: u8) -> NewCrop {
 /// A store with one camera.
 async fn open() -> (tempfile::TempDir, Records) {
     let dir = tempfile::tempdir().unwrap();
-    let records = Records::open(&dir.path().join("records.db"), Clock::simulated(NOW))
-        .await
-        .unwrap();
-    let region = Region {
-        id: RegionId::new("binhe").unwrap(),
-        parent: None,
-        name_zh: "滨河区".into(),
-        name_en: "Binhe".into(),
-    };
-    records.put_region(&region).await.unwrap();
-    let facility = Facility {
-        id: key().facility,
-        region: region.id,
-        name_zh: "滨河养老院".into(),
-        name_en: "Binhe Care Home".into(),
-        kind: FacilityKind::CareHome,
-        size: SizeClass::Medium,
-        beds: 180,
-        people_served: 170,
-        address: String::new(),
-    };
-    records.put_facility(&facility).await.unwrap();
+    let records = furnished(&dir.path().join("records.db")).await;
     let camera = Camera {
         key: key(),
         room: Room::Kitchen,

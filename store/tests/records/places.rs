@@ -1,44 +1,18 @@
 //! The record store through its public surface, on real files.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
-
-use std::path::Path;
 
 use domain::{
-    Access, Clock, DeviceId, Facility, FacilityId, FacilityKind, Identity, IdentityName, LogPosition, Metric,
-    Point, Region, RegionId, Scope, SecretHash, SizeClass, Unit, UtcMillis,
+    Access, Clock, DeviceId, Facility, FacilityId, Identity, IdentityName, LogPosition, Metric, Point,
+    RegionId, Scope, SecretHash, Unit, UtcMillis,
 };
 use sunshine_store::{
     RecordError, Records,
     records::{EngineSnapshot, Problem},
 };
 
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+use crate::homes::{NOW, facility, furnished, open, region};
 
 fn facility_id(text: &str) -> FacilityId {
     FacilityId::new(text).unwrap()
-}
-
-fn region(id: &str, parent: Option<&str>) -> Region {
-    Region {
-        id: RegionId::new(id).unwrap(),
-        parent: parent.map(|p| RegionId::new(p).unwrap()),
-        name_zh: "滨河区".into(),
-        name_en: "Binhe".into(),
-    }
-}
-
-fn facility(id: &str) -> Facility {
-    Facility {
-        id: facility_id(id),
-        region: RegionId::new("binhe").unwrap(),
-        name_zh: "滨河养老院".into(),
-        name_en: "Binhe Care Home".into(),
-        kind: FacilityKind::CareHome,
-        size: SizeClass::Medium,
-        beds: 180,
-        people_served: 170,
-        address: "滨河路 1 号\n后院".into(),
-    }
 }
 
 fn point(facility: &str, device: &str, metric: &str) -> Point {
@@ -83,20 +57,6 @@ fn service(name: &str) -> Identity {
     }
 }
 
-async fn open(path: &Path) -> Records {
-    Records::open(path, Clock::simulated(NOW)).await.unwrap()
-}
-
-/// A store with the region `binhe` and the facilities `a` and `b`.
-async fn furnished(path: &Path) -> Records {
-    let records = open(path).await;
-    records.put_region(&region("binhe", None)).await.unwrap();
-    for id in ["a", "b"] {
-        records.put_facility(&facility(id)).await.unwrap();
-    }
-    records
-}
-
 #[tokio::test]
 async fn what_is_put_is_read_back_also_after_reopening() {
     let dir = tempfile::tempdir().unwrap();
@@ -133,11 +93,11 @@ async fn what_is_put_is_read_back_also_after_reopening() {
     );
     assert_eq!(
         records.facilities(&all).await.unwrap(),
-        [facility("a"), facility("b")]
+        [facility("a", "binhe"), facility("b", "binhe")]
     );
     assert_eq!(
         records.facility(&all, &facility_id("b")).await.unwrap(),
-        Some(facility("b"))
+        Some(facility("b", "binhe"))
     );
     assert_eq!(
         records.points(&all, None).await.unwrap(),
@@ -171,7 +131,7 @@ async fn what_does_not_hold_together_is_refused() {
     assert_eq!(missing(orphan), ("region", "nowhere".into()));
     let lost = Facility {
         region: RegionId::new("nowhere").unwrap(),
-        ..facility("c")
+        ..facility("c", "binhe")
     };
     assert_eq!(
         missing(records.put_facility(&lost).await.unwrap_err()),
@@ -189,7 +149,7 @@ async fn what_does_not_hold_together_is_refused() {
 
     let nameless = Facility {
         name_en: " ".into(),
-        ..facility("c")
+        ..facility("c", "binhe")
     };
     assert_eq!(
         invalid(records.put_facility(&nameless).await.unwrap_err()),
@@ -233,7 +193,10 @@ async fn a_scope_hides_facilities_points_and_devices() {
         .unwrap();
     let (a, b) = (facility_id("a"), facility_id("b"));
     let only_b = Scope::facilities([b.clone()]);
-    assert_eq!(records.facilities(&only_b).await.unwrap(), [facility("b")]);
+    assert_eq!(
+        records.facilities(&only_b).await.unwrap(),
+        [facility("b", "binhe")]
+    );
     assert_eq!(records.facility(&only_b, &a).await.unwrap(), None);
     assert_eq!(
         records.points(&only_b, None).await.unwrap(),
@@ -305,7 +268,7 @@ async fn the_directory_version_moves_with_every_change_also_from_elsewhere() {
         let now = server.directory_version().await.unwrap();
         std::mem::replace(&mut seen, now) < now
     };
-    tool.put_facility(&facility("c")).await.unwrap();
+    tool.put_facility(&facility("c", "binhe")).await.unwrap();
     assert!(moved().await);
     tool.put_point(&point("c", "d", "co")).await.unwrap();
     assert!(moved().await);

@@ -1,9 +1,8 @@
 //! How people deal with cases: the whole way from opening to closing, parts of one trouble, timers, and what is told.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use domain::{
-    Case, CaseState, Clock, DeviceId, Facility, FacilityId, FacilityKind, Metric, Region, RegionId, RuleId,
-    Scope, SeriesKey, Severity, SizeClass, UtcMillis,
+    Case, CaseState, Clock, DeviceId, FacilityId, Metric, RegionId, RuleId, Scope, SeriesKey, Severity,
+    UtcMillis,
     case::{Act, Card, Note, PictureId, Plan, Proof, cause::Trouble, machine::Refusal},
     duty::{Contact, ContactId, Reach, Step},
     message::{ChannelKind, ChannelSecrets, ChannelSettings, Language, NoticeKind},
@@ -15,6 +14,8 @@ use sunshine_store::{
         CaseAction, CaseFilter, CaseWrite, Channel, Delivery, DeliveryFilter, DeliveryState, NewCase, Outcome,
     },
 };
+
+use crate::homes::{facility, region};
 
 const NOW: i64 = 1_795_000_000_000;
 const MINUTE: i64 = 60_000;
@@ -91,26 +92,9 @@ impl Fixture {
             .await
             .unwrap();
         for (id, parent) in [("district", None), ("town", Some("district"))] {
-            let region = Region {
-                id: RegionId::new(id).unwrap(),
-                parent: parent.map(|p| RegionId::new(p).unwrap()),
-                name_zh: "区".into(),
-                name_en: "R".into(),
-            };
-            records.put_region(&region).await.unwrap();
+            records.put_region(&region(id, parent)).await.unwrap();
         }
-        let facility = Facility {
-            id: FacilityId::new("a").unwrap(),
-            region: RegionId::new("town").unwrap(),
-            name_zh: "院".into(),
-            name_en: "Home".into(),
-            kind: FacilityKind::CareHome,
-            size: SizeClass::Small,
-            beds: 0,
-            people_served: 40,
-            address: String::new(),
-        };
-        records.put_facility(&facility).await.unwrap();
+        records.put_facility(&facility("a", "town")).await.unwrap();
         let vault = Vault::open(dir.path()).unwrap();
         Fixture {
             records,

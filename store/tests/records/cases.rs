@@ -1,9 +1,8 @@
 //! Cases: replay, people's acts, scope, paging.
-#![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
 use domain::{
-    Case, CaseId, CaseState, Clock, DeviceId, Facility, FacilityId, FacilityKind, LogPosition, Metric,
-    Region, RegionId, RuleId, Scope, SeriesKey, Severity, SizeClass, UtcMillis,
+    Case, CaseId, CaseState, DeviceId, FacilityId, LogPosition, Metric, RuleId, Scope, SeriesKey, Severity,
+    UtcMillis,
     case::{Act, Note, cause::Trouble},
 };
 use sunshine_store::{
@@ -11,7 +10,7 @@ use sunshine_store::{
     records::{CaseAction, CaseCounts, CaseFilter, CaseWrite, EngineSnapshot, NewCase, Problem},
 };
 
-const NOW: UtcMillis = UtcMillis(1_795_000_000_000);
+use crate::homes::{NOW, furnished};
 
 fn key(facility: &str) -> SeriesKey {
     SeriesKey {
@@ -65,31 +64,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
-        let records = Records::open(&dir.path().join("records.db"), Clock::simulated(NOW))
-            .await
-            .unwrap();
-        let id = RegionId::new("r").unwrap();
-        let region = Region {
-            id: id.clone(),
-            parent: None,
-            name_zh: "区".into(),
-            name_en: "R".into(),
-        };
-        records.put_region(&region).await.unwrap();
-        for name in ["a", "b"] {
-            let facility = Facility {
-                id: FacilityId::new(name).unwrap(),
-                region: id.clone(),
-                name_zh: "院".into(),
-                name_en: "Home".into(),
-                kind: FacilityKind::CommunityCanteen,
-                size: SizeClass::Small,
-                beds: 0,
-                people_served: 40,
-                address: String::new(),
-            };
-            records.put_facility(&facility).await.unwrap();
-        }
+        let records = furnished(&dir.path().join("records.db")).await;
         Fixture { records, _dir: dir }
     }
 
