@@ -13,7 +13,6 @@ use std::{
     fs,
     io::Write,
     path::Path,
-    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -22,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mounted::{Ended, MountedDisk, build_tool, cannot_mount, copy_directory};
+use mounted::{MountedDisk, build_tool, cannot_mount, copy_directory};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sunshine_journal::{AppendError, Chunk, Envelope, Journal, Kind, Options, Position, Receipt, Writer};
 
@@ -188,11 +187,8 @@ struct Log {
 }
 
 impl Log {
-    fn learn(&mut self, acks: &Path) {
-        let text = fs::read_to_string(acks).unwrap();
-        // The last line may be half written.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        for line in whole.lines() {
+    fn learn(&mut self, said: &str) {
+        for line in said.lines() {
             match line.strip_prefix("cursor ") {
                 Some(position) => self.cursor = self.cursor.max(position.parse().unwrap()),
                 // Anything else is the test harness's own output.
@@ -257,11 +253,7 @@ fn body(number: u64) -> Vec<u8> {
 
 /// One life: mounts the image, lets the child append, cuts the power after a random number of acknowledgements.
 fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log) {
-    let acks = dir.join("acks");
-    let seed_text = seed.to_string();
-    let faults = ["--tear", "--seed", &seed_text, "--strict"];
-    let mut disk = MountedDisk::mount(tool, dir, if strict { &faults } else { &faults[..3] });
-    let enough = SmallRng::seed_from_u64(seed).random_range(1..1500);
+    let disk = MountedDisk::tearing(tool, dir, (seed, strict));
     let first = (seed + 1) * 1_000_000;
     let orders = format!(
         "{}\n{first}\n{}\n",
@@ -269,38 +261,8 @@ fn run_until_cut(tool: &Path, dir: &Path, seed: u64, strict: bool, log: &mut Log
         log.end
     );
     fs::write(dir.join(ORDERS), orders).unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_appends_until_the_power_goes", "--nocapture"])
-        .current_dir(dir)
-        .stdout(fs::File::create(&acks).unwrap())
-        .stderr(fs::File::create(dir.join("child-errors")).unwrap())
-        .spawn()
-        .unwrap();
-    let mut child = Ended(child);
-    let deadline = Instant::now() + DEADLINE;
-    while fs::read(&acks)
-        .unwrap()
-        .iter()
-        .filter(|byte| **byte == b'\n')
-        .count()
-        < enough
-    {
-        let errors = || fs::read_to_string(dir.join("child-errors")).unwrap();
-        assert!(
-            child.0.try_wait().unwrap().is_none(),
-            "seed {seed}: the child has ended: {}",
-            errors()
-        );
-        assert!(
-            Instant::now() < deadline,
-            "seed {seed}: the child makes no progress: {}",
-            errors()
-        );
-        thread::yield_now();
-    }
-    disk.cut();
-    drop(child);
-    log.learn(&acks);
+    let enough = SmallRng::seed_from_u64(seed).random_range(1..1500);
+    log.learn(&disk.cut_while(dir, "child_appends_until_the_power_goes", enough));
 }
 
 /// Not a test of its own: what the child process runs. Ends when the disk is gone.

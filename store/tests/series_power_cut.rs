@@ -10,21 +10,13 @@
 #[path = "../../tests/crashfs/mounted.rs"]
 mod mounted;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write,
-    path::Path,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use domain::{
     Clock, DeviceId, FacilityId, LogPosition, Metric, Quality, Reading, Scope, SeriesId, SeriesKey,
     TimeRange, UtcMillis,
 };
-use mounted::{Ended, MountedDisk, build_tool, cannot_mount, copy_directory};
+use mounted::{MountedDisk, build_tool, cannot_mount, copy_directory};
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use sunshine_store::{
     Aggregates, SeriesError, SeriesOptions, SeriesStore, Step, WindowQuery, series::inspect::check,
@@ -33,7 +25,6 @@ use sunshine_store::{
 const FEW_CUTS: u64 = 10;
 /// So many cuts one store lives through; then a new one begins, with or without what POSIX does not promise.
 const STORE_LIVES: usize = 5;
-const DEADLINE: Duration = Duration::from_secs(60);
 /// The file in the child's working directory that tells it where the store is, and the first record to write.
 const ORDERS: &str = "series-power-cut-orders";
 
@@ -240,50 +231,13 @@ fn check_survivors(dir: &Path, model: &Model, checkpoint: u64, seed: u64) -> boo
 /// One life: mounts the image, lets the child work, cuts the power after a random number of lines. Answers the
 /// record up to which the log was written, and the checkpoint that was claimed.
 fn run_until_cut(tool: &Path, dir: &Path, (seed, strict): (u64, bool), first: u64) -> (u64, u64) {
-    let said = dir.join("said");
-    let seed_text = seed.to_string();
-    let faults = ["--tear", "--seed", &seed_text, "--strict"];
-    let mut disk = MountedDisk::mount(tool, dir, if strict { &faults } else { &faults[..3] });
-    let enough = SmallRng::seed_from_u64(seed).random_range(20..900);
+    let disk = MountedDisk::tearing(tool, dir, (seed, strict));
     let orders = format!("{}\n{first}\n", disk.mountpoint.join("series").display());
     fs::write(dir.join(ORDERS), orders).unwrap();
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_works_until_the_power_goes", "--nocapture"])
-        .current_dir(dir)
-        .stdout(fs::File::create(&said).unwrap())
-        .stderr(fs::File::create(dir.join("child-errors")).unwrap())
-        .spawn()
-        .unwrap();
-    let mut child = Ended(child);
-    let deadline = Instant::now() + DEADLINE;
-    let lines = || {
-        fs::read(&said)
-            .unwrap()
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-    };
-    while lines() < enough {
-        let errors = || fs::read_to_string(dir.join("child-errors")).unwrap();
-        assert!(
-            child.0.try_wait().unwrap().is_none(),
-            "seed {seed}: the child has ended: {}",
-            errors()
-        );
-        assert!(
-            Instant::now() < deadline,
-            "seed {seed}: no progress: {}",
-            errors()
-        );
-        thread::yield_now();
-    }
-    disk.cut();
-    drop(child);
-    let text = fs::read_to_string(&said).unwrap();
-    // The last line may be half written: then its record was not begun.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let enough = SmallRng::seed_from_u64(seed).random_range(20..900);
+    let said = disk.cut_while(dir, "child_works_until_the_power_goes", enough);
     let last = |word: &str| {
-        let numbers = whole
+        let numbers = said
             .lines()
             .filter_map(|line| line.strip_prefix(word)?.parse::<u64>().ok());
         numbers.max().unwrap_or_default()

@@ -5,7 +5,12 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// How long a child may take to say what it has to say.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Kills the child when the test is done with it, also when it fails.
 pub(crate) struct Ended(pub(crate) Child);
@@ -45,6 +50,51 @@ impl MountedDisk {
             disk.mountpoint.display()
         );
         disk
+    }
+
+    /// The same disk, which tears what was being written when the power goes, by that seed. A strict one keeps of names
+    /// only what POSIX promises.
+    pub(crate) fn tearing(tool: &Path, dir: &Path, (seed, strict): (u64, bool)) -> MountedDisk {
+        println!("seed {seed}, strict: {strict}");
+        let seed = seed.to_string();
+        let faults = ["--tear", "--seed", &seed, "--strict"];
+        MountedDisk::mount(tool, dir, if strict { &faults } else { &faults[..3] })
+    }
+
+    /// Runs this test program in `dir` as the child `test`, and cuts the power once it has said so many lines. Answers
+    /// the whole lines that it said; the last one may have been half written.
+    pub(crate) fn cut_while(mut self, dir: &Path, test: &str, lines: usize) -> String {
+        let said = dir.join("said");
+        let errors = dir.join("child-errors");
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .current_dir(dir)
+            .stdout(fs::File::create(&said).unwrap())
+            .stderr(fs::File::create(&errors).unwrap())
+            .spawn()
+            .unwrap();
+        let mut child = Ended(child);
+        let deadline = Instant::now() + DEADLINE;
+        let count = |bytes: Vec<u8>| bytes.iter().filter(|byte| **byte == b'\n').count();
+        while count(fs::read(&said).unwrap()) < lines {
+            let errors = || fs::read_to_string(&errors).unwrap();
+            assert!(
+                child.0.try_wait().unwrap().is_none(),
+                "the child has ended: {}",
+                errors()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "the child makes no progress: {}",
+                errors()
+            );
+            thread::yield_now();
+        }
+        self.cut();
+        drop(child);
+        let mut said = fs::read_to_string(&said).unwrap();
+        said.truncate(said.rfind('\n').unwrap_or_default());
+        said
     }
 
     /// Cuts the power and waits until what survives is stored.
