@@ -15,7 +15,7 @@ const DAY_MS: i128 = super::chunk::DAY_MS as i128;
 const RAW_WITHIN_MS: i128 = 32 * DAY_MS;
 
 /// The same for minutes: 144,000 of them.
-const MINUTES_WITHIN_MS: i128 = 100 * DAY_MS;
+pub(super) const MINUTES_WITHIN_MS: i128 = 100 * DAY_MS;
 
 /// The level for buckets with these ends. A level fits if it is kept as far back as the range reaches, its cells are
 /// no longer than the buckets, it has what is wanted, and the range has not too many of its cells. If none does, the
