@@ -6,11 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use domain::{FacilityId, Point, RegionId, Scope, SeriesId, SeriesKey, TimeRange, rule::Comparison};
 use store::{Level, RankedBounds, ShareBounds, ShareQuery, series::query::rank_bounds};
 
-use crate::{app::App, failure::Failure};
-
-/// A value holds until the next one, but no longer than so many report intervals of its point: beyond that, nothing is
-/// known.
-pub(crate) const HOLD_INTERVALS: i64 = 3;
+use crate::{app::App, failure::Failure, picture::patience_ms};
 
 /// The most days of points, added up over all of them, that are read from minutes and hours for one answer.
 const MAX_CELL_DAYS: i64 = 60_000;
@@ -115,7 +111,8 @@ impl App {
                 });
                 group.points += 1;
                 if let Some(series) = self.stores.series.find(scope, &point.key) {
-                    let hold = i64::from(point.point.report_interval_s) * 1000 * HOLD_INTERVALS;
+                    // A value holds until the next one, but no longer than the pages take its point to be heard.
+                    let hold = patience_ms(point.point.report_interval_s);
                     let points = by_hold.entry(hold).or_default();
                     points.push((series, point.key.clone()));
                 }

@@ -276,7 +276,7 @@ fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
     ]
 }
 
-fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 10] {
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 11] {
     let fault = |fault: &Option<String>| if fault.is_some() { 1.0 } else { 0.0 };
     let capacity = stats.journal_capacity_bytes as f64;
     [
@@ -316,6 +316,11 @@ fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, 
             "series_fault",
             "1 while readings cannot be written to disk.",
             fault(&stats.series_fault),
+        ),
+        (
+            "series_files_aside",
+            "Damaged files of minutes or hours that were set aside.",
+            stats.series_files_aside as f64,
         ),
         (
             "live_viewers",

@@ -42,6 +42,8 @@ struct State {
     /// Longest idle first.
     idle: Vec<(i64, WeekFile)>,
     idle_rollups: Vec<((Level, i64), RollupFile)>,
+    /// Rollup files in which a query found damage.
+    suspects: BTreeSet<(Level, i64)>,
 }
 
 /// What there is of one series in one day at a level of cells.
@@ -82,6 +84,7 @@ impl Readers {
                 rollups,
                 idle: Vec::new(),
                 idle_rollups: Vec::new(),
+                suspects: BTreeSet::new(),
             }),
         })
     }
@@ -117,6 +120,23 @@ impl Readers {
     /// Makes a rollup file known to queries.
     pub(super) fn note_rollup(&self, level: Level, number: i64) {
         self.state().rollups.insert((level, number));
+    }
+
+    /// A rollup file in which a query found damage, once.
+    pub(super) fn take_suspect(&self) -> Option<(Level, i64)> {
+        self.state().suspects.pop_first()
+    }
+
+    /// Closes a rollup file: it is about to be another one.
+    pub(super) fn close_rollup(&self, name: (Level, i64)) {
+        let mut state = self.state();
+        let idle = std::mem::take(&mut state.idle_rollups);
+        let (closed, kept): (Vec<_>, Vec<_>) = idle.into_iter().partition(|(of, _)| *of == name);
+        state.idle_rollups = kept;
+        state.suspects.remove(&name);
+        drop(state);
+        // Closed here, not under the lock: closing may touch the disk.
+        drop(closed);
     }
 
     /// The rollup files of a level, ascending.
@@ -386,6 +406,16 @@ impl Readers {
         Ok(Some(answer))
     }
 
+    /// Notes a rollup file that an error says is damaged, so that maintenance sets it aside.
+    fn suspected(&self, name: (Level, i64), error: SeriesError) -> SeriesError {
+        if let SeriesError::Damaged { file, .. } = &error
+            && rollup::name_of(file) == Some(name)
+        {
+            self.state().suspects.insert(name);
+        }
+        error
+    }
+
     /// The same for a rollup file.
     fn with_rollup<T>(
         &self,
@@ -402,9 +432,9 @@ impl Readers {
         let file = match idle.map_or_else(|| RollupFile::open_reader(&self.dir, level, number), Ok) {
             Ok(file) => file,
             Err(_gone) if !self.state().rollups.contains(&name) => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.suspected(name, error)),
         };
-        let answer = visit(&file)?;
+        let answer = visit(&file).map_err(|error| self.suspected(name, error))?;
         let closed = {
             let mut state = self.state();
             if state.rollups.contains(&name) {

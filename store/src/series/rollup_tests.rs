@@ -91,6 +91,40 @@ fn hours(store: &SeriesStore, n: usize, to: i64) -> WindowAnswer {
         .unwrap()
 }
 
+/// Days of so long a time that hours answer: start, count and sum of each. `None` where that fails.
+fn days_from_hours(store: &SeriesStore, n: usize) -> Option<Vec<(i64, u64, f64)>> {
+    let query = WindowQuery {
+        range: TimeRange {
+            from: UtcMillis(FIRST),
+            to: UtcMillis(FIRST + 600 * DAY_MS),
+        },
+        step: Step::Fixed { ms: DAY_MS },
+        aggregates: Aggregates::PLAIN,
+    };
+    let answer = store.aggregate(&Scope::everything(), series(store, n), &query);
+    let answer = answer.ok()?;
+    assert_eq!(answer.level, Level::Hour);
+    Some(
+        answer
+            .buckets
+            .iter()
+            .map(|b| (b.start.0, b.count, b.sum))
+            .collect(),
+    )
+}
+
+/// What [`days_from_hours`] must say.
+fn days_of(log: &Log, n: usize) -> Vec<(i64, u64, f64)> {
+    let mut want: BTreeMap<i64, (u64, f64)> = BTreeMap::new();
+    for (at, value) in &log.model[n] {
+        let (count, sum) = want.entry(at - at.rem_euclid(DAY_MS)).or_default();
+        (*count, *sum) = (*count + 1, *sum + value);
+    }
+    want.into_iter()
+        .map(|(start, (count, sum))| (start, count, sum))
+        .collect()
+}
+
 fn options(dir: &Path) -> SeriesOptions {
     SeriesOptions {
         shards: 2,
@@ -395,4 +429,93 @@ fn files_of_the_first_format_are_brought_up_to_date() {
     store.compact(true).unwrap();
     assert_eq!(everything(&store), want);
     assert_eq!((store.stats().chunks, store.stats().days_waiting), (8, 0));
+}
+
+#[test]
+fn a_damaged_rollup_file_is_set_aside_and_computed_again() {
+    let number = FIRST / DAY_MS / 364;
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |bytes| bytes[0] ^= 0xff,
+        |bytes| bytes[16..18].fill(0xff),
+        |bytes| bytes[100..200].fill(0xa5),
+        |bytes| bytes[4_096..].fill(0x5a),
+        |bytes| {
+            // What rows hold lies at the ends of their pages.
+            let pages = bytes.chunks_exact_mut(4_096).skip(2);
+            pages.for_each(|page| page[4_000..4_060].fill(0x5a));
+        },
+        Vec::clear,
+    ];
+    for (n, damage) in damages.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+        let mut log = Log::new();
+        let check_days = |store: &SeriesStore, log: &Log, what: &str| {
+            for n in 0..SERIES {
+                assert_eq!(days_from_hours(store, n), Some(days_of(log, n)), "{what}");
+            }
+        };
+        let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+        log.write(&store, record(FIRST, 1.0));
+        log.write(&store, record(FIRST + DAY_MS, 2.0));
+        assert!(work(&store));
+        check_days(&store, &log, "before");
+        let waiting = store.stats().days_waiting;
+        drop(store);
+        let file = rollup::file_of(dir.path(), Level::Hour, number);
+        let mut bytes = fs::read(&file).unwrap();
+        damage(&mut bytes);
+        fs::write(&file, bytes).unwrap();
+
+        let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+        // Damage that only reading finds is found by the first question that reads it.
+        (0..SERIES).for_each(|n| drop(days_from_hours(&store, n)));
+        assert!(work(&store), "damage {n}");
+        check_days(&store, &log, &format!("after damage {n}"));
+        assert_eq!(
+            (store.stats().files_aside, store.stats().days_waiting),
+            (1, waiting),
+            "damage {n}"
+        );
+        drop(store);
+        let report = check(dir.path(), &mut |_, _| ()).unwrap();
+        assert_eq!(report.problem_count, 1, "damage {n}: {:?}", report.problems);
+        assert!(report.problems[0].what.contains("set aside"));
+        let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+        assert_eq!(store.stats().files_aside, 1, "it is still there");
+        check_days(&store, &log, "after a restart");
+    }
+}
+
+#[test]
+fn rows_whose_readings_are_gone_survive_the_damage_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST));
+    let mut log = Log::new();
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    for day in [0, 21] {
+        log.write(&store, record(FIRST + day * DAY_MS, day as f64));
+        clock.set(UtcMillis(FIRST + (day + 2) * DAY_MS));
+        assert!(work(&store));
+    }
+    assert!(
+        store.stats().raw_from.is_some(),
+        "the readings of the first day are gone"
+    );
+    drop(store);
+    // One row of the second day, which can be computed again.
+    Connection::open(rollup::file_of(dir.path(), Level::Hour, FIRST / DAY_MS / 364))
+        .unwrap()
+        .execute(
+            "UPDATE cells SET crc = crc + 1 WHERE s = 1 AND day > ?",
+            [FIRST / DAY_MS + 5],
+        )
+        .unwrap();
+    let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+    assert_eq!(days_from_hours(&store, 1), None, "the first question finds it");
+    assert!(work(&store));
+    for n in 0..SERIES {
+        assert_eq!(days_from_hours(&store, n), Some(days_of(&log, n)));
+    }
+    assert_eq!(store.stats().files_aside, 1);
 }
