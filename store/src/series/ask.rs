@@ -14,7 +14,7 @@ use super::{
         Aggregates, Level, Page, Ranked, RankedBounds, Share, ShareAnswer, ShareBounds, ShareQuery, Step,
         WindowAnswer, WindowQuery, rank, rank_bounds,
     },
-    read::Part,
+    read::{CellsOf, Part},
     share::{CellHolding, Holding, parts_of},
     window::Window,
 };
@@ -96,12 +96,18 @@ impl SeriesStore {
     ) -> Result<WindowAnswer, SeriesError> {
         let edges = query.edges()?;
         let shown = self.0.shows(scope, series);
+        let mut minutes = true;
         loop {
             let floors = self.0.readers.floors();
-            let level = choose(&edges, query.aggregates, floors);
+            let level = choose(&edges, minutes, floors);
             let mut window = Window::new(edges.clone(), level, query.aggregates);
             if shown {
                 self.0.gather(series, level, &mut window)?;
+            }
+            // Minutes of older files have no quantiles; hours have.
+            if level == Level::Minute && window.lacks_bins() {
+                minutes = false;
+                continue;
             }
             // Retention may have taken a file away that was about to be read: then there is a coarser one.
             if self.0.readers.floors() == floors {
@@ -259,9 +265,13 @@ impl Inner {
                 Ok(ControlFlow::Continue(()))
             });
         }
-        let name = (series.0, level);
+        let cells = CellsOf {
+            series: series.0,
+            level,
+            bins: window.wants_bins(),
+        };
         self.readers
-            .each_part(name, range, &memory, &mut |part| match part {
+            .each_part(cells, range, &memory, &mut |part| match part {
                 Part::Day(day) => window.add_day(day),
                 Part::Cells(cells) => {
                     window.add_cells(cells);
@@ -332,18 +342,22 @@ impl Inner {
         };
         let mut holding = CellHolding::new(query, cell_ms);
         let memory = self.memory(series, range);
-        self.readers
-            .each_part((series.0, level), range, &memory, &mut |part| {
-                match part {
-                    Part::Cells(cells) => {
-                        let begin = cells.partition_point(|cell| cell.start < range.from);
-                        let end = cells.partition_point(|cell| cell.start < range.to);
-                        holding.add(&cells[begin..end]);
-                    }
-                    Part::Day(day) => holding.add(&cells_of(&day.decode(day.rows)?, level)),
+        let cells = CellsOf {
+            series: series.0,
+            level,
+            bins: false,
+        };
+        self.readers.each_part(cells, range, &memory, &mut |part| {
+            match part {
+                Part::Cells(cells) => {
+                    let begin = cells.partition_point(|cell| cell.start < range.from);
+                    let end = cells.partition_point(|cell| cell.start < range.to);
+                    holding.add(&cells[begin..end]);
                 }
-                Ok(())
-            })?;
+                Part::Day(day) => holding.add(&cells_of(&day.decode(day.rows)?, level)),
+            }
+            Ok(())
+        })?;
         Ok(holding.finish())
     }
 

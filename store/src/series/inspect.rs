@@ -302,7 +302,7 @@ impl CheckReport {
                     format!("it has cells of series {of}, which has no name"),
                 );
             }
-            let read = file.each_day(of, days, &mut |day, cells| {
+            let read = file.each_day(of, days, true, &mut |day, cells| {
                 found.rows += 1;
                 found.values += cells.len() as u64;
                 if !(found.first_day..=found.last_day).contains(&day) {

@@ -25,8 +25,8 @@
 //! Readings are kept for a while, their minutes longer, their hours longest. A query is answered from the finest
 //! level that fits ([`Level`]) and says which. At the levels of minutes and hours, cells of that length (beginning
 //! at whole minutes and hours of UTC) take the place of samples: **a cell counts where it begins**, as a whole. Sums,
-//! counts, extremes and last values are exact for the cells; a quantile at the level of hours lies within 1 % of the
-//! nearest rank (or within 1e-9 of it), and minutes have none.
+//! counts, extremes and last values are exact for the cells; a quantile lies within 1 % of the nearest rank, or within
+//! 1e-9 of it.
 //!
 //! # Shares of time
 //!

@@ -46,6 +46,15 @@ struct State {
     suspects: BTreeSet<(Level, i64)>,
 }
 
+/// Which cells are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CellsOf {
+    pub(super) series: u32,
+    pub(super) level: Level,
+    /// Whether with their bins.
+    pub(super) bins: bool,
+}
+
 /// What there is of one series in one day at a level of cells.
 pub(super) enum Part<'a> {
     /// Readings: the day's rollup is not complete, or lies behind memory.
@@ -317,7 +326,7 @@ impl Readers {
     /// memory has nothing of it, its readings otherwise. `memory` as in [`Readers::each_day`].
     pub(super) fn each_part(
         &self,
-        (series, level): (u32, Level),
+        CellsOf { series, level, bins }: CellsOf,
         range: TimeRange,
         memory: &[Sample],
         visit: &mut dyn FnMut(Part<'_>) -> Result<(), SeriesError>,
@@ -340,7 +349,7 @@ impl Readers {
         };
         for number in files {
             self.with_rollup(level, number, |file| {
-                file.each_day(series, (first, last), &mut |day, cells| {
+                file.each_day(series, (first, last), bins, &mut |day, cells| {
                     while let Some(earlier) = waiting.next_if(|earlier| *earlier < day) {
                         visit_day(earlier, visit)?;
                     }

@@ -215,7 +215,7 @@ impl RollupFile {
             while let Ok(Some(row)) = rows.next() {
                 let Ok(read) = read_row(row) else { break };
                 let (series, day, seq, count, crc, data) = read;
-                if crc32fast::hash(&data) == crc && unpack(day, self.level, &data, count).is_ok() {
+                if crc32fast::hash(&data) == crc && unpack(day, self.level, (&data, count), true).is_ok() {
                     transaction
                         .prepare_cached("INSERT OR IGNORE INTO cells(s, day, seq, n, crc, data) VALUES (?, ?, ?, ?, ?, ?)")
                         .and_then(|mut insert| insert.execute(params![series, day, seq, count, crc, data]))
@@ -248,11 +248,12 @@ impl RollupFile {
         series.collect::<Result<_, _>>().map_err(&fail)
     }
 
-    /// Reads one series' cells of the days from `first` to `last`, day by day.
+    /// Reads one series' cells of the days from `first` to `last`, day by day, with their bins where they are wanted.
     pub(super) fn each_day(
         &self,
         series: u32,
         (first, last): (i64, i64),
+        bins: bool,
         visit: &mut dyn FnMut(i64, Vec<Cell>) -> Result<(), SeriesError>,
     ) -> Result<(), SeriesError> {
         let fail = SeriesError::database(&self.file);
@@ -271,7 +272,7 @@ impl RollupFile {
                 .as_blob()
                 .map_err(|_not_bytes| "a row of rollups has no data")
                 .and_then(|data| match crc32fast::hash(data) == crc {
-                    true => unpack(day, self.level, data, count),
+                    true => unpack(day, self.level, (data, count), bins),
                     false => Err("the checksum of a row of rollups does not match"),
                 });
             visit(day, cells.map_err(|what| SeriesError::damaged(&self.file, what))?)?;

@@ -233,7 +233,7 @@ fn late_readings_of_a_finished_day_are_seen_at_every_level_at_once() {
         let count: u64 = answer.buckets.iter().map(|b| b.count).sum();
         assert_eq!(
             (answer.level, count),
-            (Level::Hour, log.model[0].len() as u64),
+            (Level::Minute, log.model[0].len() as u64),
             "{what}"
         );
     };
@@ -369,11 +369,16 @@ fn a_damaged_chunk_keeps_no_other_series_from_its_rollups() {
         .unwrap();
     let store = SeriesStore::open(options(dir.path()), clock).unwrap();
     assert!(work(&store));
+    let hours_of = |series| super::read::CellsOf {
+        series,
+        level: Level::Hour,
+        bins: true,
+    };
     let rolled = |n| {
         let reader = &store.0.readers;
         let mut cells = 0;
         reader
-            .each_part((n, Level::Hour), ALWAYS, &[], &mut |part| {
+            .each_part(hours_of(n), ALWAYS, &[], &mut |part| {
                 if let super::read::Part::Cells(of_day) = part {
                     cells += of_day.len();
                 }
@@ -518,4 +523,65 @@ fn rows_whose_readings_are_gone_survive_the_damage_beside_them() {
         assert_eq!(days_from_hours(&store, n), Some(days_of(&log, n)));
     }
     assert_eq!(store.stats().files_aside, 1);
+}
+
+#[test]
+fn minutes_of_an_older_file_leave_quantiles_to_the_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    let mut log = Log::new();
+    // Two values in each minute, far apart.
+    let day = (0..1_000).flat_map(|n| [(0, FIRST + n * 60_000, 1.0), (0, FIRST + n * 60_000 + 1, 40.0)]);
+    log.write(&store, day.collect());
+    assert!(work(&store));
+    let quantiles = |store: &SeriesStore| {
+        let query = WindowQuery {
+            range: TimeRange {
+                from: UtcMillis(FIRST),
+                to: UtcMillis(FIRST + 40 * DAY_MS),
+            },
+            step: Step::Fixed { ms: DAY_MS },
+            aggregates: Aggregates::ALL,
+        };
+        let answer = store.aggregate(&Scope::everything(), series(store, 0), &query);
+        let answer = answer.unwrap();
+        let bucket = answer.buckets[0];
+        (
+            answer.level,
+            bucket.count,
+            bucket.quantiles.p50,
+            bucket.quantiles.p95,
+        )
+    };
+    let near = |(level, count, p50, p95): (Level, u64, Option<f64>, Option<f64>), want: Level| {
+        assert_eq!((level, count), (want, 2_000));
+        assert!((p50.unwrap() - 1.0).abs() < 0.011 && (p95.unwrap() - 40.0).abs() < 0.41);
+    };
+    near(quantiles(&store), Level::Minute);
+    drop(store);
+    // As the version before wrote them: no columns of bins behind the first six.
+    let file = rollup::file_of(dir.path(), Level::Minute, FIRST / DAY_MS / 28);
+    let connection = Connection::open(&file).unwrap();
+    let data: Vec<u8> = connection
+        .query_row("SELECT data FROM cells WHERE s = 0", [], |row| row.get(0))
+        .unwrap();
+    let mut end = 0;
+    for _ in 0..6 {
+        let length = u32::from_le_bytes(data[end..end + 4].try_into().unwrap());
+        end += 4 + length as usize;
+    }
+    assert!(end < data.len(), "there are bins");
+    let bare = &data[..end];
+    connection
+        .execute(
+            "UPDATE cells SET data = ?, crc = ? WHERE s = 0",
+            rusqlite::params![bare, crc32fast::hash(bare)],
+        )
+        .unwrap();
+    drop(connection);
+    let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+    near(quantiles(&store), Level::Hour);
+    let levels = log.check(&store, FIRST + 80 * DAY_MS, "all else comes from minutes");
+    assert_eq!(levels[0], Level::Minute);
 }
