@@ -613,7 +613,7 @@ impl Inner {
         self.noted(position);
         self.too_late.fetch_add(written.too_late, Ordering::Relaxed);
         disk.finish(shard);
-        self.head.thaw(shard);
+        self.head.thaw(shard, frozen);
         self.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -504,14 +504,14 @@ struct Encoded {
 /// were is settled.
 fn encode_columns(frozen: &Frozen, floor: i64) -> Encoded {
     let mut by_week: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
-    let mut lasts = Vec::with_capacity(frozen.columns.len());
+    let mut lasts = Vec::new();
     let mut chunks = Vec::new();
     let mut too_late = 0;
-    for (series, column) in &frozen.columns {
-        let mut samples = column.clone();
+    for (series, column) in frozen.columns() {
+        let mut samples = column.to_vec();
         settle(&mut samples);
-        lasts.extend(samples.last().map(|last| (*series, *last)));
-        encode(*series, &samples, Effort::Quick, &mut chunks);
+        lasts.extend(samples.last().map(|last| (series, *last)));
+        encode(series, &samples, Effort::Quick, &mut chunks);
         for chunk in chunks.drain(..) {
             if chunk.day < floor {
                 too_late += u64::from(chunk.summary.count);
