@@ -1,6 +1,7 @@
 //! The JSON API under `/api/v1`, and what watches the server: `/livez`, `/readyz`, `/metrics`.
 //! `docs/API.md` describes every address.
 
+mod analysis;
 mod body;
 mod cameras;
 mod cases;
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
             "/api/v1/points/{facility}/{device}/{metric}/window",
             get(points::window),
         )
+        .route("/api/v1/share", get(analysis::share))
         .route("/api/v1/cases", get(cases::list))
         .route("/api/v1/cases/{case}", get(cases::show))
         .route("/api/v1/cases/{case}/acts", post(cases::act))

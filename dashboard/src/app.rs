@@ -10,7 +10,7 @@ use crate::{
     directory::DirectoryCache, failure::Failure, live::LiveShared, spark::SparkBook, video::VideoShared,
 };
 use domain::{SeriesId, TimeRange};
-use store::{Aggregates, Bucket, Step, WindowQuery};
+use store::{Aggregates, Bucket, Level, Step, WindowAnswer, WindowQuery};
 
 /// Windows and sparklines read at the same time; more wait for their turn, so that a wall of charts
 /// cannot take every blocking thread.
@@ -81,34 +81,12 @@ impl App {
         range: TimeRange,
         buckets: u32,
     ) -> Result<Vec<Bucket>, Failure> {
-        if self.stores.timeseries.reaches_beyond(range) {
-            return self.window_from_beyond(scope, series, range, buckets).await;
-        }
-        let scope = scope.clone();
-        let read = self
-            .read_blocking(move |app| app.stores.series.window(&scope, series, range, buckets))
-            .await?;
-        read.map_err(Failure::from)
-    }
-
-    /// The same of a time that the embedded store no longer has.
-    async fn window_from_beyond(
-        self: &Arc<App>,
-        scope: &domain::Scope,
-        series: SeriesId,
-        range: TimeRange,
-        buckets: u32,
-    ) -> Result<Vec<Bucket>, Failure> {
-        let Some(key) = self.stores.series.key(scope, series) else {
-            return Ok(Vec::new());
-        };
         let query = WindowQuery {
             range,
             step: Step::Parts(buckets),
             aggregates: Aggregates::PLAIN,
         };
-        let _permit = self.readers.acquire().await.map_err(Failure::internal)?;
-        let answer = self.stores.timeseries.window(scope, &key, &query).await?;
+        let answer = self.window_answer(scope, series, query).await?;
         let bucket = |b: &store::WindowBucket| Bucket {
             start: b.start,
             count: b.count,
@@ -118,5 +96,39 @@ impl App {
             last: b.last,
         };
         Ok(answer.buckets.iter().map(bucket).collect())
+    }
+
+    /// The same with all that was asked for, and the level it rests on.
+    pub(crate) async fn window_answer(
+        self: &Arc<App>,
+        scope: &domain::Scope,
+        series: SeriesId,
+        query: WindowQuery,
+    ) -> Result<WindowAnswer, Failure> {
+        if self.stores.timeseries.reaches_beyond(query.range) {
+            return self.window_from_beyond(scope, series, &query).await;
+        }
+        let scope = scope.clone();
+        let read = self
+            .read_blocking(move |app| app.stores.series.aggregate(&scope, series, &query))
+            .await?;
+        read.map_err(Failure::from)
+    }
+
+    /// The same of a time that the embedded store no longer has.
+    async fn window_from_beyond(
+        self: &Arc<App>,
+        scope: &domain::Scope,
+        series: SeriesId,
+        query: &WindowQuery,
+    ) -> Result<WindowAnswer, Failure> {
+        let Some(key) = self.stores.series.key(scope, series) else {
+            return Ok(WindowAnswer {
+                level: Level::Raw,
+                buckets: Vec::new(),
+            });
+        };
+        let _permit = self.readers.acquire().await.map_err(Failure::internal)?;
+        Ok(self.stores.timeseries.window(scope, &key, query).await?)
     }
 }

@@ -12,6 +12,7 @@
 //! feed ── once a second, and at once when a case changes ─▶ frame per language ─▶ every open stream
 //! ```
 
+mod analysis;
 mod api;
 mod app;
 mod assets;

@@ -1,5 +1,6 @@
 //! The pages, one file per noun.
 
+pub(crate) mod analysis;
 pub(crate) mod attach;
 pub(crate) mod camera;
 pub(crate) mod cameras;
@@ -48,6 +49,8 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/forwarding", get(forwarding::show))
         .route("/forwarding/resend", post(forwarding::resend))
         .route("/forwarding/discard", post(forwarding::discard))
+        .route("/analysis", get(analysis::show))
+        .route("/analysis.csv", get(analysis::csv))
         .merge(rule_routes())
         .merge(message_routes())
         .route("/help", get(reference::help))

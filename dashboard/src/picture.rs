@@ -280,11 +280,16 @@ fn heard(state: Shown, latest: Option<Sample>, interval_s: u32, now: UtcMillis) 
     if matches!(state, Shown::Active(_)) {
         return state;
     }
-    let patience_ms = i64::from(interval_s).saturating_mul(5_000).saturating_add(60_000);
+    let patience_ms = patience_ms(interval_s);
     match latest {
         Some(sample) if now.ms_since(sample.at) <= patience_ms => state,
         _ => Shown::Unknown,
     }
+}
+
+/// How long after its last reading a point that reports so often still counts as heard, in milliseconds.
+pub(crate) fn patience_ms(interval_s: u32) -> i64 {
+    i64::from(interval_s).saturating_mul(5_000).saturating_add(60_000)
 }
 
 /// The lines of a rule that compares single values with a limit; the others have none that a chart could show.

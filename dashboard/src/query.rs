@@ -55,6 +55,17 @@ impl Parameters {
         }
     }
 
+    /// A finite decimal number; `None` when it is not given.
+    pub(crate) fn decimal(&self, name: &str) -> Result<Option<f64>, Failure> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Some(number)),
+            _ => Err(Failure::bad_parameter(name, "a number, such as 8 or -17.5")),
+        }
+    }
+
     pub(crate) fn facility(&self) -> Result<Option<FacilityId>, Failure> {
         self.get("facility")
             .map(|text| id("facility", text, FacilityId::new))

@@ -347,6 +347,8 @@ pub struct SystemStats {
     pub forward: Option<ForwardStats>,
     /// Why readings cannot be written from memory to disk; `None` when they can.
     pub series_fault: Option<String>,
+    /// Damaged files of minutes or hours that were set aside and lie there until somebody removes them.
+    pub series_files_aside: u64,
 }
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ impl Figures {
             connections: broker.connections,
             series: series.series,
             series_fault: series.fault,
+            series_files_aside: series.files_aside,
             journal_bytes: log.disk_bytes,
             journal_capacity_bytes: log.capacity_bytes,
             journal_syncs: log.syncs,

@@ -27,8 +27,8 @@ pub use series::{
     Bucket, SeriesError, SeriesOptions, SeriesStats, SeriesStore,
     export::{ExportError, ExportFormat, ExportProgress},
     query::{
-        Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Ranked, Share, ShareQuery, Step,
-        WindowAnswer, WindowBucket, WindowQuery, Zone,
+        Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Ranked, RankedBounds, Share,
+        ShareAnswer, ShareBounds, ShareQuery, Step, WindowAnswer, WindowBucket, WindowQuery, Zone,
     },
 };
 pub use timeseries::{Caps, TimeSeries, TimeSeriesError};

@@ -188,6 +188,8 @@ pub struct SeriesStats {
     pub hour_bytes: u64,
     /// Days that wait to be compacted and rolled up; the current one is among them.
     pub days_waiting: u64,
+    /// Damaged files of rollups that were set aside and lie there until somebody removes them.
+    pub files_aside: u64,
     /// Readings of days that are not kept any more, since the store was opened: they were not stored.
     pub too_late: u64,
     /// The first moment whose readings are kept; `None` while none were given up.
@@ -241,6 +243,7 @@ struct Inner {
     flushes: AtomicU64,
     too_late: AtomicU64,
     days_waiting: AtomicU64,
+    files_aside: AtomicU64,
     /// Readings before this moment are not taken any more: their days are about to be given up.
     closed_before: AtomicI64,
     fault: Mutex<Option<String>>,
@@ -280,6 +283,7 @@ impl SeriesStore {
             head,
             readers,
             days_waiting: AtomicU64::new(disk.days_waiting()),
+            files_aside: AtomicU64::new(disk.files_aside()),
             disk: Mutex::new(disk),
             checkpoint: AtomicU64::new(checkpoint.0),
             noted_at: Mutex::new(now),
@@ -465,6 +469,7 @@ impl SeriesStore {
             minute_bytes,
             hour_bytes,
             days_waiting: inner.days_waiting.load(Ordering::Relaxed),
+            files_aside: inner.files_aside.load(Ordering::Relaxed),
             too_late: inner.too_late.load(Ordering::Relaxed),
             raw_from: inner.raw_from(),
             fault: inner.fault().clone(),
@@ -500,6 +505,7 @@ impl Inner {
 
     fn note_waiting(&self, disk: &Disk) {
         self.days_waiting.store(disk.days_waiting(), Ordering::Relaxed);
+        self.files_aside.store(disk.files_aside(), Ordering::Relaxed);
     }
 
     /// The first moment whose readings are kept, if any were given up.
@@ -542,6 +548,11 @@ impl Inner {
             return Ok(true);
         }
         self.note_position(&mut disk, Some(now))?;
+        if let Some(damaged) = self.readers.take_suspect() {
+            disk.set_aside(damaged)?;
+            self.note_waiting(&disk);
+            return Ok(true);
+        }
         let worked = match disk.next_day(Some(now)) {
             Some(day) => disk.work_on(day).map(|()| true),
             None => self.retire(&mut disk, now),
@@ -602,7 +613,7 @@ impl Inner {
         self.noted(position);
         self.too_late.fetch_add(written.too_late, Ordering::Relaxed);
         disk.finish(shard);
-        self.head.thaw(shard);
+        self.head.thaw(shard, frozen);
         self.flushes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

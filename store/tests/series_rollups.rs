@@ -10,8 +10,8 @@ use domain::{
 };
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use sunshine_store::{
-    Aggregates, CalendarUnit, Level, SeriesError, SeriesOptions, SeriesStore, Share, ShareQuery, Step,
-    WindowBucket, WindowQuery, Zone, series::reference,
+    Aggregates, CalendarUnit, Level, SeriesError, SeriesOptions, SeriesStore, Share, ShareBounds, ShareQuery,
+    Step, WindowBucket, WindowQuery, Zone, series::reference,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -330,6 +330,36 @@ impl Stage {
             ratio(&pair[0].share) >= ratio(&pair[1].share)
         });
         assert!(worst_first, "{ranked:?}");
+        self.ask_bounds(&grouped, query);
+    }
+
+    /// The same from whatever is left of the time: readings, and minutes before them.
+    fn ask_bounds(&self, grouped: &[(SeriesId, usize)], query: &ShareQuery) {
+        let answer = self
+            .store()
+            .share_bounds(&Scope::everything(), grouped, query)
+            .expect(WORKS);
+        let TimeRange { from, to } = query.range;
+        let raw_from = UtcMillis(self.raw_from().clamp(from.0, to.0.max(from.0)));
+        let parts = [(Level::Minute, from, raw_from), (Level::Raw, raw_from, to)];
+        let mut want: BTreeMap<usize, ShareBounds> = BTreeMap::new();
+        for (n, (_, group)) in grouped.iter().enumerate() {
+            let sum = want.entry(*group).or_default();
+            for (level, from, to) in parts {
+                let range = TimeRange { from, to };
+                let query = ShareQuery { range, ..*query };
+                sum.add(reference::share_bounds(&self.samples(n, level), &query, level));
+            }
+        }
+        let got: BTreeMap<usize, ShareBounds> = answer.groups.iter().map(|g| (g.group, g.bounds)).collect();
+        assert_eq!(got, want, "{query:?}");
+        let level = if from < raw_from {
+            Level::Minute
+        } else {
+            Level::Raw
+        };
+        assert_eq!(answer.level, level, "{query:?}");
+        assert!(level != Level::Raw || got.values().all(|bounds| bounds.unsure_ms == 0));
     }
 }
 
@@ -340,9 +370,9 @@ fn range(from: i64, length_ms: i64) -> TimeRange {
     }
 }
 
-/// Everything is exact, except that quantiles of hours lie within 1 %.
+/// Everything is exact, except that quantiles of cells lie within 1 %.
 fn alike(got: &WindowBucket, want: &WindowBucket, level: Level) -> bool {
-    if level != Level::Hour {
+    if level == Level::Raw {
         return got == want;
     }
     let near = |got: Option<f64>, want: Option<f64>| match (got, want) {
@@ -501,5 +531,87 @@ fn shares_of_many_series_are_those_of_each() {
             );
             assert_eq!(group.series, 1);
         }
+    }
+}
+
+#[test]
+fn the_exact_share_lies_between_the_bounds_when_its_readings_are_gone() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    // The first day of a file of minutes: the next one is far away.
+    let begin = 28 * 741 * DAY_MS;
+    let clock = Clock::simulated(UtcMillis(begin));
+    let options = SeriesOptions {
+        raw_days: 7,
+        minute_days: 28,
+        ..SeriesOptions::new(dir.path())
+    };
+    let store = SeriesStore::open(options, clock.clone()).expect(WORKS);
+    let key = SeriesKey {
+        facility: FacilityId::new("f").expect("valid"),
+        device: DeviceId::new("d").expect("valid"),
+        metric: Metric::new("temperature").expect("valid"),
+    };
+    let series = store.resolve(&key).expect(WORKS);
+    let mut position = 0;
+    let mut put = |samples: &[Sample]| {
+        let reading = |sample: &Sample| Reading {
+            series,
+            at: sample.at,
+            received: sample.at,
+            value: sample.value,
+            quality: Quality::Good,
+        };
+        let readings: Vec<Reading> = samples.iter().map(reading).collect();
+        store
+            .append(&readings, LogPosition(position), LogPosition(position + 1))
+            .expect(WORKS);
+        position += 1;
+        store.flush().expect(WORKS);
+        while store.maintain().expect(WORKS) {}
+    };
+    // Every 20 seconds, warm for seven minutes of every 50, at 7.9 to 8.1 between.
+    let sample = |n: i64| Sample {
+        at: UtcMillis(begin + n * 20_000),
+        value: match n / 3 % 50 {
+            0..7 => 9.0,
+            7..30 => 5.0,
+            _ => 7.9 + (n * 7 % 3) as f64 / 10.0,
+        },
+    };
+    let samples: Vec<Sample> = (0..2 * 4_320).map(sample).collect();
+    put(&samples);
+    let query = ShareQuery {
+        range: range(begin + HOUR_MS + 1, 46 * HOUR_MS),
+        op: Comparison::Above,
+        limit: 8.0,
+        max_hold_ms: 60_000,
+    };
+    let ask = || {
+        let everything = Scope::everything();
+        let answer = store.share_bounds(&everything, &[(series, ())], &query);
+        let answer = answer.expect(WORKS);
+        (answer.level, answer.groups[0].bounds)
+    };
+    let (level, exact) = ask();
+    assert_eq!((level, exact.unsure_ms), (Level::Raw, 0));
+    assert_eq!(exact.share, reference::share(&samples, &query));
+    // Weeks later readings are gone, months later minutes.
+    for (days, want) in [(20, Level::Minute), (70, Level::Hour)] {
+        clock.set(UtcMillis(begin + days * DAY_MS));
+        put(&[Sample {
+            at: clock.now(),
+            value: 5.0,
+        }]);
+        let (level, bounds) = ask();
+        assert_eq!(level, want);
+        assert_eq!(bounds.share.known_ms, exact.share.known_ms);
+        assert!(bounds.unsure_ms > 0 && bounds.share.over_ms > 0 || want == Level::Hour);
+        assert!(
+            bounds.share.over_ms <= exact.share.over_ms,
+            "{bounds:?} of {exact:?}"
+        );
+        let most = bounds.share.over_ms + bounds.unsure_ms;
+        assert!(most >= exact.share.over_ms, "{bounds:?} of {exact:?}");
+        assert_eq!(bounds, reference::share_bounds(&samples, &query, level));
     }
 }

@@ -44,12 +44,13 @@ const MOVES: &str = "(d => { if (Number(d.frames ?? 0) >= 10) return true; \
 static BROWSER: Semaphore = Semaphore::const_new(1);
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 17] = [
     "/",
     "/cases",
     "/facilities",
     "/facilities/{facility}",
     "/cases/{case}",
+    "/analysis",
     "/devices",
     "/devices/{facility}/{device}",
     "/onboard",

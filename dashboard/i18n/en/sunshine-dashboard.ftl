@@ -970,3 +970,39 @@ contact-no-digest = None: one by one
 contact-digest-at = Time of the digest
 contact-shifts = On duty, one shift a line: weekdays (1 is Monday) and hours; always, if empty
 contact-enabled = Is told
+nav-analysis = Analysis
+analysis-title = Analysis
+analysis-sub = Which kitchens were beyond a limit for the largest share of a time
+analysis-none = No rule in force compares values of your points with a limit.
+analysis-limit = Limit
+analysis-span = Time
+analysis-by = Ranked by
+analysis-do = Show
+analysis-csv = Download as CSV
+analysis-24h = Last 24 hours
+analysis-7d = Last 7 days
+analysis-30d = Last 30 days
+analysis-by-series = Point
+analysis-by-facility = Facility
+analysis-by-region = Region
+analysis-share = Share of time beyond
+analysis-over = Beyond for
+analysis-coverage = Known
+analysis-worst = Longest at
+analysis-points = { $n ->
+    [one] 1 point
+   *[other] { $n } points
+}
+analysis-says = { $n ->
+    [0] None was beyond the limit
+    [one] 1 was beyond the limit
+   *[other] { $n } were beyond the limit
+}
+analysis-silent = nothing is known of { $n }
+analysis-unknown = Unknown
+analysis-thin = For a good part of this time nothing was reported
+analysis-hidden = { $n } more are in the file.
+analysis-hint = The share is of the time that is known: a value holds until the next one, for five report intervals and a minute at most. Silence counts neither as good nor as bad; “Known” says for how much of the time there were values. Hours of several points are added up.
+analysis-raw = from readings
+analysis-minute = in part from minutes
+analysis-hour = in part from hours

@@ -970,3 +970,35 @@ contact-no-digest = 不汇总，逐条发送
 contact-digest-at = 汇总时间
 contact-shifts = 值班时间，每行一个：星期（1 为周一）和起止时间；不填为一直值班
 contact-enabled = 接收通知
+nav-analysis = 统计
+analysis-title = 统计分析
+analysis-sub = 哪些后厨在一段时间里超限的时长占比最大
+analysis-none = 启用的规则中,没有一条用限值判定您能看到的测点。
+analysis-limit = 限值
+analysis-span = 时段
+analysis-by = 排名对象
+analysis-do = 查看
+analysis-csv = 下载 CSV
+analysis-24h = 最近 24 小时
+analysis-7d = 最近 7 天
+analysis-30d = 最近 30 天
+analysis-by-series = 测点
+analysis-by-facility = 机构
+analysis-by-region = 辖区
+analysis-share = 超限时长占比
+analysis-over = 超限时长
+analysis-coverage = 有数据
+analysis-worst = 超限最久的测点
+analysis-points = { $n } 个测点
+analysis-says = { $n ->
+    [0] 没有超限
+   *[other] { $n } 个有超限
+}
+analysis-silent = { $n } 个没有任何数据
+analysis-unknown = 未知
+analysis-thin = 这段时间里有相当一部分没有上报
+analysis-hidden = 另有 { $n } 行,见 CSV 文件。
+analysis-hint = 占比只按有数据的时间计算:一个读数有效到下一个读数,最长五个上报间隔加一分钟。没有数据既不算合格也不算超限,「有数据」一栏说明覆盖了多少时间。多个测点的时长相加。
+analysis-raw = 依据原始读数
+analysis-minute = 部分依据分钟汇总
+analysis-hour = 部分依据小时汇总

@@ -9,10 +9,11 @@ use axum::{
 };
 use domain::{Scope, SeriesId, SeriesKey};
 use serde::Serialize;
-use store::Bucket;
+use store::{Aggregate, Aggregates, Step, WindowBucket, WindowQuery};
 
 use super::{body::SampleBody, json};
 use crate::{
+    analysis::level_code,
     app::App,
     failure::Failure,
     format::iso,
@@ -39,10 +40,17 @@ struct BucketBody {
     max: f64,
     avg: f64,
     last: f64,
+    /// The quantiles that were asked for, by nearest rank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p50: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p95: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99: Option<f64>,
 }
 
-impl From<&Bucket> for BucketBody {
-    fn from(b: &Bucket) -> BucketBody {
+impl From<&WindowBucket> for BucketBody {
+    fn from(b: &WindowBucket) -> BucketBody {
         BucketBody {
             start_ms: b.start.0,
             count: b.count,
@@ -50,6 +58,9 @@ impl From<&Bucket> for BucketBody {
             max: b.max,
             avg: b.avg(),
             last: b.last,
+            p50: b.quantiles.p50,
+            p95: b.quantiles.p95,
+            p99: b.quantiles.p99,
         }
     }
 }
@@ -64,6 +75,8 @@ struct Window {
     from: String,
     to: String,
     bucket_ms: f64,
+    /// How fine the data are that it rests on: `raw`, `minute` or `hour`.
+    level: &'static str,
     buckets: Vec<BucketBody>,
 }
 
@@ -94,9 +107,16 @@ pub(super) async fn window(
     uri: Uri,
 ) -> Result<impl IntoResponse, Failure> {
     let key = series_key(&facility, &device, &metric)?;
-    let (range, count) = Parameters::of(&uri)?.window(app.stores.clock.now())?;
+    let parameters = Parameters::of(&uri)?;
+    let (range, count) = parameters.window(app.stores.clock.now())?;
+    let aggregates = aggregates(&parameters)?;
     let series = find(&app, &visitor.scope, &key)?;
-    let buckets = app.window(&visitor.scope, series, range, count).await?;
+    let query = WindowQuery {
+        range,
+        step: Step::Parts(count),
+        aggregates,
+    };
+    let answer = app.window_answer(&visitor.scope, series, query).await?;
     Ok(json(Window {
         facility,
         device,
@@ -105,8 +125,29 @@ pub(super) async fn window(
         from: iso(range.from),
         to: iso(range.to),
         bucket_ms: range.length_ms() as f64 / f64::from(count),
-        buckets: buckets.iter().map(BucketBody::from).collect(),
+        level: level_code(answer.level),
+        buckets: answer.buckets.iter().map(BucketBody::from).collect(),
     }))
+}
+
+/// What costs nothing, and the quantiles that are asked for: `0.5`, `0.95`, `0.99`, with commas between.
+fn aggregates(parameters: &Parameters) -> Result<Aggregates, Failure> {
+    let asked = parameters.get("quantiles").unwrap_or_default();
+    let mut wanted = Aggregates::PLAIN;
+    for one in asked.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+        wanted = wanted.with(match one {
+            "0.5" | "0.50" | "p50" => Aggregate::P50,
+            "0.95" | "p95" => Aggregate::P95,
+            "0.99" | "p99" => Aggregate::P99,
+            _ => {
+                return Err(Failure::bad_parameter(
+                    "quantiles",
+                    "some of 0.5, 0.95 and 0.99 with commas between",
+                ));
+            }
+        });
+    }
+    Ok(wanted)
 }
 
 fn find(app: &App, scope: &Scope, key: &SeriesKey) -> Result<SeriesId, Failure> {

@@ -25,7 +25,10 @@ pub(super) async fn index() -> impl IntoResponse {
             "/api/v1/devices": "devices: last seen, last payload, rejects with reasons (facility, limit, after)",
             "/api/v1/points/{facility}/{device}/{metric}/latest": "the newest reading",
             "/api/v1/points/{facility}/{device}/{metric}/window":
-                "min, max, avg, count and last per bucket (from, to, buckets: 1 to 2000; at most 400 days)",
+                "min, max, avg, count and last per bucket, and which level answered (from, to, buckets: 1 to 2000, \
+                 quantiles: 0.5,0.95,0.99; at most 400 days)",
+            "/api/v1/share": "for which share of the known time values were beyond a limit, the worst first (metric, above or \
+                 below, from, to, by: series, facility or region, facility, type, limit, after)",
             "/api/v1/cases": "cases, newest first (state, facility, limit, before)",
             "/api/v1/cases/{case}": "one case with everything that was done to it",
             "/api/v1/cases/{case}/acts": "POST {\"act\", \"by\", \"comment\", \"version\", …}: what people do to a case",
@@ -273,7 +276,7 @@ fn counters(stats: &SystemStats) -> [(&'static str, &'static str, u64); 3] {
     ]
 }
 
-fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 10] {
+fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, f64); 11] {
     let fault = |fault: &Option<String>| if fault.is_some() { 1.0 } else { 0.0 };
     let capacity = stats.journal_capacity_bytes as f64;
     [
@@ -313,6 +316,11 @@ fn gauges(stats: &SystemStats, viewers: usize) -> [(&'static str, &'static str, 
             "series_fault",
             "1 while readings cannot be written to disk.",
             fault(&stats.series_fault),
+        ),
+        (
+            "series_files_aside",
+            "Damaged files of minutes or hours that were set aside.",
+            stats.series_files_aside as f64,
         ),
         (
             "live_viewers",

@@ -24,6 +24,7 @@ pub(crate) enum Nav {
     Facilities,
     Cameras,
     Findings,
+    Analysis,
     Devices,
     Messages,
     Rules,
@@ -104,6 +105,7 @@ impl Page {
                 | (Nav::Facilities, "facilities")
                 | (Nav::Cameras, "cameras")
                 | (Nav::Findings, "findings")
+                | (Nav::Analysis, "analysis")
                 | (Nav::Devices, "devices")
                 | (Nav::Messages, "messages")
                 | (Nav::Rules, "rules")

@@ -1,6 +1,7 @@
 //! The dashboard over real stores: every page in both languages, the API, the guards, and the live stream.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
+mod analysis;
 mod api;
 mod cameras;
 mod eyes;

@@ -26,6 +26,7 @@ async fn every_page_is_there_in_both_languages() {
         ("/rules", "CN-TMP-01", "CN-TMP-01"),
         ("/rules/CN-DZ-01", "改一改会怎样", "What if it were another"),
         ("/shelving", "搁置与时段", "Set aside"),
+        ("/analysis", "超限时长占比", "Share of time beyond"),
         ("/help", "取得身份", "Get an identity"),
     ];
     for (path, zh, en) in pages {

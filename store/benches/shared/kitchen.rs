@@ -92,9 +92,18 @@ pub(crate) fn readings(series: &[SeriesId], ticks: i64, interval_ms: i64) -> Vec
 
 /// Processor time of this thread, in seconds.
 pub(crate) fn thread_seconds() -> f64 {
+    schedule(0)
+}
+
+/// For how long this thread was ready to run and others had the processors, in seconds.
+pub(crate) fn thread_delay() -> f64 {
+    schedule(1)
+}
+
+fn schedule(field: usize) -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ')
-        .next()
+        .nth(field)
         .and_then(|ns| ns.parse::<f64>().ok())
         .map_or(f64::NAN, |ns| ns / 1e9)
 }

@@ -2,20 +2,28 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-use domain::{Sample, Scope, SeriesId, TimeRange};
+use domain::{Sample, Scope, SeriesId, TimeRange, UtcMillis};
 
 use super::{
     Bucket, Inner, SeriesStore,
+    cells::cells_of,
+    chunk::{DAY_MS, day_of},
     error::SeriesError,
     level::choose,
-    query::{Aggregates, Level, Page, Ranked, Share, ShareQuery, Step, WindowAnswer, WindowQuery, rank},
-    read::Part,
-    share::Holding,
+    query::{
+        Aggregates, Level, Page, Ranked, RankedBounds, Share, ShareAnswer, ShareBounds, ShareQuery, Step,
+        WindowAnswer, WindowQuery, rank, rank_bounds,
+    },
+    read::{CellsOf, Part},
+    share::{CellHolding, Holding, parts_of},
     window::Window,
 };
 
 /// From so many series on, shares are read day by day for all of them, instead of series by series.
 const MANY: usize = 64;
+
+/// From so many days on, their shares are added up by two threads.
+const SPLIT_DAYS: i64 = 4;
 
 /// Series whose shares are added up together: bounds what is copied from memory at once.
 const TOGETHER: usize = 8_192;
@@ -88,12 +96,18 @@ impl SeriesStore {
     ) -> Result<WindowAnswer, SeriesError> {
         let edges = query.edges()?;
         let shown = self.0.shows(scope, series);
+        let mut minutes = true;
         loop {
             let floors = self.0.readers.floors();
-            let level = choose(&edges, query.aggregates, floors);
+            let level = choose(&edges, minutes, floors);
             let mut window = Window::new(edges.clone(), level, query.aggregates);
             if shown {
                 self.0.gather(series, level, &mut window)?;
+            }
+            // Minutes of older files have no quantiles; hours have.
+            if level == Level::Minute && window.lacks_bins() {
+                minutes = false;
+                continue;
             }
             // Retention may have taken a file away that was about to be read: then there is a coarser one.
             if self.0.readers.floors() == floors {
@@ -155,7 +169,8 @@ impl SeriesStore {
 
     /// How long series were beyond a limit, added up by the groups that the caller puts them in (the series
     /// themselves, their facilities, regions, …), the worst group first. Series that are unknown or outside `scope` are
-    /// left out. From readings only: time whose readings are not kept any more is not known.
+    /// left out. From readings only: time whose readings are not kept any more is not known;
+    /// [`SeriesStore::share_bounds`] knows more of it.
     ///
     /// # Errors
     /// [`SeriesError::Damaged`] when a chunk cannot be read, and what the database says.
@@ -165,6 +180,55 @@ impl SeriesStore {
         series: &[(SeriesId, K)],
         query: &ShareQuery,
     ) -> Result<Vec<Ranked<K>>, SeriesError> {
+        let grouped = self.by_group(scope, series, |ids| {
+            let shares = self.0.shares(ids, query)?.into_iter();
+            Ok(shares.map(|share| ShareBounds { share, unsure_ms: 0 }).collect())
+        })?;
+        let mut ranked: Vec<Ranked<K>> = grouped
+            .into_iter()
+            .map(|of| Ranked {
+                group: of.group,
+                share: of.bounds.share,
+                series: of.series,
+            })
+            .collect();
+        rank(&mut ranked);
+        Ok(ranked)
+    }
+
+    /// The same for times whose readings are gone as well: from readings as far back as they are kept, before them from
+    /// minutes, before them from hours. What cells cannot tell is said to be unsure; the answer says which level was the
+    /// coarsest. What that means exactly is written in [`query`](super::query).
+    ///
+    /// # Errors
+    /// Those of [`SeriesStore::share_over`].
+    pub fn share_bounds<K: Ord + Clone>(
+        &self,
+        scope: &Scope,
+        series: &[(SeriesId, K)],
+        query: &ShareQuery,
+    ) -> Result<ShareAnswer<K>, SeriesError> {
+        loop {
+            let floors = self.0.readers.floors();
+            let parts = parts_of(query.range, floors);
+            let mut groups =
+                self.by_group(scope, series, |ids| self.0.shares_of_parts(ids, &parts, query))?;
+            // Retention may have taken a file away that was about to be read: then there is a coarser one.
+            if self.0.readers.floors() == floors {
+                rank_bounds(&mut groups);
+                let level = parts.first().map_or(Level::Raw, |(level, _)| *level);
+                return Ok(ShareAnswer { level, groups });
+            }
+        }
+    }
+
+    /// Adds up, by group, what `shares` says of series in ascending order, some at a time. In no particular order.
+    fn by_group<K: Ord + Clone>(
+        &self,
+        scope: &Scope,
+        series: &[(SeriesId, K)],
+        shares: impl Fn(&[SeriesId]) -> Result<Vec<ShareBounds>, SeriesError>,
+    ) -> Result<Vec<RankedBounds<K>>, SeriesError> {
         let mut shown: Vec<&(SeriesId, K)> = {
             let names = self.0.names();
             let allowed = |id| names.key(id).is_some_and(|key| scope.allows(&key.facility));
@@ -172,26 +236,21 @@ impl SeriesStore {
         };
         shown.sort_by_key(|(id, _)| *id);
         shown.dedup_by_key(|(id, _)| *id);
-        let mut groups: BTreeMap<&K, (Share, u32)> = BTreeMap::new();
+        let mut groups: BTreeMap<&K, (ShareBounds, u32)> = BTreeMap::new();
         for some in shown.chunks(TOGETHER) {
             let ids: Vec<SeriesId> = some.iter().map(|(id, _)| *id).collect();
-            let shares = self.0.shares(&ids, query)?;
-            for ((_, key), share) in some.iter().zip(shares) {
+            for ((_, key), bounds) in some.iter().zip(shares(&ids)?) {
                 let (sum, count) = groups.entry(key).or_default();
-                sum.add(share);
+                sum.add(bounds);
                 *count += 1;
             }
         }
-        let mut ranked: Vec<Ranked<K>> = groups
-            .into_iter()
-            .map(|(group, (share, series))| Ranked {
-                group: group.clone(),
-                share,
-                series,
-            })
-            .collect();
-        rank(&mut ranked);
-        Ok(ranked)
+        let ranked = groups.into_iter().map(|(group, (bounds, series))| RankedBounds {
+            group: group.clone(),
+            bounds,
+            series,
+        });
+        Ok(ranked.collect())
     }
 }
 
@@ -206,9 +265,13 @@ impl Inner {
                 Ok(ControlFlow::Continue(()))
             });
         }
-        let name = (series.0, level);
+        let cells = CellsOf {
+            series: series.0,
+            level,
+            bins: window.wants_bins(),
+        };
         self.readers
-            .each_part(name, range, &memory, &mut |part| match part {
+            .each_part(cells, range, &memory, &mut |part| match part {
                 Part::Day(day) => window.add_day(day),
                 Part::Cells(cells) => {
                     window.add_cells(cells);
@@ -217,8 +280,88 @@ impl Inner {
             })
     }
 
-    /// The shares of some series, in ascending order, each once.
+    /// The shares of some series, in ascending order, each once. Those of many series over several days are added up by
+    /// two threads, one for each half of the time.
     fn shares(&self, series: &[SeriesId], query: &ShareQuery) -> Result<Vec<Share>, SeriesError> {
+        let days = query.range.length_ms() / DAY_MS;
+        if series.len() < MANY || days < SPLIT_DAYS {
+            return self.shares_within(series, query);
+        }
+        // At the beginning of a day: its chunks are then asked for once.
+        let middle = UtcMillis((day_of(query.range.from) + days / 2).saturating_mul(DAY_MS));
+        let part = |from, to| ShareQuery {
+            range: TimeRange { from, to },
+            ..*query
+        };
+        let (earlier, later) = (part(query.range.from, middle), part(middle, query.range.to));
+        let (earlier, later) = std::thread::scope(|scope| {
+            let later = scope.spawn(|| self.shares_within(series, &later));
+            let earlier = self.shares_within(series, &earlier);
+            (earlier, later.join().expect("nothing panics while it adds up"))
+        });
+        let mut shares = earlier?;
+        for (share, later) in shares.iter_mut().zip(later?) {
+            share.add(later);
+        }
+        Ok(shares)
+    }
+
+    /// The same of a range of which each part has its level.
+    fn shares_of_parts(
+        &self,
+        series: &[SeriesId],
+        parts: &[(Level, TimeRange)],
+        query: &ShareQuery,
+    ) -> Result<Vec<ShareBounds>, SeriesError> {
+        let mut bounds = vec![ShareBounds::default(); series.len()];
+        for &(level, range) in parts {
+            let query = ShareQuery { range, ..*query };
+            if let Some(cell_ms) = level.cell_ms() {
+                for (series, sum) in series.iter().zip(&mut bounds) {
+                    sum.add(self.share_of_cells(*series, (level, cell_ms), &query)?);
+                }
+            } else {
+                for (share, sum) in self.shares(series, &query)?.into_iter().zip(&mut bounds) {
+                    sum.share.add(share);
+                }
+            }
+        }
+        Ok(bounds)
+    }
+
+    fn share_of_cells(
+        &self,
+        series: SeriesId,
+        (level, cell_ms): (Level, i64),
+        query: &ShareQuery,
+    ) -> Result<ShareBounds, SeriesError> {
+        let reach = query.max_hold_ms.max(cell_ms);
+        let range = TimeRange {
+            from: level.moment(query.range.from - reach),
+            to: query.range.to,
+        };
+        let mut holding = CellHolding::new(query, cell_ms);
+        let memory = self.memory(series, range);
+        let cells = CellsOf {
+            series: series.0,
+            level,
+            bins: false,
+        };
+        self.readers.each_part(cells, range, &memory, &mut |part| {
+            match part {
+                Part::Cells(cells) => {
+                    let begin = cells.partition_point(|cell| cell.start < range.from);
+                    let end = cells.partition_point(|cell| cell.start < range.to);
+                    holding.add(&cells[begin..end]);
+                }
+                Part::Day(day) => holding.add(&cells_of(&day.decode(day.rows)?, level)),
+            }
+            Ok(())
+        })?;
+        Ok(holding.finish())
+    }
+
+    fn shares_within(&self, series: &[SeriesId], query: &ShareQuery) -> Result<Vec<Share>, SeriesError> {
         let range = TimeRange {
             // The last sample before the range reaches into it.
             from: query.range.from - query.max_hold_ms.max(0),

@@ -23,7 +23,8 @@ pub(super) struct Cell {
     pub(super) max: f64,
     /// The value of its latest sample.
     pub(super) last: f64,
-    /// Counts by bin (see [`super::sketch`]); hours have them.
+    /// Counts by bin (see [`super::sketch`]), the least value's first and the greatest's last. Empty where they were not
+    /// asked for, and in minutes of several bins that were written before minutes had them.
     pub(super) bins: Vec<(i32, u32)>,
 }
 
@@ -33,9 +34,7 @@ pub(super) fn cells_of(samples: &[Sample], level: Level) -> Vec<Cell> {
     let mut bins = Bins::new();
     for of_cell in samples.chunk_by(|a, b| level.moment(a.at) == level.moment(b.at)) {
         let values = of_cell.iter().map(|sample| sample.value);
-        if level == Level::Hour {
-            values.clone().for_each(|value| bins.add(value));
-        }
+        values.clone().for_each(|value| bins.add(value));
         cells.push(Cell {
             start: level.moment(of_cell[0].at),
             count: u32::try_from(of_cell.len()).expect("a day of a series has fewer than 2^32 moments"),
@@ -57,6 +56,17 @@ fn most(level: Level) -> usize {
 
 /// Packs the cells of one series and day.
 pub(super) fn pack(level: Level, cells: &[Cell]) -> Vec<u8> {
+    let mut packed = pack_figures(level, cells);
+    match level {
+        Level::Raw => {}
+        Level::Minute => pack_inner_bins(&mut packed, cells),
+        Level::Hour => pack_bins(&mut packed, cells),
+    }
+    packed.0
+}
+
+/// All but the bins.
+fn pack_figures(level: Level, cells: &[Cell]) -> Packed {
     let cell_ms = level.cell_ms().unwrap_or(1);
     let mut packed = Packed(Vec::new());
     let place = |cell: &Cell| {
@@ -71,14 +81,45 @@ pub(super) fn pack(level: Level, cells: &[Cell]) -> Vec<u8> {
         packed.put(cells.iter().map(|cell| cell.min).collect());
         packed.put(cells.iter().map(|cell| cell.max).collect());
     }
-    if level == Level::Hour {
-        let bins = || cells.iter().map(|cell| cell.bins.iter());
-        let count = |cell: &Cell| u32::try_from(cell.bins.len()).expect("there are fewer than 2^17 bins");
-        packed.put(cells.iter().map(count).collect());
-        packed.put(bins().flat_map(steps).collect());
-        packed.put(bins().flatten().map(|(_, count)| *count).collect());
+    packed
+}
+
+fn pack_bins(packed: &mut Packed, cells: &[Cell]) {
+    let bins = || cells.iter().map(|cell| cell.bins.iter());
+    packed.put(cells.iter().map(|cell| bins_in(&cell.bins)).collect());
+    packed.put(bins().flat_map(steps).collect());
+    packed.put(bins().flatten().map(|(_, count)| *count).collect());
+}
+
+/// Only what the other figures do not tell: the first bin is that of the least value and the last that of the greatest,
+/// and all that is counted adds up to the count. A minute of one bin takes no room at all.
+fn pack_inner_bins(packed: &mut Packed, cells: &[Cell]) {
+    let of_several = || {
+        cells
+            .iter()
+            .map(|cell| cell.bins.as_slice())
+            .filter(|bins| bins.len() > 1)
+    };
+    if of_several().next().is_none() {
+        return;
     }
-    packed.0
+    let but_last = |bins: &[(i32, u32)]| bins[..bins.len() - 1].to_vec();
+    packed.put(of_several().map(|bins| bins_in(bins) - 2).collect());
+    packed.put(
+        of_several()
+            .flat_map(|bins| {
+                but_last(bins)
+                    .windows(2)
+                    .map(|pair| pair[1].0 - pair[0].0)
+                    .collect::<Vec<_>>()
+            })
+            .collect(),
+    );
+    packed.put(of_several().flat_map(but_last).map(|(_, count)| count).collect());
+}
+
+fn bins_in(bins: &[(i32, u32)]) -> u32 {
+    u32::try_from(bins.len()).expect("there are fewer than 2^17 bins")
 }
 
 /// The first bin's number, then how much greater each one is than the one before.
@@ -119,17 +160,35 @@ impl Unpacking<'_> {
     }
 }
 
-/// Reads what [`pack`] wrote. The error says what is wrong.
-pub(super) fn unpack(day: i64, level: Level, packed: &[u8], count: u32) -> Result<Vec<Cell>, &'static str> {
+/// Reads what [`pack`] wrote, the bins where they are wanted. The error says what is wrong.
+pub(super) fn unpack(
+    day: i64,
+    level: Level,
+    (packed, count): (&[u8], u32),
+    bins: bool,
+) -> Result<Vec<Cell>, &'static str> {
     const BROKEN: &str = "a row of rollups cannot be unpacked";
     let count = usize::try_from(count).expect("u32 fits usize");
     if count > most(level) {
         return Err(BROKEN);
     }
-    unpack_columns(day, level, Unpacking(packed), count).ok_or(BROKEN)
+    let mut packed = Unpacking(packed);
+    let mut read = || {
+        let mut cells = unpack_figures(day, level, &mut packed, count)?;
+        if !bins {
+            return Some(cells);
+        }
+        match level {
+            Level::Raw => {}
+            Level::Minute => unpack_inner_bins(&mut packed, &mut cells)?,
+            Level::Hour => unpack_bins(&mut packed, &mut cells)?,
+        }
+        packed.0.is_empty().then_some(cells)
+    };
+    read().ok_or(BROKEN)
 }
 
-fn unpack_columns(day: i64, level: Level, mut packed: Unpacking<'_>, count: usize) -> Option<Vec<Cell>> {
+fn unpack_figures(day: i64, level: Level, packed: &mut Unpacking<'_>, count: usize) -> Option<Vec<Cell>> {
     let cell_ms = level.cell_ms().unwrap_or(1);
     let places: Vec<u32> = packed.take(count)?;
     let counts: Vec<u32> = packed.take(count)?;
@@ -139,7 +198,7 @@ fn unpack_columns(day: i64, level: Level, mut packed: Unpacking<'_>, count: usiz
     } else {
         (lasts.clone(), lasts.clone(), lasts.clone())
     };
-    let mut cells: Vec<Cell> = (0..count)
+    let cells = (0..count)
         .map(|i| Cell {
             start: start_of(day, i64::from(places[i]) * cell_ms),
             count: counts[i],
@@ -150,21 +209,59 @@ fn unpack_columns(day: i64, level: Level, mut packed: Unpacking<'_>, count: usiz
             bins: Vec::new(),
         })
         .collect();
-    if level == Level::Hour {
-        let lengths: Vec<u32> = packed.take(count)?;
-        let total = lengths.iter().map(|length| *length as usize).sum();
-        let steps: Vec<i32> = packed.take(total)?;
-        let tallies: Vec<u32> = packed.take(total)?;
-        let mut bins = steps.into_iter().zip(tallies);
-        for (cell, length) in cells.iter_mut().zip(lengths) {
-            let mut number = 0_i32;
-            for (step, tally) in bins.by_ref().take(length as usize) {
-                number = number.checked_add(step)?;
-                cell.bins.push((number, tally));
-            }
+    Some(cells)
+}
+
+fn unpack_bins(packed: &mut Unpacking<'_>, cells: &mut [Cell]) -> Option<()> {
+    let lengths: Vec<u32> = packed.take(cells.len())?;
+    let total = lengths.iter().map(|length| *length as usize).sum();
+    let steps: Vec<i32> = packed.take(total)?;
+    let tallies: Vec<u32> = packed.take(total)?;
+    let mut bins = steps.into_iter().zip(tallies);
+    for (cell, length) in cells.iter_mut().zip(lengths) {
+        let mut number = 0_i32;
+        for (step, tally) in bins.by_ref().take(length as usize) {
+            number = number.checked_add(step)?;
+            cell.bins.push((number, tally));
         }
     }
-    packed.0.is_empty().then_some(cells)
+    Some(())
+}
+
+fn unpack_inner_bins(packed: &mut Unpacking<'_>, cells: &mut [Cell]) -> Option<()> {
+    let bins = Bins::new();
+    let mut of_several = Vec::new();
+    for cell in cells {
+        let (first, last) = (bins.number_of(cell.min), bins.number_of(cell.max));
+        if first == last {
+            cell.bins.push((first, cell.count));
+        } else {
+            of_several.push((cell, first, last));
+        }
+    }
+    // Written before minutes had bins: these cells have none.
+    if of_several.is_empty() || packed.0.is_empty() {
+        return Some(());
+    }
+    let inner: Vec<u32> = packed.take(of_several.len())?;
+    let total: usize = inner.iter().map(|length| *length as usize).sum();
+    let mut steps = packed.take::<i32>(total)?.into_iter();
+    let mut tallies = packed.take::<u32>(total + of_several.len())?.into_iter();
+    for ((cell, first, last), length) in of_several.into_iter().zip(inner) {
+        let (mut number, mut left) = (first, cell.count);
+        let mut push = |number: i32, tally: u32| {
+            left = left.checked_sub(tally)?;
+            cell.bins.push((number, tally));
+            Some(left)
+        };
+        let mut rest = push(number, tallies.next()?)?;
+        for step in steps.by_ref().take(length as usize) {
+            number = number.checked_add(step)?;
+            rest = push(number, tallies.next()?)?;
+        }
+        cell.bins.push((last, rest));
+    }
+    Some(())
 }
 
 /// A moment of a day, held at the ends of time.
@@ -198,13 +295,30 @@ mod tests {
                 let counted: u32 = cells.iter().map(|cell| cell.count).sum();
                 assert_eq!(counted as usize, samples.len());
                 let binned: u32 = cells.iter().flat_map(|cell| &cell.bins).map(|bin| bin.1).sum();
-                assert_eq!(binned, if level == Level::Hour { counted } else { 0 });
+                assert_eq!(binned, counted);
                 let packed = pack(level, &cells);
                 let count = u32::try_from(cells.len()).unwrap();
-                assert_eq!(unpack(-1, level, &packed, count).unwrap(), cells);
-                assert!(unpack(-1, level, &packed[1..], count).is_err());
-                assert!(unpack(-1, level, &packed, count + 1).is_err());
-                assert!(unpack(-1, level, &[], u32::MAX).is_err());
+                let read = |packed: &[u8], count, bins| unpack(-1, level, (packed, count), bins);
+                assert_eq!(read(&packed, count, true).unwrap(), cells);
+                assert!(read(&packed[1..], count, true).is_err());
+                assert!(read(&packed, count + 1, true).is_err());
+                assert!(read(&[], u32::MAX, true).is_err());
+                let bare: Vec<Cell> = cells
+                    .iter()
+                    .map(|cell| Cell {
+                        bins: Vec::new(),
+                        ..cell.clone()
+                    })
+                    .collect();
+                assert_eq!(read(&packed, count, false).unwrap(), bare);
+                if level == Level::Minute {
+                    // As it was written before minutes had bins: those of one bin are known all the same.
+                    let old = read(&pack_figures(level, &cells).0, count, true).unwrap();
+                    for (old, cell) in old.iter().zip(&cells) {
+                        let known = cell.bins.len() == 1;
+                        assert_eq!(old.bins, if known { cell.bins.clone() } else { Vec::new() });
+                    }
+                }
             }
         }
     }

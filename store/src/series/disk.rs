@@ -29,7 +29,7 @@ use super::{
     error::SeriesError,
     head::Frozen,
     query::Level,
-    read::{Readers, merge},
+    read::{self, Readers, merge},
     rollup::{self, RollupFile},
     week::{Rewritten, WeekFile, week_of},
 };
@@ -91,6 +91,8 @@ pub(super) struct Disk {
     unchecked: BTreeMap<i64, Work>,
     /// For every shard whose flush has begun and not succeeded yet: the weeks it has written.
     half_done: BTreeMap<usize, BTreeSet<i64>>,
+    /// Files that were set aside.
+    aside: u64,
     /// The shard whose turn it is: one that cannot be written must not keep the others from it.
     pub(super) turn: usize,
     /// Fails the n-th step from now, as a crash at that point would.
@@ -109,10 +111,13 @@ impl Disk {
             seq: 0,
             unchecked: BTreeMap::new(),
             half_done: BTreeMap::new(),
+            aside: 0,
             turn: 0,
             #[cfg(test)]
             fail_at: None,
         };
+        disk.aside = rollup::aside_in(dir)?.len() as u64;
+        let unusable = disk.open_rollups()?;
         for week in disk.readers.weeks() {
             // Opening for writing also finishes a file whose creation was cut short.
             let file = WeekFile::open_writer(dir, week)?;
@@ -137,12 +142,73 @@ impl Disk {
             disk.unchecked.extend(behind.map(|day| (day, Work::Compact(-1))));
             disk.readers.note_rolled(rolled);
         }
-        for level in [Level::Minute, Level::Hour] {
-            for number in disk.readers.rollups(level) {
-                RollupFile::open_writer(dir, level, number)?;
-            }
+        for name in unusable {
+            disk.set_aside(name)?;
         }
         Ok(disk)
+    }
+
+    /// Opens every rollup file once; those that cannot be read, or in which nothing is.
+    fn open_rollups(&self) -> Result<Vec<(Level, i64)>, SeriesError> {
+        let mut unusable = Vec::new();
+        for level in [Level::Minute, Level::Hour] {
+            for number in self.readers.rollups(level) {
+                if read::bytes_of(&rollup::file_of(&self.dir, level, number)) == 0 {
+                    unusable.push((level, number));
+                    continue;
+                }
+                match RollupFile::open_writer(&self.dir, level, number) {
+                    Ok(_sound) => {}
+                    Err(SeriesError::Damaged { .. }) => unusable.push((level, number)),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(unusable)
+    }
+
+    /// Sets a damaged rollup file aside. What can be read of it goes into a new one, and days whose readings are still
+    /// kept are computed again.
+    pub(super) fn set_aside(&mut self, (level, number): (Level, i64)) -> Result<(), SeriesError> {
+        self.step()?;
+        let first = number.saturating_mul(rollup::span(level));
+        let last = first.saturating_add(rollup::span(level) - 1);
+        self.rollups.remove(&(level, number));
+        self.readers.close_rollup((level, number));
+        let mut again = 0;
+        for week in self.readers.weeks() {
+            if !(week_of(first)..=week_of(last)).contains(&week) {
+                continue;
+            }
+            // On disk before the file goes: a crash in between must not leave days that count as complete.
+            let file = self.writer(week)?;
+            file.forget_rolled((first, last))?;
+            let days = file
+                .days()?
+                .into_iter()
+                .filter(|day| (first..=last).contains(day));
+            let days: Vec<i64> = days.collect();
+            again += days.len();
+            self.readers.note_behind(days.iter().copied());
+            self.unchecked
+                .extend(days.into_iter().map(|day| (day, Work::Compact(-1))));
+        }
+        let salvaged = rollup::set_aside(&self.dir, level, number)?;
+        self.readers.note_rollup(level, number);
+        self.aside += 1;
+        tracing::error!(
+            file = %salvaged.aside.display(),
+            rows = salvaged.rows,
+            days = again,
+            "A damaged file of rollups was set aside under this name. The rows that could be read were taken over, and the \
+             days whose readings are still kept are computed again."
+        );
+        self.step()
+    }
+
+    /// Files that were set aside and are still there.
+    pub(super) fn files_aside(&self) -> u64 {
+        self.aside
     }
 
     /// Removes files that retention has given up: what a crash left of them.
@@ -270,10 +336,18 @@ impl Disk {
     /// leaves the list when nothing is left to do.
     pub(super) fn work_on(&mut self, day: i64) -> Result<(), SeriesError> {
         self.step()?;
-        match self.unchecked.get(&day) {
+        let worked = match self.unchecked.get(&day) {
             Some(&Work::Compact(after)) => self.compact_step(day, after),
             Some(&Work::Roll(after)) => self.roll_step(day, after),
             None => Ok(()),
+        };
+        // Rollups can be had again; a damaged file of them must not stop everything else.
+        match worked {
+            Err(SeriesError::Damaged { file, .. }) if rollup::name_of(&file).is_some() => {
+                let name = rollup::name_of(&file).expect("it was just asked");
+                self.set_aside(name)
+            }
+            worked => worked,
         }
     }
 
@@ -430,14 +504,14 @@ struct Encoded {
 /// were is settled.
 fn encode_columns(frozen: &Frozen, floor: i64) -> Encoded {
     let mut by_week: BTreeMap<i64, Vec<Chunk>> = BTreeMap::new();
-    let mut lasts = Vec::with_capacity(frozen.columns.len());
+    let mut lasts = Vec::new();
     let mut chunks = Vec::new();
     let mut too_late = 0;
-    for (series, column) in &frozen.columns {
-        let mut samples = column.clone();
+    for (series, column) in frozen.columns() {
+        let mut samples = column.to_vec();
         settle(&mut samples);
-        lasts.extend(samples.last().map(|last| (*series, *last)));
-        encode(*series, &samples, Effort::Quick, &mut chunks);
+        lasts.extend(samples.last().map(|last| (series, *last)));
+        encode(series, &samples, Effort::Quick, &mut chunks);
         for chunk in chunks.drain(..) {
             if chunk.day < floor {
                 too_late += u64::from(chunk.summary.count);

@@ -2,7 +2,10 @@
 //!
 //! Series are dealt out to shards. A shard is a lock around one column of samples per series, in order
 //! of arrival. To write a shard to disk its columns are *frozen*: moved aside, unchanging, still visible
-//! to queries, while new readings go into fresh columns. So an append never waits for the disk.
+//! to queries, while new readings go into fresh columns. So an append never waits for the disk. Nor does it wait for
+//! memory: under the lock one list takes the place of another, which was made ready before, and columns that were
+//! written are emptied and handed on to the shard that is frozen next, instead of being given back to an allocator that
+//! whoever appends asks at the same moment.
 //!
 //! The log, not the head, makes readings durable: what is lost here with the process is read again from
 //! the log, beginning at [`Head::replay_from`].
@@ -36,12 +39,16 @@ pub(super) struct Head {
     /// appends one after the other and lets [`Head::replay_from`] see whole batches only.
     applied: Mutex<LogPosition>,
     readings: AtomicU64,
+    /// Emptied columns for the shard that is frozen next; one shard's, whatever happens.
+    spare: Mutex<Vec<Vec<Sample>>>,
 }
 
 #[derive(Default)]
 struct Shard {
-    slots: Vec<Slot>,
-    /// Readings in the slots' columns.
+    /// By slot, as `lasts`; may be shorter.
+    columns: Vec<Vec<Sample>>,
+    lasts: Vec<Option<Sample>>,
+    /// Readings in the columns.
     readings: usize,
     /// Slots whose column is not empty.
     active: usize,
@@ -50,16 +57,15 @@ struct Shard {
     frozen: Option<Arc<Frozen>>,
 }
 
-#[derive(Default)]
-struct Slot {
-    column: Vec<Sample>,
-    last: Option<Sample>,
-}
+/// A column that has room for more than this is not kept for the next: one fast series must not take its memory round.
+const MOST_KEPT: usize = 2_048;
 
 /// The columns of one shard on their way to disk.
 pub(super) struct Frozen {
-    /// By series number, ascending; samples in order of arrival.
-    pub(super) columns: Vec<(u32, Vec<Sample>)>,
+    /// By slot; samples in order of arrival.
+    columns: Vec<Vec<Sample>>,
+    /// Which shard it is, of how many.
+    shard: (usize, usize),
     oldest: LogPosition,
     readings: usize,
 }
@@ -79,7 +85,12 @@ impl Head {
             shards: (0..shards.clamp(1, 256)).map(|_| Mutex::default()).collect(),
             applied: Mutex::new(applied),
             readings: AtomicU64::new(0),
+            spare: Mutex::default(),
         }
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Vec<Sample>>> {
+        self.spare.lock().expect("nothing panics while it holds a list")
     }
 
     pub(super) fn shard_count(&self) -> usize {
@@ -161,13 +172,13 @@ impl Head {
     /// Sets a series' last value as it was found on disk.
     pub(super) fn restore_last(&self, series: u32, last: Sample) {
         let (shard, slot) = self.place(series);
-        self.shard(shard).slot(slot).last = Some(last);
+        *self.shard(shard).last(slot) = Some(last);
     }
 
     /// The newest sample by event time; of several at one moment the one taken in last.
     pub(super) fn latest(&self, series: SeriesId) -> Option<Sample> {
         let (shard, slot) = self.place(series.0);
-        self.shard(shard).slots.get(slot)?.last
+        *self.shard(shard).lasts.get(slot)?
     }
 
     /// The newest samples of many series, asked for at once: all shards are locked together.
@@ -177,7 +188,7 @@ impl Head {
         series
             .map(|series| {
                 let (shard, slot) = self.place(series?.0);
-                shards[shard].slots.get(slot)?.last
+                *shards[shard].lasts.get(slot)?
             })
             .collect()
     }
@@ -186,12 +197,7 @@ impl Head {
     pub(super) fn newest(&self) -> Option<UtcMillis> {
         let newest = |index| {
             let shard: MutexGuard<'_, Shard> = self.shard(index);
-            shard
-                .slots
-                .iter()
-                .filter_map(|slot| slot.last)
-                .map(|last| last.at)
-                .max()
+            shard.lasts.iter().flatten().map(|last| last.at).max()
         };
         (0..self.shards.len()).filter_map(newest).max()
     }
@@ -200,12 +206,11 @@ impl Head {
     pub(super) fn has_before(&self, moment: UtcMillis) -> bool {
         (0..self.shards.len()).any(|index| {
             let shard = self.shard(index);
-            let frozen = shard
-                .frozen
-                .iter()
-                .flat_map(|f| f.columns.iter().map(|(_, column)| column));
-            let live = shard.slots.iter().map(|slot| &slot.column);
-            frozen.chain(live).flatten().any(|sample| sample.at < moment)
+            let frozen = shard.frozen.iter().flat_map(|frozen| &frozen.columns);
+            frozen
+                .chain(&shard.columns)
+                .flatten()
+                .any(|sample| sample.at < moment)
         })
     }
 
@@ -216,9 +221,9 @@ impl Head {
         let frozen = shard
             .frozen
             .as_deref()
-            .and_then(|f| f.column(series.0))
-            .unwrap_or_default();
-        let live = shard.slots.get(slot).map_or(&[][..], |s| &s.column);
+            .and_then(|frozen| frozen.columns.get(slot))
+            .map_or(&[][..], Vec::as_slice);
+        let live = shard.columns.get(slot).map_or(&[][..], Vec::as_slice);
         frozen
             .iter()
             .chain(live)
@@ -238,18 +243,39 @@ impl Head {
     /// Moves a shard's columns aside for writing. `None` when there is nothing to write. Columns whose
     /// writing failed before come first, again.
     pub(super) fn freeze(&self, index: usize) -> Option<Arc<Frozen>> {
+        // Made ready without the lock: memory that is touched for the first time takes its time.
+        let mut fresh = std::mem::take(&mut *self.spare());
+        let slots = self.shard(index).columns.len();
+        fresh.resize_with(slots, Vec::new);
         let mut shard = self.shard(index);
         if shard.frozen.is_none() {
-            shard.frozen = shard.take_columns(index, self.shards.len()).map(Arc::new);
+            shard.frozen = shard
+                .take_columns(&mut fresh, (index, self.shards.len()))
+                .map(Arc::new);
         }
-        shard.frozen.clone()
+        let frozen = shard.frozen.clone();
+        drop(shard);
+        if !fresh.is_empty() {
+            *self.spare() = fresh;
+        }
+        frozen
     }
 
-    /// Lets go of a shard's frozen columns: they are on disk.
-    pub(super) fn thaw(&self, index: usize) {
+    /// Lets go of a shard's frozen columns, which `written` are: they are on disk.
+    pub(super) fn thaw(&self, index: usize, written: Arc<Frozen>) {
         let gone = self.shard(index).frozen.take();
-        if let Some(frozen) = gone {
-            self.readings.fetch_sub(frozen.readings as u64, Ordering::Relaxed);
+        self.readings
+            .fetch_sub(written.readings as u64, Ordering::Relaxed);
+        drop(gone);
+        // Nobody else holds it: queries copy what they need under the lock.
+        if let Some(mut frozen) = Arc::into_inner(written) {
+            for column in &mut frozen.columns {
+                column.clear();
+                if column.capacity() > MOST_KEPT {
+                    *column = Vec::new();
+                }
+            }
+            *self.spare() = frozen.columns;
         }
     }
 
@@ -279,25 +305,29 @@ impl Head {
 }
 
 impl Shard {
-    fn slot(&mut self, index: usize) -> &mut Slot {
-        if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, Slot::default);
+    fn last(&mut self, index: usize) -> &mut Option<Sample> {
+        if index >= self.lasts.len() {
+            self.lasts.resize(index + 1, None);
         }
-        &mut self.slots[index]
+        &mut self.lasts[index]
     }
 
     fn put(&mut self, index: usize, sample: Sample) {
-        let slot = self.slot(index);
-        let first = slot.column.is_empty();
-        if first && slot.column.capacity() == 0 {
+        let last = self.last(index);
+        if last.is_none_or(|last| last.at <= sample.at) {
+            *last = Some(sample);
+        }
+        if index >= self.columns.len() {
+            self.columns.resize_with(index + 1, Vec::new);
+        }
+        let column = &mut self.columns[index];
+        let first = column.is_empty();
+        if first && column.capacity() == 0 {
             // Columns double when they are full. Beginning at different lengths, those of many series that report at the
             // same pace do not all do it in the same moment, which would be a pause for whoever appends.
-            slot.column.reserve_exact(4 + index % 13);
+            column.reserve_exact(4 + index % 13);
         }
-        slot.column.push(sample);
-        if slot.last.is_none_or(|last| last.at <= sample.at) {
-            slot.last = Some(sample);
-        }
+        column.push(sample);
         self.active += usize::from(first);
     }
 
@@ -312,18 +342,13 @@ impl Shard {
             || now.ms_since(since).saturating_abs() >= policy.age_ms
     }
 
-    fn take_columns(&mut self, index: usize, shards: usize) -> Option<Frozen> {
+    /// Changes the columns for `fresh` ones, if there is anything in them.
+    fn take_columns(&mut self, fresh: &mut Vec<Vec<Sample>>, shard: (usize, usize)) -> Option<Frozen> {
         let (oldest, _) = self.since.take()?;
-        let mut columns = Vec::with_capacity(self.active);
-        for (slot, held) in self.slots.iter_mut().enumerate() {
-            if !held.column.is_empty() {
-                let series = u32::try_from(slot * shards + index).expect("slots come from series numbers");
-                columns.push((series, std::mem::take(&mut held.column)));
-            }
-        }
         self.active = 0;
         Some(Frozen {
-            columns,
+            columns: std::mem::replace(&mut self.columns, std::mem::take(fresh)),
+            shard,
             oldest,
             readings: std::mem::take(&mut self.readings),
         })
@@ -331,8 +356,17 @@ impl Shard {
 }
 
 impl Frozen {
-    fn column(&self, series: u32) -> Option<&[Sample]> {
-        let found = self.columns.binary_search_by_key(&series, |(s, _)| *s).ok()?;
-        Some(&self.columns[found].1)
+    /// The series that have samples, in ascending order, each with its samples in order of arrival.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (u32, &[Sample])> {
+        let (index, shards) = self.shard;
+        let filled = self
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| !column.is_empty());
+        filled.map(move |(slot, column)| {
+            let series = u32::try_from(slot * shards + index).expect("slots come from series numbers");
+            (series, column.as_slice())
+        })
     }
 }

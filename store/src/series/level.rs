@@ -2,11 +2,7 @@
 
 use domain::UtcMillis;
 
-use super::{
-    catalog::Floors,
-    chunk::day_of,
-    query::{Aggregates, Level},
-};
+use super::{catalog::Floors, chunk::day_of, query::Level};
 
 const DAY_MS: i128 = super::chunk::DAY_MS as i128;
 
@@ -15,12 +11,12 @@ const DAY_MS: i128 = super::chunk::DAY_MS as i128;
 const RAW_WITHIN_MS: i128 = 32 * DAY_MS;
 
 /// The same for minutes: 144,000 of them.
-const MINUTES_WITHIN_MS: i128 = 100 * DAY_MS;
+pub(super) const MINUTES_WITHIN_MS: i128 = 100 * DAY_MS;
 
 /// The level for buckets with these ends. A level fits if it is kept as far back as the range reaches, its cells are
-/// no longer than the buckets, it has what is wanted, and the range has not too many of its cells. If none does, the
-/// last condition goes first, then the one on the length of cells.
-pub(super) fn choose(edges: &[UtcMillis], wanted: Aggregates, floors: Floors) -> Level {
+/// no longer than the buckets, and the range has not too many of its cells. If none does, the last condition goes first,
+/// then the one on the length of cells. Without `minutes` they are passed over: they lack something.
+pub(super) fn choose(edges: &[UtcMillis], minutes: bool, floors: Floors) -> Level {
     let (Some(from), Some(to)) = (edges.first(), edges.last()) else {
         return Level::Raw;
     };
@@ -32,7 +28,7 @@ pub(super) fn choose(edges: &[UtcMillis], wanted: Aggregates, floors: Floors) ->
             .into_iter()
             .filter(|level| {
                 let kept = day_of(*from) >= floors.of(*level);
-                kept && (*level != Level::Minute || !wanted.has_quantiles())
+                kept && (*level != Level::Minute || minutes)
             })
     };
     let within = |level: &Level| match level {
@@ -61,14 +57,14 @@ mod tests {
         let mut floors = Floors::default();
         floors.raise(Level::Raw, 910);
         floors.raise(Level::Minute, 640);
-        let level = |from: i64, to: i64, parts: u32, wanted| {
+        let level = |from: i64, to: i64, parts: u32, minutes: bool| {
             let range = TimeRange {
                 from: UtcMillis(from * DAY),
                 to: UtcMillis(to * DAY),
             };
-            choose(&edges(range, &Step::Parts(parts)).unwrap(), wanted, floors)
+            choose(&edges(range, &Step::Parts(parts)).unwrap(), minutes, floors)
         };
-        let plain = Aggregates::PLAIN;
+        let plain = true;
         assert_eq!(level(970, 1_000, 1_000, plain), Level::Raw);
         assert_eq!(
             level(920, 1_000, 1_000, plain),
@@ -79,15 +75,15 @@ mod tests {
         assert_eq!(level(640, 1_000, 1_000, plain), Level::Hour, "too many minutes");
         assert_eq!(level(0, 1_000, 1_000, plain), Level::Hour);
         assert_eq!(
-            level(960, 1_000, 1_000, Aggregates::ALL),
+            level(960, 1_000, 1_000, false),
             Level::Raw,
             "shorter than an hour"
         );
-        assert_eq!(level(920, 1_000, 1_000, Aggregates::ALL), Level::Hour);
+        assert_eq!(level(920, 1_000, 1_000, false), Level::Hour);
         assert_eq!(
-            level(900, 901, 1_000, Aggregates::ALL),
+            level(900, 901, 1_000, false),
             Level::Hour,
-            "minutes have none"
+            "minutes lack something"
         );
         assert_eq!(level(639, 640, 100, plain), Level::Hour, "minutes are gone");
         floors.raise(Level::Hour, 300);

@@ -25,16 +25,22 @@
 //! Readings are kept for a while, their minutes longer, their hours longest. A query is answered from the finest
 //! level that fits ([`Level`]) and says which. At the levels of minutes and hours, cells of that length (beginning
 //! at whole minutes and hours of UTC) take the place of samples: **a cell counts where it begins**, as a whole. Sums,
-//! counts, extremes and last values are exact for the cells; a quantile at the level of hours lies within 1 % of the
-//! nearest rank (or within 1e-9 of it), and minutes have none.
+//! counts, extremes and last values are exact for the cells; a quantile lies within 1 % of the nearest rank, or within
+//! 1e-9 of it.
 //!
 //! # Shares of time
 //!
 //! A sample holds from its moment until the next one, but no longer than `max_hold_ms`, and not beyond the range. The
 //! last sample before the range counts for its reach into it. `known_ms` is the time for which a sample held, `over_ms`
 //! the part of it in which the value was beyond the limit. What nobody measured is in neither.
+//!
+//! Where only minutes or hours are left ([`ShareBounds`]), a cell is known as a whole, and its last value holds
+//! beyond its end as a sample would that was taken at its beginning. A cell counts as over, or as not over, when all
+//! its values and the one that held when it began lie on one side of the limit; otherwise nobody can tell for how much
+//! of it the value was beyond, and its time is *unsure*: the share lies between two bounds. Where every cell has samples
+//! and no gap is longer than `max_hold_ms`, the exact share lies between them too.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use domain::{Sample, TimeRange, UtcMillis, rule::Comparison};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
@@ -403,15 +409,68 @@ pub struct Ranked<K> {
 /// Orders groups by the share of time beyond the limit, the worst first; of equal ones the one that was beyond for
 /// longer, then by their key. Groups of which nothing is known come last.
 pub fn rank<K: Ord>(groups: &mut [Ranked<K>]) {
-    groups.sort_by(|a, b| {
-        let known = (b.share.known_ms > 0).cmp(&(a.share.known_ms > 0));
-        // Fractions are compared crosswise: exact, where a quotient would be rounded.
-        let cross = |x: Share, y: Share| i128::from(x.over_ms) * i128::from(y.known_ms);
-        known
-            .then(cross(b.share, a.share).cmp(&cross(a.share, b.share)))
-            .then(b.share.over_ms.cmp(&a.share.over_ms))
-            .then_with(|| a.group.cmp(&b.group))
-    });
+    groups.sort_by(|a, b| worse_first(a.share, b.share).then_with(|| a.group.cmp(&b.group)));
+}
+
+fn worse_first(a: Share, b: Share) -> Ordering {
+    let known = (b.known_ms > 0).cmp(&(a.known_ms > 0));
+    // Fractions are compared crosswise: exact, where a quotient would be rounded.
+    let cross = |x: Share, y: Share| i128::from(x.over_ms) * i128::from(y.known_ms);
+    known
+        .then(cross(b, a).cmp(&cross(a, b)))
+        .then(b.over_ms.cmp(&a.over_ms))
+}
+
+/// A share of which a part cannot be told: readings are gone, and their minutes or hours lie on both sides of the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShareBounds {
+    /// The time that is known, and what of it was beyond the limit for certain.
+    pub share: Share,
+    /// Milliseconds of the known time that may have been beyond it as well, or not. 0 where readings answered.
+    pub unsure_ms: i64,
+}
+
+impl ShareBounds {
+    /// The least and the greatest share of the known time, 0 to 1; `None` when nothing is known.
+    #[must_use]
+    pub fn ratios(&self) -> Option<(f64, f64)> {
+        let most = Share {
+            over_ms: self.share.over_ms.saturating_add(self.unsure_ms),
+            ..self.share
+        };
+        Some((self.share.ratio()?, most.ratio()?))
+    }
+
+    /// Adds another series' or span's time.
+    pub fn add(&mut self, other: ShareBounds) {
+        self.share.add(other.share);
+        self.unsure_ms = self.unsure_ms.saturating_add(other.unsure_ms);
+    }
+}
+
+/// One group's share with its bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RankedBounds<K> {
+    /// What the series were grouped by.
+    pub group: K,
+    /// The share of all of them together.
+    pub bounds: ShareBounds,
+    /// How many series it is made of, those of which nothing is known included.
+    pub series: u32,
+}
+
+/// Shares of groups, and what they rest on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShareAnswer<K> {
+    /// The coarsest level that answered for any part of the range.
+    pub level: Level,
+    /// The groups in the order of [`rank_bounds`].
+    pub groups: Vec<RankedBounds<K>>,
+}
+
+/// Orders groups as [`rank`] does, by what is certain.
+pub fn rank_bounds<K: Ord>(groups: &mut [RankedBounds<K>]) {
+    groups.sort_by(|a, b| worse_first(a.bounds.share, b.bounds.share).then_with(|| a.group.cmp(&b.group)));
 }
 
 /// One page of samples.

@@ -42,6 +42,17 @@ struct State {
     /// Longest idle first.
     idle: Vec<(i64, WeekFile)>,
     idle_rollups: Vec<((Level, i64), RollupFile)>,
+    /// Rollup files in which a query found damage.
+    suspects: BTreeSet<(Level, i64)>,
+}
+
+/// Which cells are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CellsOf {
+    pub(super) series: u32,
+    pub(super) level: Level,
+    /// Whether with their bins.
+    pub(super) bins: bool,
 }
 
 /// What there is of one series in one day at a level of cells.
@@ -82,6 +93,7 @@ impl Readers {
                 rollups,
                 idle: Vec::new(),
                 idle_rollups: Vec::new(),
+                suspects: BTreeSet::new(),
             }),
         })
     }
@@ -117,6 +129,23 @@ impl Readers {
     /// Makes a rollup file known to queries.
     pub(super) fn note_rollup(&self, level: Level, number: i64) {
         self.state().rollups.insert((level, number));
+    }
+
+    /// A rollup file in which a query found damage, once.
+    pub(super) fn take_suspect(&self) -> Option<(Level, i64)> {
+        self.state().suspects.pop_first()
+    }
+
+    /// Closes a rollup file: it is about to be another one.
+    pub(super) fn close_rollup(&self, name: (Level, i64)) {
+        let mut state = self.state();
+        let idle = std::mem::take(&mut state.idle_rollups);
+        let (closed, kept): (Vec<_>, Vec<_>) = idle.into_iter().partition(|(of, _)| *of == name);
+        state.idle_rollups = kept;
+        state.suspects.remove(&name);
+        drop(state);
+        // Closed here, not under the lock: closing may touch the disk.
+        drop(closed);
     }
 
     /// The rollup files of a level, ascending.
@@ -297,7 +326,7 @@ impl Readers {
     /// memory has nothing of it, its readings otherwise. `memory` as in [`Readers::each_day`].
     pub(super) fn each_part(
         &self,
-        (series, level): (u32, Level),
+        CellsOf { series, level, bins }: CellsOf,
         range: TimeRange,
         memory: &[Sample],
         visit: &mut dyn FnMut(Part<'_>) -> Result<(), SeriesError>,
@@ -320,7 +349,7 @@ impl Readers {
         };
         for number in files {
             self.with_rollup(level, number, |file| {
-                file.each_day(series, (first, last), &mut |day, cells| {
+                file.each_day(series, (first, last), bins, &mut |day, cells| {
                     while let Some(earlier) = waiting.next_if(|earlier| *earlier < day) {
                         visit_day(earlier, visit)?;
                     }
@@ -386,6 +415,16 @@ impl Readers {
         Ok(Some(answer))
     }
 
+    /// Notes a rollup file that an error says is damaged, so that maintenance sets it aside.
+    fn suspected(&self, name: (Level, i64), error: SeriesError) -> SeriesError {
+        if let SeriesError::Damaged { file, .. } = &error
+            && rollup::name_of(file) == Some(name)
+        {
+            self.state().suspects.insert(name);
+        }
+        error
+    }
+
     /// The same for a rollup file.
     fn with_rollup<T>(
         &self,
@@ -402,9 +441,9 @@ impl Readers {
         let file = match idle.map_or_else(|| RollupFile::open_reader(&self.dir, level, number), Ok) {
             Ok(file) => file,
             Err(_gone) if !self.state().rollups.contains(&name) => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) => return Err(self.suspected(name, error)),
         };
-        let answer = visit(&file)?;
+        let answer = visit(&file).map_err(|error| self.suspected(name, error))?;
         let closed = {
             let mut state = self.state();
             if state.rollups.contains(&name) {

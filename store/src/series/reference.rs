@@ -6,8 +6,8 @@ use domain::{Sample, TimeRange, UtcMillis};
 use super::{
     error::SeriesError,
     query::{
-        Aggregates, Level, Quantiles, Share, ShareQuery, WindowAnswer, WindowBucket, WindowQuery,
-        nearest_rank,
+        Aggregates, Level, Quantiles, Share, ShareBounds, ShareQuery, WindowAnswer, WindowBucket,
+        WindowQuery, nearest_rank,
     },
 };
 
@@ -67,6 +67,54 @@ pub fn share(samples: &[Sample], query: &ShareQuery) -> Share {
         });
     }
     share
+}
+
+/// The same at a level of cells, whose samples are gone: what is certain, and what is unsure. `samples` as in [`share`],
+/// beginning with a whole cell. At [`Level::Raw`] it is [`share`] with nothing unsure.
+#[must_use]
+pub fn share_bounds(samples: &[Sample], query: &ShareQuery, level: Level) -> ShareBounds {
+    let Some(cell_ms) = level.cell_ms() else {
+        return ShareBounds {
+            share: share(samples, query),
+            unsure_ms: 0,
+        };
+    };
+    let over = |sample: &Sample| query.op.holds(sample.value, query.limit);
+    let within = |from: UtcMillis, to: UtcMillis| {
+        let (from, to) = (from.max(query.range.from), to.min(query.range.to));
+        to.ms_since(from).max(0)
+    };
+    let cells: Vec<&[Sample]> = samples
+        .chunk_by(|a, b| level.moment(a.at) == level.moment(b.at))
+        .collect();
+    let mut bounds = ShareBounds::default();
+    let mut entering: Option<(bool, UtcMillis)> = None;
+    for (index, cell) in cells.iter().enumerate() {
+        let start = level.moment(cell[0].at);
+        let end = start + cell_ms;
+        let next = cells
+            .get(index + 1)
+            .map_or(UtcMillis(i64::MAX), |next| level.moment(next[0].at));
+        // What held when the cell began has a say as well.
+        let carried = entering
+            .filter(|(_, until)| *until >= start)
+            .map(|(over, _)| over);
+        let sides: Vec<bool> = cell.iter().map(over).chain(carried).collect();
+        let inside = within(start, end);
+        bounds.share.known_ms += inside;
+        if sides.iter().all(|over| *over) {
+            bounds.share.over_ms += inside;
+        } else if sides.iter().any(|over| *over) {
+            bounds.unsure_ms += inside;
+        }
+        let last = over(&cell[cell.len() - 1]);
+        let until = next.min(start + query.max_hold_ms.max(cell_ms));
+        let after = within(end, until);
+        bounds.share.known_ms += after;
+        bounds.share.over_ms += if last { after } else { 0 };
+        entering = Some((last, until));
+    }
+    bounds
 }
 
 /// How long a sample holds inside the query's range, in milliseconds.

@@ -66,6 +66,70 @@ pub(super) fn remains_in(dir: &Path, level: Level) -> Result<Vec<i64>, SeriesErr
     Ok(numbers)
 }
 
+/// What a file that was set aside has in its name.
+const ASIDE: &str = ".damaged-";
+
+/// The level and number that a file's name says, if it is one of rollups.
+pub(super) fn name_of(file: &Path) -> Option<(Level, i64)> {
+    let name = file.file_name()?.to_str()?.strip_suffix(".db")?;
+    [Level::Minute, Level::Hour].into_iter().find_map(|level| {
+        let number = name.strip_prefix(prefix(level))?.parse().ok()?;
+        Some((level, number))
+    })
+}
+
+/// The files that were set aside in `dir`.
+pub(super) fn aside_in(dir: &Path) -> Result<Vec<PathBuf>, SeriesError> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(SeriesError::io(dir))? {
+        let name = entry.map_err(SeriesError::io(dir))?.file_name();
+        let name = name.to_string_lossy();
+        if name.contains(ASIDE) && !name.ends_with("-wal") {
+            found.push(dir.join(&*name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Gives a damaged file another name and writes what can be read of it into a new one. Nobody may have it open. Days that
+/// are computed from readings again must have been noted as behind before.
+pub(super) fn set_aside(dir: &Path, level: Level, number: i64) -> Result<Salvaged, SeriesError> {
+    let file = file_of(dir, level, number);
+    let aside = (1..u32::MAX)
+        .map(|n| dir.join(format!("{}{number}{ASIDE}{n}", prefix(level))))
+        .find(|name| !name.exists())
+        .expect("a folder has fewer files");
+    let [old, log, index] = db::files_of(&file);
+    let [_, aside_log, _] = db::files_of(&aside);
+    // The write-ahead file first: a new database must never find that of another.
+    for (from, to) in [(&log, &aside_log), (&old, &aside)] {
+        match std::fs::rename(from, to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(SeriesError::io(from)(error));
+            }
+            _ => {}
+        }
+    }
+    match std::fs::remove_file(&index) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(SeriesError::io(&index)(error));
+        }
+        _ => {}
+    }
+    let mut fresh = RollupFile::open_writer(dir, level, number)?;
+    let rows = fresh.salvage(&aside)?;
+    Ok(Salvaged { aside, rows })
+}
+
+/// What became of a damaged file.
+pub(super) struct Salvaged {
+    /// Its name now.
+    pub(super) aside: PathBuf,
+    /// Rows that could be read and are in the new file.
+    pub(super) rows: u64,
+}
+
 /// One series' row of a day, ready to be written.
 pub(super) struct Row {
     pub(super) series: u32,
@@ -134,6 +198,35 @@ impl RollupFile {
         transaction.commit().map_err(&fail)
     }
 
+    /// Takes over the sound rows of a damaged file: from both ends as far as they can be read. How many there were.
+    fn salvage(&mut self, damaged: &Path) -> Result<u64, SeriesError> {
+        let fail = SeriesError::database(&self.file);
+        // Whatever cannot be read is what is the matter with it.
+        let Ok(source) = Connection::open(damaged) else {
+            return Ok(0);
+        };
+        let transaction = db::begin(&mut self.connection).map_err(&fail)?;
+        for order in ["ASC", "DESC"] {
+            let sql = format!("SELECT s, day, seq, n, crc, data FROM cells ORDER BY rowid {order}");
+            let Ok(mut select) = source.prepare(&sql) else {
+                break;
+            };
+            let Ok(mut rows) = select.query([]) else { break };
+            while let Ok(Some(row)) = rows.next() {
+                let Ok(read) = read_row(row) else { break };
+                let (series, day, seq, count, crc, data) = read;
+                if crc32fast::hash(&data) == crc && unpack(day, self.level, (&data, count), true).is_ok() {
+                    transaction
+                        .prepare_cached("INSERT OR IGNORE INTO cells(s, day, seq, n, crc, data) VALUES (?, ?, ?, ?, ?, ?)")
+                        .and_then(|mut insert| insert.execute(params![series, day, seq, count, crc, data]))
+                        .map_err(&fail)?;
+                }
+            }
+        }
+        transaction.commit().map_err(&fail)?;
+        Ok(self.totals()?.0)
+    }
+
     /// How many rows and cells there are.
     pub(super) fn totals(&self) -> Result<(u64, u64), SeriesError> {
         db::totals(&self.connection, "cells").map_err(SeriesError::database(&self.file))
@@ -155,11 +248,12 @@ impl RollupFile {
         series.collect::<Result<_, _>>().map_err(&fail)
     }
 
-    /// Reads one series' cells of the days from `first` to `last`, day by day.
+    /// Reads one series' cells of the days from `first` to `last`, day by day, with their bins where they are wanted.
     pub(super) fn each_day(
         &self,
         series: u32,
         (first, last): (i64, i64),
+        bins: bool,
         visit: &mut dyn FnMut(i64, Vec<Cell>) -> Result<(), SeriesError>,
     ) -> Result<(), SeriesError> {
         let fail = SeriesError::database(&self.file);
@@ -178,11 +272,24 @@ impl RollupFile {
                 .as_blob()
                 .map_err(|_not_bytes| "a row of rollups has no data")
                 .and_then(|data| match crc32fast::hash(data) == crc {
-                    true => unpack(day, self.level, data, count),
+                    true => unpack(day, self.level, (data, count), bins),
                     false => Err("the checksum of a row of rollups does not match"),
                 });
             visit(day, cells.map_err(|what| SeriesError::damaged(&self.file, what))?)?;
         }
         Ok(())
     }
+}
+
+/// A row with all that it consists of.
+#[expect(clippy::type_complexity, reason = "a row of a table, taken apart at once")]
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, i64, i64, u32, u32, Vec<u8>)> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+    ))
 }

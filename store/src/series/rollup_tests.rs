@@ -91,6 +91,40 @@ fn hours(store: &SeriesStore, n: usize, to: i64) -> WindowAnswer {
         .unwrap()
 }
 
+/// Days of so long a time that hours answer: start, count and sum of each. `None` where that fails.
+fn days_from_hours(store: &SeriesStore, n: usize) -> Option<Vec<(i64, u64, f64)>> {
+    let query = WindowQuery {
+        range: TimeRange {
+            from: UtcMillis(FIRST),
+            to: UtcMillis(FIRST + 600 * DAY_MS),
+        },
+        step: Step::Fixed { ms: DAY_MS },
+        aggregates: Aggregates::PLAIN,
+    };
+    let answer = store.aggregate(&Scope::everything(), series(store, n), &query);
+    let answer = answer.ok()?;
+    assert_eq!(answer.level, Level::Hour);
+    Some(
+        answer
+            .buckets
+            .iter()
+            .map(|b| (b.start.0, b.count, b.sum))
+            .collect(),
+    )
+}
+
+/// What [`days_from_hours`] must say.
+fn days_of(log: &Log, n: usize) -> Vec<(i64, u64, f64)> {
+    let mut want: BTreeMap<i64, (u64, f64)> = BTreeMap::new();
+    for (at, value) in &log.model[n] {
+        let (count, sum) = want.entry(at - at.rem_euclid(DAY_MS)).or_default();
+        (*count, *sum) = (*count + 1, *sum + value);
+    }
+    want.into_iter()
+        .map(|(start, (count, sum))| (start, count, sum))
+        .collect()
+}
+
 fn options(dir: &Path) -> SeriesOptions {
     SeriesOptions {
         shards: 2,
@@ -199,7 +233,7 @@ fn late_readings_of_a_finished_day_are_seen_at_every_level_at_once() {
         let count: u64 = answer.buckets.iter().map(|b| b.count).sum();
         assert_eq!(
             (answer.level, count),
-            (Level::Hour, log.model[0].len() as u64),
+            (Level::Minute, log.model[0].len() as u64),
             "{what}"
         );
     };
@@ -335,11 +369,16 @@ fn a_damaged_chunk_keeps_no_other_series_from_its_rollups() {
         .unwrap();
     let store = SeriesStore::open(options(dir.path()), clock).unwrap();
     assert!(work(&store));
+    let hours_of = |series| super::read::CellsOf {
+        series,
+        level: Level::Hour,
+        bins: true,
+    };
     let rolled = |n| {
         let reader = &store.0.readers;
         let mut cells = 0;
         reader
-            .each_part((n, Level::Hour), ALWAYS, &[], &mut |part| {
+            .each_part(hours_of(n), ALWAYS, &[], &mut |part| {
                 if let super::read::Part::Cells(of_day) = part {
                     cells += of_day.len();
                 }
@@ -395,4 +434,154 @@ fn files_of_the_first_format_are_brought_up_to_date() {
     store.compact(true).unwrap();
     assert_eq!(everything(&store), want);
     assert_eq!((store.stats().chunks, store.stats().days_waiting), (8, 0));
+}
+
+#[test]
+fn a_damaged_rollup_file_is_set_aside_and_computed_again() {
+    let number = FIRST / DAY_MS / 364;
+    let damages: [fn(&mut Vec<u8>); 6] = [
+        |bytes| bytes[0] ^= 0xff,
+        |bytes| bytes[16..18].fill(0xff),
+        |bytes| bytes[100..200].fill(0xa5),
+        |bytes| bytes[4_096..].fill(0x5a),
+        |bytes| {
+            // What rows hold lies at the ends of their pages.
+            let pages = bytes.chunks_exact_mut(4_096).skip(2);
+            pages.for_each(|page| page[4_000..4_060].fill(0x5a));
+        },
+        Vec::clear,
+    ];
+    for (n, damage) in damages.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+        let mut log = Log::new();
+        let check_days = |store: &SeriesStore, log: &Log, what: &str| {
+            for n in 0..SERIES {
+                assert_eq!(days_from_hours(store, n), Some(days_of(log, n)), "{what}");
+            }
+        };
+        let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+        log.write(&store, record(FIRST, 1.0));
+        log.write(&store, record(FIRST + DAY_MS, 2.0));
+        assert!(work(&store));
+        check_days(&store, &log, "before");
+        let waiting = store.stats().days_waiting;
+        drop(store);
+        let file = rollup::file_of(dir.path(), Level::Hour, number);
+        let mut bytes = fs::read(&file).unwrap();
+        damage(&mut bytes);
+        fs::write(&file, bytes).unwrap();
+
+        let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+        // Damage that only reading finds is found by the first question that reads it.
+        (0..SERIES).for_each(|n| drop(days_from_hours(&store, n)));
+        assert!(work(&store), "damage {n}");
+        check_days(&store, &log, &format!("after damage {n}"));
+        assert_eq!(
+            (store.stats().files_aside, store.stats().days_waiting),
+            (1, waiting),
+            "damage {n}"
+        );
+        drop(store);
+        let report = check(dir.path(), &mut |_, _| ()).unwrap();
+        assert_eq!(report.problem_count, 1, "damage {n}: {:?}", report.problems);
+        assert!(report.problems[0].what.contains("set aside"));
+        let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+        assert_eq!(store.stats().files_aside, 1, "it is still there");
+        check_days(&store, &log, "after a restart");
+    }
+}
+
+#[test]
+fn rows_whose_readings_are_gone_survive_the_damage_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST));
+    let mut log = Log::new();
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    for day in [0, 21] {
+        log.write(&store, record(FIRST + day * DAY_MS, day as f64));
+        clock.set(UtcMillis(FIRST + (day + 2) * DAY_MS));
+        assert!(work(&store));
+    }
+    assert!(
+        store.stats().raw_from.is_some(),
+        "the readings of the first day are gone"
+    );
+    drop(store);
+    // One row of the second day, which can be computed again.
+    Connection::open(rollup::file_of(dir.path(), Level::Hour, FIRST / DAY_MS / 364))
+        .unwrap()
+        .execute(
+            "UPDATE cells SET crc = crc + 1 WHERE s = 1 AND day > ?",
+            [FIRST / DAY_MS + 5],
+        )
+        .unwrap();
+    let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+    assert_eq!(days_from_hours(&store, 1), None, "the first question finds it");
+    assert!(work(&store));
+    for n in 0..SERIES {
+        assert_eq!(days_from_hours(&store, n), Some(days_of(&log, n)));
+    }
+    assert_eq!(store.stats().files_aside, 1);
+}
+
+#[test]
+fn minutes_of_an_older_file_leave_quantiles_to_the_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::simulated(UtcMillis(FIRST + 3 * DAY_MS));
+    let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
+    let mut log = Log::new();
+    // Two values in each minute, far apart.
+    let day = (0..1_000).flat_map(|n| [(0, FIRST + n * 60_000, 1.0), (0, FIRST + n * 60_000 + 1, 40.0)]);
+    log.write(&store, day.collect());
+    assert!(work(&store));
+    let quantiles = |store: &SeriesStore| {
+        let query = WindowQuery {
+            range: TimeRange {
+                from: UtcMillis(FIRST),
+                to: UtcMillis(FIRST + 40 * DAY_MS),
+            },
+            step: Step::Fixed { ms: DAY_MS },
+            aggregates: Aggregates::ALL,
+        };
+        let answer = store.aggregate(&Scope::everything(), series(store, 0), &query);
+        let answer = answer.unwrap();
+        let bucket = answer.buckets[0];
+        (
+            answer.level,
+            bucket.count,
+            bucket.quantiles.p50,
+            bucket.quantiles.p95,
+        )
+    };
+    let near = |(level, count, p50, p95): (Level, u64, Option<f64>, Option<f64>), want: Level| {
+        assert_eq!((level, count), (want, 2_000));
+        assert!((p50.unwrap() - 1.0).abs() < 0.011 && (p95.unwrap() - 40.0).abs() < 0.41);
+    };
+    near(quantiles(&store), Level::Minute);
+    drop(store);
+    // As the version before wrote them: no columns of bins behind the first six.
+    let file = rollup::file_of(dir.path(), Level::Minute, FIRST / DAY_MS / 28);
+    let connection = Connection::open(&file).unwrap();
+    let data: Vec<u8> = connection
+        .query_row("SELECT data FROM cells WHERE s = 0", [], |row| row.get(0))
+        .unwrap();
+    let mut end = 0;
+    for _ in 0..6 {
+        let length = u32::from_le_bytes(data[end..end + 4].try_into().unwrap());
+        end += 4 + length as usize;
+    }
+    assert!(end < data.len(), "there are bins");
+    let bare = &data[..end];
+    connection
+        .execute(
+            "UPDATE cells SET data = ?, crc = ? WHERE s = 0",
+            rusqlite::params![bare, crc32fast::hash(bare)],
+        )
+        .unwrap();
+    drop(connection);
+    let store = SeriesStore::open(options(dir.path()), clock).unwrap();
+    near(quantiles(&store), Level::Hour);
+    let levels = log.check(&store, FIRST + 80 * DAY_MS, "all else comes from minutes");
+    assert_eq!(levels[0], Level::Minute);
 }

@@ -1,11 +1,14 @@
 //! How long a series was beyond a limit, reading as little as possible.
 
-use domain::{Sample, UtcMillis};
+use domain::{Sample, TimeRange, UtcMillis};
 
 use super::{
-    chunk::Summary,
+    catalog::Floors,
+    cells::Cell,
+    chunk::{DAY_MS, Summary},
     error::SeriesError,
-    query::{Share, ShareQuery},
+    level::MINUTES_WITHIN_MS,
+    query::{Level, Share, ShareBounds, ShareQuery},
     read::Day,
     reference::held_ms,
     window::alone,
@@ -108,5 +111,96 @@ impl<'a> Holding<'a> {
                 known_ms,
             });
         }
+    }
+}
+
+/// The parts of a range and the level that answers each, oldest first: readings as far back as they are kept, before them
+/// minutes, before them hours. Minutes of a longer time than is worth reading give way to hours.
+pub(super) fn parts_of(range: TimeRange, floors: Floors) -> Vec<(Level, TimeRange)> {
+    let kept = |level, from: UtcMillis, to: UtcMillis| {
+        let begin = floors.of(level).saturating_mul(DAY_MS);
+        UtcMillis(begin).clamp(from, to.max(from))
+    };
+    let raw = kept(Level::Raw, range.from, range.to);
+    let mut minute = kept(Level::Minute, range.from, raw);
+    if i128::from(raw.0) - i128::from(minute.0) > MINUTES_WITHIN_MS {
+        minute = raw;
+    }
+    let part = |level, from, to| (level, TimeRange { from, to });
+    [
+        part(Level::Hour, range.from, minute),
+        part(Level::Minute, minute, raw),
+        part(Level::Raw, raw, range.to),
+    ]
+    .into_iter()
+    .filter(|(_, range)| range.from < range.to)
+    .collect()
+}
+
+/// Adds up one series' time from its cells, oldest first.
+pub(super) struct CellHolding<'a> {
+    query: &'a ShareQuery,
+    cell_ms: i64,
+    pending: Option<Pending>,
+    bounds: ShareBounds,
+}
+
+/// A cell whose time shows with the next one.
+struct Pending {
+    start: UtcMillis,
+    /// Whether all of it is beyond the limit, or none; `None` when it lies on both sides.
+    side: Option<bool>,
+    /// Whether its last value is.
+    last: bool,
+}
+
+impl<'a> CellHolding<'a> {
+    pub(super) fn new(query: &'a ShareQuery, cell_ms: i64) -> CellHolding<'a> {
+        CellHolding {
+            query,
+            cell_ms,
+            pending: None,
+            bounds: ShareBounds::default(),
+        }
+    }
+
+    pub(super) fn add(&mut self, cells: &[Cell]) {
+        for cell in cells {
+            let holds = |value| self.query.op.holds(value, self.query.limit);
+            let (least, greatest, last) = (holds(cell.min), holds(cell.max), holds(cell.last));
+            // The value that held when the cell began held on until its first sample, whenever that was.
+            let entering = self.settle(cell.start);
+            let one_side = least == greatest && entering.is_none_or(|side| side == least);
+            self.pending = Some(Pending {
+                start: cell.start,
+                side: one_side.then_some(least),
+                last,
+            });
+        }
+    }
+
+    /// The time of all that was added.
+    pub(super) fn finish(mut self) -> ShareBounds {
+        self.settle(UtcMillis(i64::MAX));
+        self.bounds
+    }
+
+    /// Adds the pending cell, which holds until `next` at most; the side it is on then, if it reaches as far.
+    fn settle(&mut self, next: UtcMillis) -> Option<bool> {
+        let cell = self.pending.take()?;
+        let TimeRange { from, to } = self.query.range;
+        let within = |begin: UtcMillis, end: UtcMillis| end.min(to).ms_since(begin.max(from)).max(0);
+        let end = cell.start + self.cell_ms;
+        let until = next.min(cell.start + self.query.max_hold_ms.max(self.cell_ms));
+        let (inside, after) = (within(cell.start, end), within(end, until));
+        let over = |is: bool, ms| if is { ms } else { 0 };
+        self.bounds.add(ShareBounds {
+            share: Share {
+                over_ms: over(cell.side == Some(true), inside) + over(cell.last, after),
+                known_ms: inside + after,
+            },
+            unsure_ms: over(cell.side.is_none(), inside),
+        });
+        (until >= next).then_some(cell.last)
     }
 }

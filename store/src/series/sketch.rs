@@ -1,7 +1,7 @@
 //! Quantiles of many hours from what each of them noted: DDSketch, whose bins add up.
 //!
-//! A bin is a span of values of about 2 % width, so that its middle lies within 1 % of everything in it. Hours keep
-//! their bins by number ([`bin_of`]); a query adds those of all its hours to one sketch and asks for the rank.
+//! A bin is a span of values of about 2 % width, so that its middle lies within 1 % of everything in it. Minutes and hours
+//! keep their bins by number ([`bin_of`]); a query adds those of all its hours to one sketch and asks for the rank.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,11 @@ impl Bins {
 
     pub(super) fn add(&mut self, value: f64) {
         *self.counts.entry(bin_of(&self.config, value)).or_default() += 1;
+    }
+
+    /// The number of the bin that a value falls into.
+    pub(super) fn number_of(&self, value: f64) -> i32 {
+        bin_of(&self.config, value)
     }
 
     /// The bins by number, which is by value, and empties this.

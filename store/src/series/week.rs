@@ -310,6 +310,14 @@ impl WeekFile {
             .map_err(SeriesError::database(&self.file))
     }
 
+    /// Takes the note away from the days from `first` to `last`: their rollups are gone.
+    pub(super) fn forget_rolled(&mut self, (first, last): (i64, i64)) -> Result<(), SeriesError> {
+        self.connection
+            .execute("DELETE FROM rolled WHERE day BETWEEN ? AND ?", [first, last])
+            .map(drop)
+            .map_err(SeriesError::database(&self.file))
+    }
+
     /// What the chunks of a day say about themselves, if the day's rollups are complete.
     pub(super) fn digest(&self, day: i64) -> Result<Option<Digest>, SeriesError> {
         let found = self

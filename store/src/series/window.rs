@@ -21,6 +21,8 @@ pub(super) struct Window {
     wanted: Aggregates,
     gathered: Vec<Option<Gathering>>,
     quantiles: Option<Values>,
+    /// Whether quantiles are wanted of cells that have no bins.
+    lacks_bins: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +54,18 @@ impl Window {
             wanted,
             gathered: vec![None; buckets],
             quantiles: None,
+            lacks_bins: false,
         }
+    }
+
+    /// Whether cells are to come with their bins.
+    pub(super) fn wants_bins(&self) -> bool {
+        self.wanted.has_quantiles()
+    }
+
+    /// Whether quantiles were wanted of cells that have no bins: then those of this window are wrong.
+    pub(super) fn lacks_bins(&self) -> bool {
+        self.lacks_bins
     }
 
     /// The moments that can count in a bucket: whole cells.
@@ -107,10 +120,11 @@ impl Window {
                 gap_ms: None,
             };
             self.add(index, &summary);
-            if self.wanted.has_quantiles()
-                && let Held::Binned(sketch) = self.values(index)
-            {
-                sketch.add_bins(&cell.bins);
+            if self.wanted.has_quantiles() {
+                self.lacks_bins |= cell.bins.is_empty();
+                if let Held::Binned(sketch) = self.values(index) {
+                    sketch.add_bins(&cell.bins);
+                }
             }
         }
     }
