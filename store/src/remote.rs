@@ -12,6 +12,7 @@ mod metricsql;
 mod options;
 pub mod pace;
 mod setup;
+mod trust;
 mod victoria;
 
 pub use forwarder::{ForwardCounts, ForwardWatch, Forwarder};

@@ -16,7 +16,7 @@ use super::{
     influx::Influx,
     line::{FIELD, MEASUREMENT},
     options::RemoteError,
-    victoria::causes,
+    trust::unanswered,
 };
 use crate::{
     TimeSeriesError,
@@ -142,11 +142,7 @@ impl Influx {
                     _ => RemoteError::Failed { detail },
                 });
             }
-            Err(other) => {
-                return Err(RemoteError::Unreachable {
-                    detail: bounded(&causes(&other)),
-                });
-            }
+            Err(other) => return Err(unanswered(&other)),
         };
         // Reading a hundred thousand rows takes a while, and the crate panics on what it does not expect.
         let read = tokio::task::spawn_blocking(move || {

@@ -80,6 +80,14 @@ pub enum RemoteError {
         /// Why.
         detail: String,
     },
+    /// Its certificate is refused: nothing was sent.
+    #[error("the time-series server's certificate is refused: {problem} ({detail})")]
+    Certificate {
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+        /// Why, in the library's words.
+        detail: String,
+    },
     /// It lets us not in.
     #[error("the time-series server refuses our token: {detail}; put a valid one into timeseries.token_file")]
     Denied {

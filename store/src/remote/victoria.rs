@@ -5,6 +5,7 @@ use reqwest::{Client, Response, StatusCode, Url, header};
 use super::{
     answer::{Answer, bounded, retry_after},
     options::{RemoteError, RemoteOptions, address},
+    trust::{unanswered, unanswered_words},
 };
 
 /// The most of an error's body that is read.
@@ -51,7 +52,7 @@ impl Victoria {
             .body(body)
             .send()
             .await;
-        let response = asked.map_err(|e| unreachable(&e))?;
+        let response = asked.map_err(|e| unanswered(&e))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -110,7 +111,7 @@ pub(super) async fn post_lines(
         .send()
         .await;
     match sent {
-        Err(e) => Answer::Unreachable(bounded(&causes(&e))),
+        Err(e) => Answer::Unreachable(unanswered_words(&e)),
         Ok(response) => {
             let status = response.status().as_u16();
             let after = response.headers().get(header::RETRY_AFTER);
@@ -125,16 +126,14 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut at = error.source();
     while let Some(cause) = at {
-        text = format!("{text}: {cause}");
+        let cause_text = cause.to_string();
+        // Some libraries say the cause themselves.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         at = cause.source();
     }
     text
-}
-
-fn unreachable(error: &reqwest::Error) -> RemoteError {
-    RemoteError::Unreachable {
-        detail: bounded(&causes(error)),
-    }
 }
 
 /// The beginning of an error's body. One that breaks off says as much as came.

@@ -14,3 +14,5 @@ mod influxd;
 mod lines;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod tls;
