@@ -11,7 +11,13 @@ use std::{
     },
 };
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::StatusCode,
+    routing::{get, post},
+};
 use integration_tests::{Device, FACILITY, TestApp, owned, until};
 use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -407,7 +413,7 @@ async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(Str
         .route("/api/v2/write", post(|| async { StatusCode::NO_CONTENT }))
         .route(
             "/select/0/prometheus/api/v1/query_range",
-            post(move |body: String| answer(asked.clone(), body)),
+            get(move |RawQuery(query): RawQuery| answer(asked.clone(), query.unwrap_or_default())),
         );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -16,14 +16,15 @@ use super::{
     influx::Influx,
     line::{FIELD, MEASUREMENT},
     options::RemoteError,
+    running::Running,
     trust::unanswered,
 };
 use crate::{
     TimeSeriesError,
     series::{
         query::{
-            Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Step, WindowAnswer, WindowBucket,
-            WindowQuery,
+            Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Share, ShareQuery, Step,
+            WindowAnswer, WindowBucket, WindowQuery,
         },
         reference,
     },
@@ -96,6 +97,25 @@ impl Influx {
             match page.next {
                 Some(next) => range.from = next,
                 None => return Ok(samples),
+            }
+        }
+    }
+
+    /// The share of one series, whose samples in `reach` are counted page by page.
+    pub(super) async fn share(
+        &self,
+        key: &SeriesKey,
+        mut reach: TimeRange,
+        query: &ShareQuery,
+    ) -> Result<Share, TimeSeriesError> {
+        let mut running = Running::default();
+        loop {
+            let page = self.scan(key, reach, MAX_PAGE).await?;
+            running.samples().extend(page.samples);
+            running.settle(query);
+            match page.next {
+                Some(next) => reach.from = next,
+                None => return Ok(running.finish(query)),
             }
         }
     }

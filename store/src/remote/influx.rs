@@ -85,7 +85,7 @@ impl Influx {
             ("precision", "ms"),
         ];
         let nothing = super::line::gzip("");
-        match post_lines(&self.knocker, &self.write, &parameters, nothing).await {
+        match post_lines((&self.knocker, &self.write, None), &parameters, nothing).await {
             Answer::Busy { after, .. } => Answer::Busy { after, detail },
             _other => Answer::Busy { after: None, detail },
         }
