@@ -46,6 +46,9 @@ const FUNCTIONS: [&str; 5] = [
     "last_over_time",
 ];
 
+/// Whoever reads an export, line by line, until there is enough.
+type TakeLine<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, RemoteError> + Send + 'a;
+
 /// One line of an export.
 #[derive(Deserialize)]
 struct Exported {
@@ -269,7 +272,7 @@ impl Victoria {
         &self,
         keys: &[SeriesKey],
         range: TimeRange,
-        take: &mut (dyn FnMut(&[u8]) -> Result<ControlFlow<()>, RemoteError> + Send),
+        take: &mut TakeLine<'_>,
     ) -> Result<(), RemoteError> {
         if range.length_ms() <= 0 || range.from.0 > FAR || range.to.0 < 0 {
             return Ok(());
