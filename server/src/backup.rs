@@ -34,8 +34,12 @@ use sha2::{Digest, Sha256};
 pub(crate) use restoring::{Restored, refuse_unfinished, restore};
 pub(crate) use taking::take;
 
-/// The newest format of a backup that this program writes and reads.
+/// The format of the backups that this program writes, and the newest that it reads.
 const FORMAT: u32 = 1;
+
+/// The oldest format that it reads. What lies in a backup has formats of its own: its databases are brought up to date when
+/// they are first opened.
+const OLDEST_FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const MANIFEST_HASH: &str = "manifest.sha256";
@@ -79,10 +83,37 @@ pub(crate) struct Entry {
     pub(crate) sha256: String,
 }
 
-/// All that is needed to tell whether the rest can be read.
+/// All that is needed to tell whether the rest can be read, and by whom.
 #[derive(Deserialize)]
 struct Format {
     format: u32,
+    product: Option<String>,
+}
+
+impl Format {
+    /// Refuses what is too old or too new to be read, with the remedy.
+    fn check(&self) -> anyhow::Result<()> {
+        let by = self
+            .product
+            .as_deref()
+            .map(|product| format!(" by version {product}"));
+        let by = by.unwrap_or_default();
+        if self.format > FORMAT {
+            bail!(
+                "this backup has format {}, written{by}, and this program knows formats up to {FORMAT}: a newer version \
+                 wrote it; restore it with that version or a later one",
+                self.format
+            );
+        }
+        if self.format < OLDEST_FORMAT {
+            bail!(
+                "this backup has format {}, written{by}, and this program reads formats from {OLDEST_FORMAT} on: an \
+                 older version wrote it; restore it with that version, and take a new backup with a later one",
+                self.format
+            );
+        }
+        Ok(())
+    }
 }
 
 impl Manifest {
@@ -131,13 +162,7 @@ impl Manifest {
         }
         let damaged = || format!("{} is not what was written", path.display());
         let found: Format = serde_json::from_slice(&text).with_context(damaged)?;
-        if found.format == 0 || found.format > FORMAT {
-            bail!(
-                "this backup has format {}, and this program knows formats up to {FORMAT}: a newer version wrote it; \
-                 restore it with that version or a later one",
-                found.format
-            );
-        }
+        found.check()?;
         let manifest: Manifest = serde_json::from_slice(&text).with_context(damaged)?;
         for entry in &manifest.files {
             let name = Path::new(&entry.path);

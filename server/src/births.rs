@@ -14,6 +14,7 @@ use std::{
 use anyhow::Context;
 use broker::BrokerHandle;
 use domain::{Clock, LogPosition, UtcMillis, batch::Birth, batch::Wish};
+use journal::Journal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +23,16 @@ use tracing::{info, warn};
 /// The file's name in the data folder.
 const FILE: &str = "births.jsonl";
 
-/// Certificates kept of each topic. Between a checkpoint and a crash an edge node is born once or twice, not more often.
-const KEPT_PER_TOPIC: usize = 16;
+/// Certificates kept of each topic from before the lowest place that anybody may read the log from again. The newest of
+/// them is what a reader needs there; the others are for a cursor that is behind what the book was told.
+const KEPT_BEFORE: usize = 16;
+
+/// Behind that place a reader may stop anywhere, so all are kept, up to so many of each topic: an edge node is asked for
+/// its certificates twice a minute at most, which makes 8 hours. See [`worth_keeping`] for what happens then.
+const KEPT_BEHIND: usize = 1_024;
+
+/// All certificates together take no more than this, in bytes, unless [`KEPT_BEFORE`] of each topic take more.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
 
 /// The file is written anew when it has grown beyond this, in bytes, and to twice what was kept the last time.
 const REWRITE_BYTES: u64 = 16 * 1024 * 1024;
@@ -51,9 +60,14 @@ pub(crate) struct BirthBook {
 }
 
 impl BirthBook {
-    /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first.
-    pub(crate) fn open(dir: &Path, position: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
-        let (book, all) = BirthBook::rewritten(dir)?;
+    /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first. `needed` is the
+    /// lowest place that anybody may read the log from.
+    pub(crate) fn open(
+        dir: &Path,
+        position: LogPosition,
+        needed: LogPosition,
+    ) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+        let (book, all) = BirthBook::rewritten(dir, needed)?;
         let before = all
             .into_iter()
             .filter(|birth| birth.position < position)
@@ -62,11 +76,9 @@ impl BirthBook {
     }
 
     /// Writes the file anew with what is worth keeping, so that it never grows without bound.
-    fn rewritten(dir: &Path) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+    fn rewritten(dir: &Path, needed: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
         let path = dir.join(FILE);
-        let mut all = read(&path)?;
-        all.sort_by_key(|birth| birth.position);
-        let all = newest(all);
+        let all = worth_keeping(read(&path)?, needed);
         let next = dir.join("births.jsonl.new");
         let mut file = File::create(&next).with_context(|| format!("cannot write {}", next.display()))?;
         let mut bytes = 0;
@@ -77,6 +89,9 @@ impl BirthBook {
         }
         file.sync_all().context("cannot keep birth certificates")?;
         fs::rename(&next, &path).with_context(|| format!("cannot write {}", path.display()))?;
+        // Else a power cut could bring the old file back, and with it lose what is added to the new one.
+        let synced = File::open(dir).and_then(|dir| dir.sync_all());
+        synced.with_context(|| format!("cannot write {}", dir.display()))?;
         let file = OpenOptions::new().append(true).open(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         let book = BirthBook {
@@ -88,8 +103,8 @@ impl BirthBook {
         Ok((book, all))
     }
 
-    /// Keeps certificates. On disk when it returns.
-    pub(crate) fn keep(&mut self, births: &[Birth]) -> anyhow::Result<()> {
+    /// Keeps certificates. On disk when it returns. `needed` is the lowest place that anybody may read the log from.
+    pub(crate) fn keep(&mut self, births: &[Birth], needed: LogPosition) -> anyhow::Result<()> {
         if births.is_empty() {
             return Ok(());
         }
@@ -101,10 +116,17 @@ impl BirthBook {
         self.bytes += lines.len() as u64;
         if self.bytes > self.rewrite_at {
             let dir = self.dir.clone();
-            (*self, _) = BirthBook::rewritten(&dir)?;
+            (*self, _) = BirthBook::rewritten(&dir, needed)?;
         }
         Ok(())
     }
+}
+
+/// The lowest place that anybody may read the log from again: where the cursor stands that is farthest behind, be it
+/// ingest's or that of another time-series server that is away.
+pub(crate) fn needed_from(journal: &Journal) -> LogPosition {
+    let lowest = journal.cursors().into_iter().map(|(_, at)| at.0).min();
+    LogPosition(lowest.unwrap_or(0))
 }
 
 /// The certificates in `dir` from before `position`, oldest first: for another reader of the log.
@@ -113,6 +135,14 @@ pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Vec<Bi
     all.retain(|birth| birth.position < position);
     all.sort_by_key(|birth| birth.position);
     Ok(all)
+}
+
+/// Since when, by the log's time, a reader that takes up `births` knows not what numbers stand for: there was a
+/// certificate, and it was given up. `None` when it knows everything.
+pub(crate) fn unnamed_since(births: &[Birth]) -> Option<UtcMillis> {
+    let newest: BTreeMap<&str, &Birth> = births.iter().map(|b| (b.topic.as_str(), b)).collect();
+    let unnamed = newest.values().filter(|birth| birth.payload.is_empty());
+    unnamed.map(|birth| birth.received).min()
 }
 
 fn line(birth: &Birth) -> Vec<u8> {
@@ -150,21 +180,65 @@ fn read(path: &Path) -> anyhow::Result<Vec<Birth>> {
     Ok(births)
 }
 
-/// The newest of each topic, in the order in which they came.
-fn newest(all: Vec<Birth>) -> Vec<Birth> {
-    let mut by_topic: BTreeMap<String, Vec<Birth>> = BTreeMap::new();
+/// What a reader of the log may need that begins at `needed` or behind it, in order: of each topic the newest from before
+/// that place, and all from behind it.
+///
+/// Where these are too many, the oldest from behind it are given up, down to [`KEPT_BEFORE`] of each topic. In their
+/// place one remains whose payload is empty: it says that the numbers were given anew there, and not for what. So a
+/// reader that begins there refuses values that come by number, until the next certificate; it never takes one
+/// for something else.
+fn worth_keeping(all: Vec<Birth>, needed: LogPosition) -> Vec<Birth> {
+    // The log is read again after a crash, and says the same again.
+    let mut by_place: BTreeMap<(String, LogPosition), Birth> = BTreeMap::new();
     for birth in all {
-        let of_topic = by_topic.entry(birth.topic.clone()).or_default();
-        // The log is read again after a crash, and says the same again.
-        of_topic.retain(|kept| kept.position != birth.position);
-        of_topic.push(birth);
-        if of_topic.len() > KEPT_PER_TOPIC {
-            of_topic.remove(0);
-        }
+        by_place.insert((birth.topic.clone(), birth.position), birth);
     }
-    let mut kept: Vec<Birth> = by_topic.into_values().flatten().collect();
+    let mut topics: BTreeMap<String, Vec<Birth>> = BTreeMap::new();
+    for ((topic, _), birth) in by_place {
+        topics.entry(topic).or_default().push(birth);
+    }
+    let mut most = KEPT_BEHIND;
+    let mut given_up = 0;
+    loop {
+        given_up += topics
+            .values_mut()
+            .map(|births| thin(births, needed, most))
+            .sum::<usize>();
+        let bytes: usize = topics.values().flatten().map(|birth| birth.payload.len()).sum();
+        if bytes <= MOST_BYTES || most <= KEPT_BEFORE {
+            break;
+        }
+        most /= 2;
+    }
+    if given_up > 0 {
+        warn!(
+            given_up,
+            "Too many birth certificates are kept for a time-series server that is away; the oldest are given up. \
+             Should the server restart there, what they name is sent from the embedded store."
+        );
+    }
+    let mut kept: Vec<Birth> = topics.into_values().flatten().collect();
     kept.sort_by_key(|birth| birth.position);
     kept
+}
+
+/// Leaves [`KEPT_BEFORE`] certificates of one topic from before `needed` and `most` from behind it. Answers how many of
+/// those that may be needed are given up.
+fn thin(births: &mut Vec<Birth>, needed: LogPosition, most: usize) -> usize {
+    let before = births.partition_point(|birth| birth.position < needed);
+    births.drain(..before.saturating_sub(KEPT_BEFORE));
+    let before = before.min(KEPT_BEFORE);
+    let too_many = (births.len() - before).saturating_sub(most);
+    let Some(last) = too_many.checked_sub(1) else {
+        return 0;
+    };
+    let had_names = births[before..=before + last]
+        .iter()
+        .filter(|birth| !birth.payload.is_empty())
+        .count();
+    births[before + last].payload = Vec::new();
+    births.drain(before..before + last);
+    had_names
 }
 
 /// Hands wishes on without waiting.
@@ -223,45 +297,111 @@ mod tests {
         }
     }
 
+    const NOBODY: LogPosition = LogPosition(u64::MAX);
+
+    fn positions(births: &[Birth]) -> Vec<u64> {
+        births.iter().map(|birth| birth.position.0).collect()
+    }
+
     #[test]
     fn certificates_outlive_a_restart_and_a_torn_line() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut book, before) = BirthBook::open(dir.path(), LogPosition(0)).unwrap();
+        let (mut book, before) = BirthBook::open(dir.path(), LogPosition(0), NOBODY).unwrap();
         assert!(before.is_empty());
         let all: Vec<Birth> = (1..=40)
             .map(|n| birth(n, if n % 2 == 0 { "even" } else { "odd" }))
             .collect();
-        book.keep(&all).unwrap();
-        book.keep(&all[39..]).unwrap();
+        book.keep(&all, NOBODY).unwrap();
+        book.keep(&all[39..], NOBODY).unwrap();
         drop(book);
         let path = dir.path().join("births.jsonl");
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"position\":99,\"to").unwrap();
-        let (_, before) = BirthBook::open(dir.path(), LogPosition(40)).unwrap();
-        let positions: Vec<u64> = before.iter().map(|b| b.position.0).collect();
+        let (_, before) = BirthBook::open(dir.path(), LogPosition(40), NOBODY).unwrap();
         assert_eq!(
-            positions,
+            positions(&before),
             (9..40).collect::<Vec<u64>>(),
             "16 of each, those before the position"
         );
         assert_eq!(before[0], birth(9, "odd"));
+        assert_eq!(unnamed_since(&before), None);
     }
 
     #[test]
     fn the_file_does_not_grow_with_an_edge_node_that_is_born_again_and_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0)).unwrap();
+        let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), NOBODY).unwrap();
         let large = |position| Birth {
             payload: vec![0; 256 * 1024],
             ..birth(position, "t")
         };
         for position in 1..=60 {
-            book.keep(&[large(position)]).unwrap();
+            book.keep(&[large(position)], NOBODY).unwrap();
         }
         let size = fs::metadata(dir.path().join(FILE)).unwrap().len();
         assert!(size <= REWRITE_BYTES + 600_000, "{size}");
-        let (_, kept) = BirthBook::open(dir.path(), LogPosition(u64::MAX)).unwrap();
-        let positions: Vec<u64> = kept.iter().map(|b| b.position.0).collect();
-        assert_eq!(positions, (45..=60).collect::<Vec<u64>>());
+        let (_, kept) = BirthBook::open(dir.path(), NOBODY, NOBODY).unwrap();
+        assert_eq!(positions(&kept), (45..=60).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn wherever_a_reader_stands_it_has_the_certificate_from_before_that_place() {
+        let dir = tempfile::tempdir().unwrap();
+        // A server went away at 100; the edge nodes are born again and again until it is back.
+        let away = LogPosition(100);
+        let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), away).unwrap();
+        let topic = |n: u64| if n % 3 == 0 { "seldom" } else { "often" };
+        for n in 1..=900 {
+            book.keep(&[birth(n, topic(n))], away).unwrap();
+        }
+        drop(book);
+        for needed in [100, 101, 500, 899] {
+            drop(BirthBook::open(dir.path(), LogPosition(900), LogPosition(needed)).unwrap());
+            for place in (needed..=901).step_by(19) {
+                let before = before(dir.path(), LogPosition(place)).unwrap();
+                for name in ["seldom", "often"] {
+                    let want = (1..place).rev().find(|n| topic(*n) == name).unwrap();
+                    let got = before.iter().rev().find(|birth| birth.topic == name).unwrap();
+                    assert_eq!(*got, birth(want, name), "at {place}");
+                }
+                assert_eq!(unnamed_since(&before), None);
+            }
+        }
+        let (_, kept) = BirthBook::open(dir.path(), NOBODY, NOBODY).unwrap();
+        assert_eq!(kept.len(), 32, "nobody is behind any more");
+    }
+
+    #[test]
+    fn what_is_given_up_at_the_bound_is_said_and_never_taken_for_something_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let away = LogPosition(100);
+        let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), away).unwrap();
+        let all: Vec<Birth> = (1..=3_000).map(|n| birth(n, "t")).collect();
+        book.keep(&all, away).unwrap();
+        drop(book);
+        for _again in 0..2 {
+            drop(BirthBook::open(dir.path(), NOBODY, away).unwrap());
+            let at = |place| before(dir.path(), LogPosition(place)).unwrap();
+            let first_kept = 3_001 - KEPT_BEHIND as u64;
+            assert_eq!(at(100).last(), Some(&birth(99, "t")), "where it stands");
+            assert_eq!(unnamed_since(&at(100)), None);
+            assert_eq!(at(first_kept + 1).last(), Some(&birth(first_kept, "t")));
+            assert_eq!(unnamed_since(&at(first_kept + 1)), None);
+            let in_between = at(first_kept);
+            let last = in_between.last().unwrap();
+            assert_eq!((last.position.0, last.payload.len()), (first_kept - 1, 0));
+            assert_eq!(unnamed_since(&in_between), Some(UtcMillis(1)));
+            assert_eq!(at(5_000).len(), KEPT_BEFORE + 1 + KEPT_BEHIND);
+        }
+        // Large ones are fewer.
+        let large = |n| Birth {
+            payload: vec![7; 256 * 1024],
+            ..birth(n, "t")
+        };
+        let kept = worth_keeping((1..=400).map(large).collect(), away);
+        let bytes: usize = kept.iter().map(|birth| birth.payload.len()).sum();
+        assert!(bytes <= MOST_BYTES && kept.iter().filter(|b| b.payload.is_empty()).count() == 1);
+        assert_eq!(kept.last(), Some(&large(400)));
+        assert!(kept.contains(&large(99)), "what is needed where it stands");
     }
 }

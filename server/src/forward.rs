@@ -133,6 +133,8 @@ pub(crate) struct Forwarding {
     figures: ForwardFigures,
     /// What was read and could neither be sent nor noted as passed over.
     kept: Option<Gathered>,
+    /// A stretch of time some of whose readings the log alone does not name any more; not noted yet.
+    unnamed: Option<TimeRange>,
     /// The gap that is being filled.
     filling: Option<Filling>,
 }
@@ -197,7 +199,13 @@ impl Forwarding {
             ..IngestLimits::default()
         };
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
-        ingest.restore(&births::before(parts.data_dir, position)?);
+        let births = births::before(parts.data_dir, position)?;
+        ingest.restore(&births);
+        // What cannot be named is refused here, and stored: it is sent from there.
+        let unnamed = births::unnamed_since(&births).map(|from| TimeRange {
+            from,
+            to: parts.clock.now(),
+        });
         let forwarding = Forwarding {
             gatherer: Some(Box::new(Gatherer {
                 ingest,
@@ -216,6 +224,7 @@ impl Forwarding {
             progress,
             figures: figures.clone(),
             kept: None,
+            unnamed: unnamed.filter(|range| range.length_ms() > 0),
             filling: None,
         };
         Ok((forwarding, figures))
@@ -246,6 +255,13 @@ impl Forwarding {
 
     /// One stretch of the log and what is owed besides; true when it is over.
     async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<bool> {
+        if let Some(range) = self.unnamed {
+            self.records
+                .note_forward_gap(range, 0)
+                .await
+                .context("a gap cannot be noted")?;
+            self.unnamed = None;
+        }
         let from = self.log.position;
         let gathered = match self.kept.take() {
             Some(kept) => kept,

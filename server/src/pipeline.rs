@@ -64,6 +64,7 @@ pub(crate) struct Pipeline {
     sight: Sight,
     progress: Arc<Progress>,
     births: BirthBook,
+    journal: Journal,
     wishes: Sender<Wish>,
     clock: Clock,
 }
@@ -96,12 +97,17 @@ impl Pipeline {
             future_ms: parts.future_limit_s * 1000,
             ..IngestLimits::default()
         };
-        let (births, before) = BirthBook::open(parts.data_dir, LogPosition(start.0))?;
+        let (births, before) = BirthBook::open(
+            parts.data_dir,
+            LogPosition(start.0),
+            births::needed_from(parts.journal),
+        )?;
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
         ingest.restore(&before);
         Ok(Pipeline {
             ingest,
             births,
+            journal: parts.journal.clone(),
             wishes,
             series: parts.series.clone(),
             devices: parts.devices.clone(),
@@ -119,7 +125,10 @@ impl Pipeline {
                 continue;
             }
             // Before storage, whose checkpoint must not leave them behind.
-            if let Err(e) = self.births.keep(&batch.births) {
+            if let Err(e) = self
+                .births
+                .keep(&batch.births, births::needed_from(&self.journal))
+            {
                 // Readings go on: should the process be killed before the edge node is born again, it is asked to.
                 error!("A birth certificate is not on disk: {e:#}");
             }

@@ -11,7 +11,9 @@ pub mod line;
 mod metricsql;
 mod options;
 pub mod pace;
+mod running;
 mod setup;
+mod trust;
 mod victoria;
 
 pub use forwarder::{ForwardCounts, ForwardWatch, Forwarder};
@@ -24,15 +26,15 @@ use domain::{Sample, SeriesKey, TimeRange, UtcMillis};
 
 use crate::{
     TimeSeriesError,
-    series::{
-        query::{Page, Share, ShareQuery, WindowAnswer, WindowQuery},
-        reference,
-    },
-    timeseries::{Caps, MAX_RAW, too_much},
+    series::query::{Page, Share, ShareQuery, WindowAnswer, WindowQuery},
+    timeseries::Caps,
 };
 use answer::Answer;
 use influx::Influx;
 use victoria::Victoria;
+
+/// Series that are asked for with one request, so that an address of moderate length names them all.
+const SERIES_AT_A_TIME: usize = 16;
 
 /// A time-series server that is not ours. Cheap to clone; opening it does not connect.
 #[derive(Debug, Clone)]
@@ -106,18 +108,36 @@ impl Remote {
         }
     }
 
-    /// Computed from samples: neither language has a time-weighted share with a longest hold.
-    pub(crate) async fn share(&self, key: &SeriesKey, query: &ShareQuery) -> Result<Share, TimeSeriesError> {
+    /// The share of each of `keys`, in their order. Computed here from samples, because neither language has a
+    /// time-weighted share with a longest hold; the samples are counted as they come and not kept, so that neither the
+    /// number of series nor the length of the range has a bound.
+    pub(crate) async fn shares(
+        &self,
+        keys: &[SeriesKey],
+        query: &ShareQuery,
+    ) -> Result<Vec<Share>, TimeSeriesError> {
+        if query.range.length_ms() <= 0 {
+            return Ok(vec![Share::default(); keys.len()]);
+        }
+        // The last sample before the range reaches into it.
         let reach = TimeRange {
             from: query.range.from - query.max_hold_ms.max(0),
             to: query.range.to,
         };
-        let samples = match &self.0 {
-            Server::Influx(influx) => influx.samples(key, reach).await?,
-            Server::Victoria(victoria) => victoria.samples(key, reach, MAX_RAW + 1).await?,
-        };
-        too_much(samples.len())?;
-        Ok(reference::share(&samples, query))
+        let mut shares = Vec::with_capacity(keys.len());
+        match &self.0 {
+            Server::Influx(influx) => {
+                for key in keys {
+                    shares.push(influx.share(key, reach, query).await?);
+                }
+            }
+            Server::Victoria(victoria) => {
+                for some in keys.chunks(SERIES_AT_A_TIME) {
+                    shares.extend(victoria.shares(some, reach, query).await?);
+                }
+            }
+        }
+        Ok(shares)
     }
 
     pub(crate) async fn scan(

@@ -7,12 +7,14 @@
 //! A question that reaches back beyond the boundary (`local_ms` before now) is cut there: the older part is asked of
 //! the other server, the newer one of the embedded store, so that a chart does not lack what has yet to be sent.
 
-use domain::{Clock, Sample, Scope, SeriesKey, TimeRange, UtcMillis};
+use std::collections::{BTreeMap, HashSet};
+
+use domain::{Clock, Sample, Scope, SeriesId, SeriesKey, TimeRange, UtcMillis};
 
 use crate::{
     RemoteError, SeriesError, SeriesStore,
     remote::Remote,
-    series::query::{Level, Page, Share, ShareQuery, Step, WindowAnswer, WindowQuery},
+    series::query::{Level, Page, Ranked, Share, ShareQuery, Step, WindowAnswer, WindowQuery, rank},
 };
 
 /// The most samples that are fetched for one answer that has to be computed from samples: one series every ten
@@ -167,27 +169,68 @@ impl TimeSeries {
     /// For how long the values of `keys` together were beyond a limit. Keys outside `scope` count for nothing.
     ///
     /// # Errors
-    /// As [`TimeSeries::window`].
+    /// As [`TimeSeries::share_by`].
     pub async fn share_over(
         &self,
         scope: &Scope,
         keys: &[SeriesKey],
         query: &ShareQuery,
     ) -> Result<Share, TimeSeriesError> {
-        let mut share = Share::default();
-        for key in keys.iter().filter(|key| scope.allows(&key.facility)) {
-            let (older, newer) = self.cut(query.range);
-            if let (Some(range), Some(beyond)) = (older, &self.beyond) {
-                share.add(beyond.remote.share(key, &ShareQuery { range, ..*query }).await?);
-            }
-            if let Some(range) = newer {
-                share.add(
-                    self.local_share(scope, key, ShareQuery { range, ..*query })
-                        .await?,
-                );
+        let together: Vec<(SeriesKey, ())> = keys.iter().map(|key| (key.clone(), ())).collect();
+        let ranked = self.share_by(scope, &together, query).await?;
+        Ok(ranked.first().map(|all| all.share).unwrap_or_default())
+    }
+
+    /// How long series were beyond a limit, added up by the groups that the caller puts them in (the series themselves,
+    /// their facilities, regions, …), the worst group first: what [`SeriesStore::share_over`] answers, for old times as
+    /// well. A key that is given twice counts once, in the group that it is given with first; those outside `scope` are
+    /// left out. Of the other server one stretch of one series is in memory at a time, so neither the number of series nor
+    /// the length of the range has a bound but the caller's patience.
+    ///
+    /// # Errors
+    /// What the backends say.
+    pub async fn share_by<K: Ord + Clone + Send + 'static>(
+        &self,
+        scope: &Scope,
+        series: &[(SeriesKey, K)],
+        query: &ShareQuery,
+    ) -> Result<Vec<Ranked<K>>, TimeSeriesError> {
+        let mut seen = HashSet::new();
+        let shown = series.iter().filter(|(key, _)| scope.allows(&key.facility));
+        let shown: Vec<&(SeriesKey, K)> = shown.filter(|(key, _)| seen.insert(key)).collect();
+        let mut groups: BTreeMap<K, (Share, u32)> = BTreeMap::new();
+        for (_, group) in &shown {
+            groups.entry(group.clone()).or_default().1 += 1;
+        }
+        let (older, newer) = self.cut(query.range);
+        if let (Some(range), Some(beyond)) = (older, &self.beyond) {
+            let query = ShareQuery { range, ..*query };
+            let keys: Vec<SeriesKey> = shown.iter().map(|(key, _)| key.clone()).collect();
+            let shares = beyond.remote.shares(&keys, &query).await?;
+            for ((_, group), share) in shown.iter().zip(shares) {
+                groups.entry(group.clone()).or_default().0.add(share);
             }
         }
-        Ok(share)
+        if let Some(range) = newer {
+            let query = ShareQuery { range, ..*query };
+            let here = shown.iter().filter_map(|(key, group)| {
+                let series = self.local.find(scope, key)?;
+                Some((series, group.clone()))
+            });
+            let (here, scope): (Vec<(SeriesId, K)>, Scope) = (here.collect(), scope.clone());
+            let newer = self
+                .blocking(move |local| local.share_over(&scope, &here, &query))
+                .await?;
+            for of in newer {
+                groups.entry(of.group).or_default().0.add(of.share);
+            }
+        }
+        let ranked = groups
+            .into_iter()
+            .map(|(group, (share, series))| Ranked { group, share, series });
+        let mut ranked: Vec<Ranked<K>> = ranked.collect();
+        rank(&mut ranked);
+        Ok(ranked)
     }
 
     /// Samples in order of time, at most `limit` and at most [`MAX_PAGE`] of them. Empty for a series that is unknown
@@ -296,22 +339,6 @@ impl TimeSeries {
         let scope = scope.clone();
         self.blocking(move |local| local.aggregate(&scope, series, &query))
             .await
-    }
-
-    async fn local_share(
-        &self,
-        scope: &Scope,
-        key: &SeriesKey,
-        query: ShareQuery,
-    ) -> Result<Share, TimeSeriesError> {
-        let Some(series) = self.local.find(scope, key) else {
-            return Ok(Share::default());
-        };
-        let scope = scope.clone();
-        let ranked = self
-            .blocking(move |local| local.share_over(&scope, &[(series, ())], &query))
-            .await?;
-        Ok(ranked.first().map(|group| group.share).unwrap_or_default())
     }
 
     async fn blocking<T: Send + 'static>(

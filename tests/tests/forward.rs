@@ -11,8 +11,15 @@ use std::{
     },
 };
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{RawQuery, State},
+    http::StatusCode,
+    routing::{get, post},
+};
 use integration_tests::{Device, FACILITY, TestApp, owned, until};
+use prost::Message as _;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 extern crate sunshine_integration_tests as integration_tests;
@@ -302,6 +309,91 @@ async fn a_server_that_is_new_gets_the_history_from_the_store() -> anyhow::Resul
     app.finish().await
 }
 
+/// A Sparkplug payload with one metric, whose number is 1: with its name in a birth certificate, without it later.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Payload {
+    #[prost(uint64, optional, tag = "1")]
+    timestamp: Option<u64>,
+    #[prost(message, repeated, tag = "2")]
+    metrics: Vec<Entry>,
+    #[prost(uint64, optional, tag = "3")]
+    seq: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Entry {
+    #[prost(string, optional, tag = "1")]
+    name: Option<String>,
+    #[prost(uint64, optional, tag = "2")]
+    alias: Option<u64>,
+    #[prost(uint32, optional, tag = "4")]
+    datatype: Option<u32>,
+    #[prost(double, optional, tag = "13")]
+    value: Option<f64>,
+}
+
+fn sparkplug(seq: u64, name: Option<&str>, value: f64) -> Vec<u8> {
+    let payload = Payload {
+        timestamp: u64::try_from(domain::Clock::system().now().0).ok(),
+        metrics: vec![Entry {
+            name: name.map(str::to_owned),
+            alias: Some(1),
+            datatype: Some(10),
+            value: Some(value),
+        }],
+        seq: Some(seq),
+    };
+    payload.encode_to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_number_meant_when_the_server_went_away_it_means_when_it_is_back() -> anyhow::Result<()> {
+    let server = Server::start(TAKEN).await?;
+    let app = TestApp::start_with(&influxdb(&server.url, "")).await?;
+    let points = [("edge", "temperature"), ("edge", "humidity")];
+    let points: Vec<_> = points
+        .map(|(d, m)| integration_tests::point(d, m, "fridge_air"))
+        .into();
+    app.records.put_points(&points).await?;
+    let mut edge = app
+        .add_device_of("edge", "sparkplug-b", Some("spBv1.0/plant/e1"))
+        .await?;
+    edge.publish_to("spBv1.0/plant/NBIRTH/e1", &sparkplug(0, Some("temperature"), 1.0))
+        .await?;
+    until("the server has the first", || async {
+        Ok(server.values("edge") == [1.0])
+    })
+    .await?;
+    drop(edge);
+    // Stopped in order, the cursor stands behind that certificate.
+    server.answers(503);
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    let mut edge = Device::connect(app.addrs.mqtt, "edge").await?;
+    edge.publish_to("spBv1.0/plant/NDATA/e1", &sparkplug(1, None, 2.0))
+        .await?;
+    // From now on the number stands for something else, and is said so more often than certificates were kept.
+    for _birth in 0..40 {
+        edge.publish_to("spBv1.0/plant/NBIRTH/e1", &sparkplug(0, Some("humidity"), 60.0))
+            .await?;
+    }
+    until("all of it is stored", || async {
+        Ok(app.latest("edge", "humidity").await? == Some(60.0))
+    })
+    .await?;
+    drop(edge);
+    // What is kept is looked through at each start.
+    let app = app.restart_with(&influxdb(&server.url, "")).await?;
+    server.answers(TAKEN);
+    until("the server has the second", || async {
+        Ok(server.values("edge").len() >= 2)
+    })
+    .await?;
+    wait_for_state(&app, "flowing").await?;
+    assert_eq!(server.values("edge"), [1.0, 2.0], "both are temperatures");
+    assert_eq!(forward(&app).await?["letters"], 0);
+    app.finish().await
+}
+
 /// A VictoriaMetrics that takes every write, and answers every window with one value that no device ever sent.
 async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(String, JoinHandle<()>)> {
     let answer = |asked: Arc<Mutex<Vec<String>>>, body: String| async move {
@@ -321,7 +413,7 @@ async fn victoria_metrics(asked: Arc<Mutex<Vec<String>>>) -> anyhow::Result<(Str
         .route("/api/v2/write", post(|| async { StatusCode::NO_CONTENT }))
         .route(
             "/select/0/prometheus/api/v1/query_range",
-            post(move |body: String| answer(asked.clone(), body)),
+            get(move |RawQuery(query): RawQuery| answer(asked.clone(), query.unwrap_or_default())),
         );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Read,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::{Arc, atomic::Ordering},
@@ -263,17 +264,19 @@ fn what_is_no_whole_backup_of_a_known_format_is_refused() {
     let said = refused(&restore(&backup, &target));
     assert!(said.contains("interrupted"), "{said}");
 
-    let write = |text: &str| {
-        let hash = hex::encode(Sha256::digest(text.as_bytes()));
-        fs::write(&manifest, text).unwrap();
-        fs::write(backup.join("manifest.sha256"), format!("{hash}  manifest.json\n")).unwrap();
-    };
-    write(&text.replacen("\"format\": 1", "\"format\": 2", 1));
-    let said = refused(&restore(&backup, &target));
-    assert!(
-        said.contains("format 2") && said.contains("newer version"),
-        "{said}"
-    );
+    let write = |text: &str| write_manifest(&backup, text);
+    let version = env!("CARGO_PKG_VERSION");
+    for (format, age) in [(2, "newer"), (0, "older")] {
+        write(&text.replacen("\"format\": 1", &format!("\"format\": {format}"), 1));
+        let said = refused(&restore(&backup, &target));
+        for part in [
+            format!("format {format}, written by version {version}"),
+            format!("{age} version wrote it; restore it with that version"),
+        ] {
+            assert!(said.contains(&part), "{said}");
+        }
+        assert!(!target.exists(), "nothing was written");
+    }
     write(&text.replacen("\"records.db\"", "\"../records.db\"", 1));
     let said = refused(&restore(&backup, &target));
     assert!(said.contains("lies outside the backup"), "{said}");
@@ -335,6 +338,119 @@ fn a_backup_that_is_killed_is_whole_or_refused() {
         }
     }
     assert!(unfinished > 0, "every one was faster than the kill");
+}
+
+/// Writes the manifest of a backup, and its hash.
+fn write_manifest(backup: &Path, text: &str) {
+    let hash = hex::encode(Sha256::digest(text.as_bytes()));
+    fs::write(backup.join("manifest.json"), text).unwrap();
+    fs::write(backup.join("manifest.sha256"), format!("{hash}  manifest.json\n")).unwrap();
+}
+
+/// Databases as the first versions wrote them: records that stop at the third migration, and time series of format 1.
+/// `scripts/make-older-backup.py` made them.
+const OLDER: [(&str, &[u8]); 3] = [
+    ("records.db", include_bytes!("older-backup/records.db.gz")),
+    ("series/catalog.db", include_bytes!("older-backup/catalog.db.gz")),
+    (
+        "series/raw-2967.db",
+        include_bytes!("older-backup/raw-2967.db.gz"),
+    ),
+];
+
+/// A backup with such databases; `change` may spoil one before it is named in the manifest.
+fn older_backup(backup: &Path, change: impl Fn(&str, &mut Vec<u8>)) {
+    let mut files = Vec::new();
+    for (name, packed) in OLDER {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(packed)
+            .read_to_end(&mut bytes)
+            .unwrap();
+        change(name, &mut bytes);
+        let path = backup.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        files.push(format!(
+            r#"{{"path": "{name}", "bytes": {}, "sha256": "{sha256}"}}"#,
+            bytes.len()
+        ));
+    }
+    let text = format!(
+        r#"{{"format": 1, "product": "0.0.1", "taken_at": "2026-11-20T00:00:00Z", "journal_from": 0, "journal_to": 0,
+            "checkpoint": 0, "judged": null, "keys": false, "files": [{}]}}"#,
+        files.join(",\n")
+    );
+    write_manifest(backup, &text);
+}
+
+#[test]
+fn a_backup_with_databases_of_older_formats_is_brought_up_to_date_and_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let (backup, data) = (dir.path().join("backup"), dir.path().join("data"));
+    older_backup(&backup, |_, _| {});
+    let said = told(&restore(&backup, &data));
+    assert!(said.contains("1 series in"), "{said}");
+    configuration(dir.path(), "");
+    let mut running = Sunshine::start(dir.path());
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.wait(PATIENCE).success(), "{}", running.log());
+    let series = data.join("series");
+    let store = |verb: &[&str]| {
+        let mut command = command();
+        command.arg("store").args(verb).arg("--dir").arg(&series);
+        told(&command.output().unwrap())
+    };
+    assert!(store(&["check"]).contains("Everything reads back as it was written."));
+    let csv = store(&["export"]);
+    assert_eq!(csv.lines().count(), 1_001);
+    assert_eq!(
+        csv.lines().nth(50),
+        Some("binhe,fridge-1,temperature,degC,2026-11-17T07:28:10Z,4.9")
+    );
+    // What is up to date by now can be backed up, and that can be restored.
+    let again = dir.path().join("again");
+    told(&back_up(dir.path(), &again, &[]));
+    told(&restore(&again, &dir.path().join("restored")));
+}
+
+#[test]
+fn a_backup_with_a_database_of_a_newer_format_is_refused_with_the_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    configuration(dir.path(), "");
+    // SQLite keeps the number of the format in its header.
+    let newer = |of: &'static str| {
+        move |name: &str, bytes: &mut Vec<u8>| {
+            if name == of {
+                bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+            }
+        }
+    };
+    let says_so = |said: &str, file: &str| {
+        for part in [file, "has format 99", "run the version that wrote it"] {
+            assert!(said.contains(part), "{said}");
+        }
+    };
+    // A week is listed as what cannot be read of it; the rest is there.
+    let backup = dir.path().join("week");
+    older_backup(&backup, newer("series/raw-2967.db"));
+    let output = restore(&backup, &dir.path().join("elsewhere"));
+    assert!(refused(&output).contains("an older backup may be better"));
+    says_so(&String::from_utf8_lossy(&output.stdout), "raw-2967.db");
+    // Without the catalog nothing can be read: what was written is no data folder.
+    let backup = dir.path().join("catalog");
+    older_backup(&backup, newer("series/catalog.db"));
+    says_so(
+        &refused(&restore(&backup, &dir.path().join("data"))),
+        "catalog.db",
+    );
+    let mut serve = command();
+    serve
+        .arg("serve")
+        .arg("--config")
+        .arg(dir.path().join("sunshine.toml"));
+    let said = refused(&serve.output().unwrap());
+    assert!(said.contains("was interrupted"), "{said}");
 }
 
 /// How many files are in `dir` and below; those that come or go meanwhile count or not.

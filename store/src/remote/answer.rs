@@ -37,16 +37,27 @@ impl Answer {
     /// waiting loses nothing.
     pub(super) fn of(status: u16, words: &str, after: Option<Duration>) -> Answer {
         let detail = bounded(&format!("{status}: {words}"));
+        if denies(status, words) {
+            return Answer::Denied(detail);
+        }
         match status {
             200..=299 => Answer::Taken,
             // 422 is InfluxDB's word for points beyond the retention.
             400 | 422 => Answer::Malformed(detail),
-            401 | 403 => Answer::Denied(detail),
             404 => Answer::NoPlace(detail),
             413 => Answer::TooLarge(detail),
             _ => Answer::Busy { after, detail },
         }
     }
+}
+
+/// Whether a server lets us not in. `vmauth` 1.79 says so with a 400.
+pub(super) fn denies(status: u16, words: &str) -> bool {
+    matches!(status, 401 | 403)
+        || (status == 400
+            && words
+                .trim_start()
+                .starts_with("cannot find the provided auth token"))
 }
 
 /// How long a `Retry-After` of so many seconds asks to wait. A date, which no server here sends, asks for nothing.
@@ -81,6 +92,7 @@ mod tests {
             after,
             detail: "503: later".into(),
         };
+        const NO_TOKEN: &str = "cannot find the provided auth token \"Bearer …\" in config";
         let minute = Some(Duration::from_secs(60));
         let cases = [
             (204, "", None, Answer::Taken),
@@ -89,6 +101,7 @@ mod tests {
             (422, "x", None, Answer::Malformed("422: x".into())),
             (401, "x", None, Answer::Denied("401: x".into())),
             (403, "x", None, Answer::Denied("403: x".into())),
+            (400, NO_TOKEN, None, Answer::Denied(format!("400: {NO_TOKEN}"))),
             (404, "x", None, Answer::NoPlace("404: x".into())),
             (413, "x", None, Answer::TooLarge("413: x".into())),
             (503, "later", minute, busy(minute)),

@@ -16,14 +16,15 @@ use super::{
     influx::Influx,
     line::{FIELD, MEASUREMENT},
     options::RemoteError,
-    victoria::causes,
+    running::Running,
+    trust::unanswered,
 };
 use crate::{
     TimeSeriesError,
     series::{
         query::{
-            Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Step, WindowAnswer, WindowBucket,
-            WindowQuery,
+            Aggregate, Aggregates, CalendarUnit, Level, Page, Quantiles, Share, ShareQuery, Step,
+            WindowAnswer, WindowBucket, WindowQuery,
         },
         reference,
     },
@@ -100,6 +101,25 @@ impl Influx {
         }
     }
 
+    /// The share of one series, whose samples in `reach` are counted page by page.
+    pub(super) async fn share(
+        &self,
+        key: &SeriesKey,
+        mut reach: TimeRange,
+        query: &ShareQuery,
+    ) -> Result<Share, TimeSeriesError> {
+        let mut running = Running::default();
+        loop {
+            let page = self.scan(key, reach, MAX_PAGE).await?;
+            running.samples().extend(page.samples);
+            running.settle(query);
+            match page.next {
+                Some(next) => reach.from = next,
+                None => return Ok(running.finish(query)),
+            }
+        }
+    }
+
     pub(super) async fn window(
         &self,
         key: &SeriesKey,
@@ -142,11 +162,7 @@ impl Influx {
                     _ => RemoteError::Failed { detail },
                 });
             }
-            Err(other) => {
-                return Err(RemoteError::Unreachable {
-                    detail: bounded(&causes(&other)),
-                });
-            }
+            Err(other) => return Err(unanswered(&other)),
         };
         // Reading a hundred thousand rows takes a while, and the crate panics on what it does not expect.
         let read = tokio::task::spawn_blocking(move || {

@@ -14,6 +14,7 @@ use reqwest::Url;
 use super::{
     answer::{Answer, bounded},
     options::{RemoteError, RemoteOptions, address},
+    trust::unanswered_words,
     victoria::{causes, client, post_lines},
 };
 
@@ -71,7 +72,7 @@ impl Influx {
                 Answer::Busy { detail, .. } => self.when(detail).await,
                 said => said,
             },
-            Ok(Err(other)) => Answer::Unreachable(bounded(&causes(&other))),
+            Ok(Err(other)) => Answer::Unreachable(unanswered_words(&other)),
             Err(_panic) => Answer::Unreachable("the client library gave up on the answer".into()),
         }
     }
@@ -84,7 +85,7 @@ impl Influx {
             ("precision", "ms"),
         ];
         let nothing = super::line::gzip("");
-        match post_lines(&self.knocker, &self.write, &parameters, nothing).await {
+        match post_lines((&self.knocker, &self.write, None), &parameters, nothing).await {
             Answer::Busy { after, .. } => Answer::Busy { after, detail },
             _other => Answer::Busy { after: None, detail },
         }

@@ -5,19 +5,22 @@
 //! nearest rank, shares of time with a longest hold) is computed from exported samples by
 //! [`reference`](crate::series::reference).
 
+use std::{collections::HashMap, ops::ControlFlow};
+
 use domain::{Sample, SeriesKey, TimeRange, UtcMillis};
 use serde::Deserialize;
 
 use super::{
     line::{FIELD, MEASUREMENT},
     options::RemoteError,
+    running::Running,
     victoria::{Victoria, causes},
 };
 use crate::{
     TimeSeriesError,
     remote::answer::bounded,
     series::{
-        query::{Level, Page, Quantiles, Step, WindowAnswer, WindowBucket, WindowQuery},
+        query::{Level, Page, Quantiles, Share, ShareQuery, Step, WindowAnswer, WindowBucket, WindowQuery},
         reference,
     },
     timeseries::{MAX_RAW, page_of, too_much, whole_step},
@@ -43,11 +46,24 @@ const FUNCTIONS: [&str; 5] = [
     "last_over_time",
 ];
 
+/// Whoever reads an export, line by line, until there is enough.
+type TakeLine<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, RemoteError> + Send + 'a;
+
 /// One line of an export.
 #[derive(Deserialize)]
 struct Exported {
+    metric: Named,
     values: Vec<Option<f64>>,
     timestamps: Vec<i64>,
+}
+
+/// The labels that tell one series of ours from another.
+#[derive(Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+struct Named {
+    device: String,
+    facility: String,
+    metric: String,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +220,32 @@ impl Victoria {
         Ok(reference::window(&samples, query, Level::Raw)?)
     }
 
+    /// The shares of `keys`, in their order: one request for all of them, whose answer is counted line by line.
+    pub(super) async fn shares(
+        &self,
+        keys: &[SeriesKey],
+        reach: TimeRange,
+        query: &ShareQuery,
+    ) -> Result<Vec<Share>, RemoteError> {
+        let name = |(index, key): (usize, &SeriesKey)| (Named::of(key), index);
+        let places: HashMap<Named, usize> = keys.iter().enumerate().map(name).collect();
+        let mut running: Vec<Running> = keys.iter().map(|_| Running::default()).collect();
+        self.export(keys, reach, &mut |line| {
+            let exported = Exported::read(line)?;
+            let place = places
+                .get(&exported.metric)
+                .and_then(|index| running.get_mut(*index));
+            let Some(running) = place else {
+                return Err(odd("a series that was not asked for"));
+            };
+            exported.take(reach, running.samples())?;
+            running.settle(query);
+            Ok(ControlFlow::Continue(()))
+        })
+        .await?;
+        Ok(running.into_iter().map(|one| one.finish(query)).collect())
+    }
+
     /// The samples of `range` in order of time; stops once there are `most`, and may answer some more than that.
     pub(super) async fn samples(
         &self,
@@ -211,30 +253,52 @@ impl Victoria {
         range: TimeRange,
         most: usize,
     ) -> Result<Vec<Sample>, RemoteError> {
-        if range.length_ms() == 0 || range.from.0 > FAR || range.to.0 < 0 {
-            return Ok(Vec::new());
+        let mut samples: Vec<Sample> = Vec::new();
+        self.export(std::slice::from_ref(key), range, &mut |line| {
+            Exported::read(line)?.take(range, &mut samples)?;
+            Ok(if samples.len() >= most {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })
+        .await?;
+        Ok(samples)
+    }
+
+    /// Asks for everything that there is of `keys` in `range`, and a little more: the samples of a series in order of
+    /// time, [`ROWS_PER_LINE`] of them a line, which `take` is told of until it has enough.
+    async fn export(
+        &self,
+        keys: &[SeriesKey],
+        range: TimeRange,
+        take: &mut TakeLine<'_>,
+    ) -> Result<(), RemoteError> {
+        if range.length_ms() <= 0 || range.from.0 > FAR || range.to.0 < 0 {
+            return Ok(());
         }
         // Asked for in whole seconds and a little more, because the server reads fractions as floating-point numbers.
         let from = range.from.0.max(0) / 1000;
         let to = (range.to.0.min(FAR) - 1).div_euclid(1000) + 1;
-        let parameters = [
-            ("match[]", selector(key)),
+        let mut parameters: Vec<(&str, String)> = keys.iter().map(|key| ("match[]", selector(key))).collect();
+        parameters.extend([
             ("start", from.to_string()),
             ("end", to.to_string()),
             ("max_rows_per_line", ROWS_PER_LINE.to_string()),
-        ];
+        ]);
         let mut response = self.ask("api/v1/export", &parameters).await?;
-        let mut samples: Vec<Sample> = Vec::new();
         let mut rest: Vec<u8> = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| broken(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
             rest.extend_from_slice(&chunk);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                take_line(&rest[..end], range, &mut samples)?;
-                rest.drain(..=end);
+            let mut begin = 0;
+            while let Some(length) = rest[begin..].iter().position(|byte| *byte == b'\n') {
+                let line = rest[begin..begin + length].trim_ascii();
+                begin += length + 1;
+                if !line.is_empty() && take(line)?.is_break() {
+                    return Ok(());
+                }
             }
-            if samples.len() >= most {
-                return Ok(samples);
-            }
+            rest.drain(..begin);
             if rest.len() > MOST_BYTES {
                 return Err(odd("a line that is too long"));
             }
@@ -242,13 +306,13 @@ impl Victoria {
         if !rest.is_empty() {
             return Err(odd("an export that ends in the middle of a line"));
         }
-        Ok(samples)
+        Ok(())
     }
 
     async fn query(&self, path: &str, parameters: &[(&str, String)]) -> Result<Answer, RemoteError> {
         let mut response = self.ask(path, parameters).await?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| broken(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
             body.extend_from_slice(&chunk);
             if body.len() > MOST_BYTES {
                 return Err(odd("an answer that is too long"));
@@ -298,29 +362,42 @@ impl Gathered {
     }
 }
 
-fn take_line(line: &[u8], range: TimeRange, samples: &mut Vec<Sample>) -> Result<(), RemoteError> {
-    if line.trim_ascii().is_empty() {
-        return Ok(());
-    }
-    let exported: Exported = serde_json::from_slice(line).map_err(|e| odd(&e.to_string()))?;
-    if exported.values.len() != exported.timestamps.len() {
-        return Err(odd("values without times"));
-    }
-    for (value, at) in exported.values.into_iter().zip(exported.timestamps) {
-        let at = UtcMillis(at);
-        // A null is a marker of staleness, which nobody wrote here.
-        let Some(value) = value.filter(|_| range.contains(at)) else {
-            continue;
-        };
-        match samples.last_mut() {
-            Some(last) if last.at > at => {
-                return Err(odd("samples out of order: are there two of this series?"));
-            }
-            Some(last) if last.at == at => last.value = value,
-            _ => samples.push(Sample { at, value }),
+impl Named {
+    fn of(key: &SeriesKey) -> Named {
+        Named {
+            device: key.device.as_str().to_owned(),
+            facility: key.facility.as_str().to_owned(),
+            metric: key.metric.as_str().to_owned(),
         }
     }
-    Ok(())
+}
+
+impl Exported {
+    fn read(line: &[u8]) -> Result<Exported, RemoteError> {
+        serde_json::from_slice(line).map_err(|e| odd(&e.to_string()))
+    }
+
+    /// Adds its samples in `range` to those that it follows.
+    fn take(self, range: TimeRange, samples: &mut Vec<Sample>) -> Result<(), RemoteError> {
+        if self.values.len() != self.timestamps.len() {
+            return Err(odd("values without times"));
+        }
+        for (value, at) in self.values.into_iter().zip(self.timestamps) {
+            let at = UtcMillis(at);
+            // A null is a marker of staleness, which nobody wrote here.
+            let Some(value) = value.filter(|_| range.contains(at)) else {
+                continue;
+            };
+            match samples.last_mut() {
+                Some(last) if last.at > at => {
+                    return Err(odd("samples out of order: are there two of this series?"));
+                }
+                Some(last) if last.at == at => last.value = value,
+                _ => samples.push(Sample { at, value }),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The series of `key` and no other. Identifiers hold no quote and no backslash; they are escaped all the same.
@@ -362,9 +439,9 @@ fn odd(detail: &str) -> RemoteError {
     }
 }
 
-fn broken(error: &reqwest::Error) -> RemoteError {
+fn broken(error: reqwest::Error) -> RemoteError {
     RemoteError::Unreachable {
-        detail: bounded(&causes(error)),
+        detail: bounded(&causes(&error.without_url())),
     }
 }
 
@@ -412,12 +489,12 @@ mod tests {
         let take = |lines: &[&str]| {
             let mut samples = Vec::new();
             for line in lines {
-                take_line(line.as_bytes(), range, &mut samples)?;
+                Exported::read(line.as_bytes())?.take(range, &mut samples)?;
             }
             Ok::<_, RemoteError>(samples.iter().map(|s| (s.at.0, s.value)).collect::<Vec<_>>())
         };
         let line = r#"{"metric":{},"values":[1,null,3,4],"timestamps":[9,10,11,20]}"#;
-        assert_eq!(take(&[line, ""]).unwrap(), [(11, 3.0)]);
+        assert_eq!(take(&[line]).unwrap(), [(11, 3.0)]);
         let again = r#"{"metric":{},"values":[5],"timestamps":[11]}"#;
         assert_eq!(take(&[line, again]).unwrap(), [(11, 5.0)]);
         for bad in [

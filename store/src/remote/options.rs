@@ -29,6 +29,14 @@ impl Token {
         Token(text.trim().to_owned())
     }
 
+    /// `text` without the token.
+    pub(super) fn hide_in(&self, text: &str) -> String {
+        if self.0.is_empty() {
+            return text.to_owned();
+        }
+        text.replace(&self.0, "…")
+    }
+
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }
@@ -78,6 +86,14 @@ pub enum RemoteError {
     #[error("the time-series server cannot be reached: {detail}; check its address, and that it runs")]
     Unreachable {
         /// Why.
+        detail: String,
+    },
+    /// Its certificate is refused: nothing was sent.
+    #[error("the time-series server's certificate is refused: {problem} ({detail})")]
+    Certificate {
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+        /// Why, in the library's words.
         detail: String,
     },
     /// It lets us not in.
@@ -174,5 +190,10 @@ mod tests {
         let token = Token::new("secret-token\n");
         assert_eq!(format!("{token:?}"), "Token(…)");
         assert_eq!(token.reveal(), "secret-token");
+        assert_eq!(
+            token.hide_in("no \"Bearer secret-token\" here"),
+            "no \"Bearer …\" here"
+        );
+        assert_eq!(Token::new(" ").hide_in("as it is"), "as it is");
     }
 }

@@ -6,7 +6,7 @@ use influxdb2::{
     models::{PostBucketRequest, RetentionRule, retention_rule::Type},
 };
 
-use super::{Remote, Server, answer::bounded, influx::Influx, options::RemoteError, victoria::causes};
+use super::{Remote, Server, answer::bounded, influx::Influx, options::RemoteError, trust::unanswered};
 
 const DAY_S: i64 = 86_400;
 
@@ -113,8 +113,6 @@ fn said(error: &RequestError) -> RemoteError {
                 _ => RemoteError::Failed { detail },
             }
         }
-        other => RemoteError::Unreachable {
-            detail: bounded(&causes(other)),
-        },
+        other => unanswered(other),
     }
 }

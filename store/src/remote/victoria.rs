@@ -1,11 +1,15 @@
 //! VictoriaMetrics, through our own client.
 
-use reqwest::{Client, Response, StatusCode, Url, header};
+use reqwest::{Client, Response, Url, header};
 
 use super::{
-    answer::{Answer, bounded, retry_after},
-    options::{RemoteError, RemoteOptions, address},
+    answer::{Answer, bounded, denies, retry_after},
+    options::{RemoteError, RemoteOptions, Token, address},
+    trust::{unanswered, unanswered_words},
 };
+
+/// The longest form that travels in an address: proxies take 8 KiB of one.
+const MOST_ADDRESS_BYTES: usize = 7_000;
 
 /// The most of an error's body that is read.
 const MOST_ERROR_BYTES: usize = 4096;
@@ -16,6 +20,7 @@ pub(super) struct Victoria {
     http: Client,
     write: Url,
     read: Url,
+    token: Option<Token>,
 }
 
 impl Victoria {
@@ -29,37 +34,44 @@ impl Victoria {
             http: client(options, "Bearer")?,
             write: below(&write, "api/v2/write"),
             read,
+            token: options.token.clone(),
         })
     }
 
     /// Writes lines that are compressed already.
     pub(super) async fn write(&self, compressed: Vec<u8>) -> Answer {
-        post_lines(&self.http, &self.write, &[("precision", "ms")], compressed).await
+        let to = (&self.http, &self.write, self.token.as_ref());
+        post_lines(to, &[("precision", "ms")], compressed).await
     }
 
-    /// Asks for `path` with parameters, which travel in the body: a query may be longer than an address.
+    /// Asks for `path` with parameters. They travel in the address, where it is not too long for them: `vmauth` 1.79 now
+    /// and then cuts the answer to a body off, and ends it as if it were whole.
     pub(super) async fn ask(
         &self,
         path: &str,
         parameters: &[(&str, String)],
     ) -> Result<Response, RemoteError> {
-        let body = form(parameters);
-        let asked = self
-            .http
-            .post(below(&self.read, path))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body)
-            .send()
-            .await;
-        let response = asked.map_err(|e| unreachable(&e))?;
+        let form = form(parameters);
+        let mut url = below(&self.read, path);
+        let request = if form.len() <= MOST_ADDRESS_BYTES {
+            url.set_query(Some(&form));
+            self.http.get(url)
+        } else {
+            let kind = "application/x-www-form-urlencoded";
+            self.http.post(url).header(header::CONTENT_TYPE, kind).body(form)
+        };
+        let asked = request.send().await;
+        let response = asked.map_err(|e| unanswered(&e.without_url()))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let detail = bounded(&format!("{status}: {}", words(response).await));
-        Err(match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RemoteError::Denied { detail },
-            _ => RemoteError::Failed { detail },
+        let words = words(response, self.token.as_ref()).await;
+        let detail = bounded(&format!("{status}: {words}"));
+        Err(if denies(status.as_u16(), &words) {
+            RemoteError::Denied { detail }
+        } else {
+            RemoteError::Failed { detail }
         })
     }
 }
@@ -95,8 +107,7 @@ pub(super) fn client(options: &RemoteOptions, scheme: &str) -> Result<Client, Re
 }
 
 pub(super) async fn post_lines(
-    http: &Client,
-    url: &Url,
+    (http, url, token): (&Client, &Url, Option<&Token>),
     parameters: &[(&str, &str)],
     compressed: Vec<u8>,
 ) -> Answer {
@@ -110,12 +121,12 @@ pub(super) async fn post_lines(
         .send()
         .await;
     match sent {
-        Err(e) => Answer::Unreachable(bounded(&causes(&e))),
+        Err(e) => Answer::Unreachable(unanswered_words(&e.without_url())),
         Ok(response) => {
             let status = response.status().as_u16();
             let after = response.headers().get(header::RETRY_AFTER);
             let after = retry_after(after.and_then(|value| value.to_str().ok()));
-            Answer::of(status, &words(response).await, after)
+            Answer::of(status, &words(response, token).await, after)
         }
     }
 }
@@ -125,20 +136,19 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut at = error.source();
     while let Some(cause) = at {
-        text = format!("{text}: {cause}");
+        let cause_text = cause.to_string();
+        // Some libraries say the cause themselves.
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
         at = cause.source();
     }
     text
 }
 
-fn unreachable(error: &reqwest::Error) -> RemoteError {
-    RemoteError::Unreachable {
-        detail: bounded(&causes(error)),
-    }
-}
-
-/// The beginning of an error's body. One that breaks off says as much as came.
-async fn words(mut response: Response) -> String {
+/// The beginning of an error's body, without our token, which some servers repeat. One that breaks off says as much as
+/// came.
+async fn words(mut response: Response, token: Option<&Token>) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         bytes.extend_from_slice(&chunk);
@@ -147,7 +157,8 @@ async fn words(mut response: Response) -> String {
             break;
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let words = String::from_utf8_lossy(&bytes).into_owned();
+    token.map_or(words.clone(), |token| token.hide_in(&words))
 }
 
 fn below(base: &Url, path: &str) -> Url {

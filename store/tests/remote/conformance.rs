@@ -1,7 +1,7 @@
 //! One suite for every backend: histories with late, doubled and overwritten readings, gaps, changes of the clock, and
-//! negative and large values; every answer is compared with the plain implementation over what must be there.
+//! negative and huge values; every answer is compared with the plain implementation over what must be there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
 
 use domain::{
     Clock, LogPosition, Quality, Reading, Sample, Scope, SeriesKey, TimeRange, UtcMillis, rule::Comparison,
@@ -11,37 +11,39 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sunshine_store::{
-    Aggregates, CalendarUnit, Forwarder, Level, Records, Remote, RemoteKind, RemoteOptions, SeriesOptions,
-    SeriesStore, ShareQuery, Step, TimeSeries, WindowBucket, WindowQuery, Zone,
-    remote::{LineHead, Lines, Pace},
-    series::reference,
+    Aggregates, CalendarUnit, Level, Ranked, SeriesOptions, SeriesStore, ShareQuery, Step, TimeSeries,
+    WindowBucket, WindowQuery, Zone,
+    series::{query::rank, reference},
 };
 
-use tempfile::TempDir;
+use crate::many;
 
-use crate::engines::Engine;
-
-/// Beginnings of histories, near which the clocks are changed in Berlin, or a year begins.
-const BEGINNINGS: [&str; 3] = [
+/// Beginnings of histories, near which the clocks are changed in Berlin, those of Lord Howe Island by half an hour, or a
+/// year begins.
+const BEGINNINGS: [&str; 5] = [
+    "2026-04-04T00:10:00Z",
+    "2026-10-03T02:20:00Z",
     "2026-03-28T20:00:00Z",
     "2026-10-24T21:30:00Z",
     "2025-12-31T22:00:00Z",
 ];
 
 /// One write: which series, when after the beginning (ms), and the value.
-type Write = (u8, i64, f64);
+pub(crate) type Write = (u8, i64, f64);
 
 /// Writes in the order in which they arrive, and how many series there are.
 #[derive(Debug, Clone)]
-struct History {
-    begin: UtcMillis,
-    series: u8,
-    writes: Vec<Write>,
-    queries: Vec<Question>,
+pub(crate) struct History {
+    pub(crate) begin: UtcMillis,
+    pub(crate) series: u8,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) queries: Vec<Question>,
+    /// What all values and limits are multiplied by.
+    pub(crate) scale: f64,
 }
 
 #[derive(Debug, Clone)]
-struct Question {
+pub(crate) struct Question {
     from: i64,
     length: i64,
     step: Step,
@@ -70,17 +72,18 @@ fn moment() -> impl Strategy<Value = i64> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let calendar = |unit| {
-        let zone = Zone::named("Europe/Berlin").unwrap();
-        Step::Calendar { unit, zone }
-    };
+    const UNITS: [CalendarUnit; 3] = [CalendarUnit::Hour, CalendarUnit::Day, CalendarUnit::Month];
+    const ZONES: [&str; 3] = ["Europe/Berlin", "Australia/Lord_Howe", "Asia/Shanghai"];
+    let calendar = (prop::sample::select(&UNITS[..]), prop::sample::select(&ZONES[..]));
+    let calendar = calendar.prop_map(|(unit, zone)| Step::Calendar {
+        unit,
+        zone: Zone::named(zone).unwrap(),
+    });
     prop_oneof![
-        (1..200_i64).prop_map(|n| Step::Fixed { ms: n * 300_000 }),
-        (200_000..90_000_000_i64).prop_map(|ms| Step::Fixed { ms }),
-        (1..200_u32).prop_map(Step::Parts),
-        Just(calendar(CalendarUnit::Hour)),
-        Just(calendar(CalendarUnit::Day)),
-        Just(calendar(CalendarUnit::Month)),
+        1 => (1..200_i64).prop_map(|n| Step::Fixed { ms: n * 300_000 }),
+        1 => (200_000..90_000_000_i64).prop_map(|ms| Step::Fixed { ms }),
+        1 => (1..200_u32).prop_map(Step::Parts),
+        3 => calendar,
     ]
 }
 
@@ -110,24 +113,75 @@ fn question() -> impl Strategy<Value = Question> {
         )
 }
 
+/// What all values of a history are multiplied by: a store that keeps so many digits of the largest of some neighbours
+/// keeps them of huge and of tiny ones alike.
+fn scale() -> impl Strategy<Value = f64> {
+    prop_oneof![4 => Just(1.0), 1 => Just(1e18), 1 => Just(1e290), 1 => Just(1e-12)]
+}
+
 fn history(most_series: u8) -> impl Strategy<Value = History> {
     let begin = prop::sample::select(&BEGINNINGS[..]);
-    (begin, 1..=most_series).prop_flat_map(|(begin, series)| {
+    (begin, 1..=most_series, scale()).prop_flat_map(|(begin, series, scale)| {
         let write = (0..series, moment(), value());
+        let again = (any::<prop::sample::Index>(), any::<prop::sample::Index>());
         (
             prop::collection::vec(write, 0..300),
+            prop::collection::vec(again, 0..12),
             prop::collection::vec(question(), 1..4),
         )
-            .prop_map(move |(writes, queries)| History {
-                begin: UtcMillis(begin.parse::<jiff::Timestamp>().unwrap().as_millisecond()),
-                series,
-                writes,
-                queries,
+            .prop_map(move |(mut writes, again, queries)| {
+                // Delivered twice: the same reading, some time later.
+                for (which, when) in again {
+                    if writes.is_empty() {
+                        break;
+                    }
+                    let which = which.index(writes.len());
+                    let when = which + when.index(writes.len() - which) + 1;
+                    writes.insert(when, writes[which]);
+                }
+                for (_, _, value) in &mut writes {
+                    *value *= scale;
+                }
+                History {
+                    begin: UtcMillis(begin.parse::<jiff::Timestamp>().unwrap().as_millisecond()),
+                    series,
+                    writes,
+                    queries,
+                    scale,
+                }
             })
     })
 }
 
-fn key(case: u32, series: u8) -> SeriesKey {
+impl History {
+    /// One of values as they stand.
+    pub(crate) fn of(series: u8, writes: Vec<Write>, queries: Vec<Question>) -> History {
+        History {
+            begin: UtcMillis(1_760_000_000_000),
+            series,
+            writes,
+            queries,
+            scale: 1.0,
+        }
+    }
+}
+
+impl Question {
+    /// About everything in the first so many milliseconds.
+    pub(crate) fn whole(length: i64) -> Question {
+        Question {
+            from: 0,
+            length,
+            step: Step::Parts(100),
+            quantiles: true,
+            limit: 8.0,
+            hold_ms: 90_000,
+            page: 40_000,
+        }
+    }
+}
+
+pub(crate) fn key(case: u32, series: u8) -> SeriesKey {
     SeriesKey {
         facility: format!("机构-{case}").parse().unwrap(),
         device: format!("d{series}").parse().unwrap(),
@@ -181,7 +235,7 @@ fn same(got: &WindowBucket, want: &WindowBucket, (coarse, largest): (f64, f64)) 
 
 /// The same history where nothing is ever corrected: what is written again at a moment is the same value. For a backend
 /// that does not say which of two different values it keeps.
-fn without_corrections(history: &History) -> History {
+pub(crate) fn without_corrections(history: &History) -> History {
     let mut first: BTreeMap<(u8, i64), f64> = BTreeMap::new();
     let mut history = history.clone();
     for (series, at, value) in &mut history.writes {
@@ -191,7 +245,8 @@ fn without_corrections(history: &History) -> History {
 }
 
 /// Asks everything of `face`, and compares.
-async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), TestCaseError> {
+pub(crate) async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), TestCaseError> {
+    check_ranking(face, case, history).await?;
     let scope = Scope::everything();
     let nobody = Scope::facilities(["elsewhere".parse().unwrap()]);
     let kept = expected(history);
@@ -242,7 +297,7 @@ async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), Te
             }
             let hidden = face.window(&nobody, &key, &query).await.unwrap();
             prop_assert_eq!(hidden.buckets, vec![]);
-            check_share(face, &key, samples, (question, query.range)).await?;
+            check_share(face, &key, samples, (question, query.range, history.scale)).await?;
             check_pages(face, &key, samples, (question, query.range), coarse).await?;
         }
         let latest = face.latest(&scope, &key).await.unwrap();
@@ -258,21 +313,69 @@ async fn check(face: &TimeSeries, case: u32, history: &History) -> Result<(), Te
     Ok(())
 }
 
+/// Those that count for a share: what lies before the range by no more than a value holds reaches into it.
+fn reaching(samples: &[Sample], query: &ShareQuery) -> Vec<Sample> {
+    let range = query.range;
+    let early = |s: &&Sample| s.at >= range.from - query.max_hold_ms && s.at < range.to;
+    samples.iter().filter(early).copied().collect()
+}
+
+/// Ranks the series by groups as regions are: of several series, some of which may be given twice or not be seen.
+async fn check_ranking(face: &TimeSeries, case: u32, history: &History) -> Result<(), TestCaseError> {
+    let kept = expected(history);
+    for question in &history.queries {
+        let from = history.begin + question.from;
+        let query = ShareQuery {
+            range: TimeRange {
+                from,
+                to: from + question.length,
+            },
+            op: Comparison::Below,
+            limit: (question.limit + 0.05) * history.scale,
+            max_hold_ms: question.hold_ms,
+        };
+        let groups = |n: u8| (key(case, n), n % 3);
+        let mut series: Vec<(SeriesKey, u8)> = (0..history.series).map(groups).collect();
+        let mut want: BTreeMap<u8, Ranked<u8>> = BTreeMap::new();
+        for n in 0..history.series {
+            let group = n % 3;
+            let of = want.entry(group).or_insert(Ranked {
+                group,
+                share: sunshine_store::Share::default(),
+                series: 0,
+            });
+            let samples = kept.get(&n).map_or(&[][..], Vec::as_slice);
+            of.share.add(reference::share(&reaching(samples, &query), &query));
+            of.series += 1;
+        }
+        let mut want: Vec<Ranked<u8>> = want.into_values().collect();
+        rank(&mut want);
+        series.push((key(case, 0), 9));
+        let got = face
+            .share_by(&Scope::everything(), &series, &query)
+            .await
+            .unwrap();
+        prop_assert_eq!(got, want);
+        let nobody = Scope::facilities(["elsewhere".parse().unwrap()]);
+        prop_assert_eq!(face.share_by(&nobody, &series, &query).await.unwrap(), vec![]);
+    }
+    Ok(())
+}
+
 async fn check_share(
     face: &TimeSeries,
     key: &SeriesKey,
     samples: &[Sample],
-    (question, range): (&Question, TimeRange),
+    (question, range, scale): (&Question, TimeRange, f64),
 ) -> Result<(), TestCaseError> {
     let query = ShareQuery {
         range,
         op: Comparison::Above,
         // Between two values that a history can have, so that no digit decides.
-        limit: question.limit + 0.05,
+        limit: (question.limit + 0.05) * scale,
         max_hold_ms: question.hold_ms,
     };
-    let early = |s: &&Sample| s.at >= range.from - question.hold_ms && s.at < range.to;
-    let within: Vec<Sample> = samples.iter().filter(early).copied().collect();
+    let within = reaching(samples, &query);
     let keys = std::slice::from_ref(key);
     let got = face.share_over(&Scope::everything(), keys, &query).await.unwrap();
     prop_assert_eq!(got, reference::share(&within, &query));
@@ -310,19 +413,23 @@ async fn check_pages(
     Ok(())
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap()
 }
 
-fn store(dir: &std::path::Path, clock: &Clock) -> SeriesStore {
+pub(crate) fn store(dir: &std::path::Path, clock: &Clock) -> SeriesStore {
     SeriesStore::open(SeriesOptions::new(dir), clock.clone()).unwrap()
 }
 
 /// Runs `case` over many histories.
-fn over_histories(cases: u32, most_series: u8, case: impl Fn(u32, &History) -> Result<(), TestCaseError>) {
+pub(crate) fn over_histories(
+    cases: u32,
+    most_series: u8,
+    case: impl Fn(u32, &History) -> Result<(), TestCaseError>,
+) {
     let mut runner = TestRunner::new(Config {
         cases,
         failure_persistence: None,
@@ -367,156 +474,28 @@ fn embedded() {
     });
 }
 
-/// VictoriaMetrics with our forwarder before it and our face behind it.
-struct Victoria {
-    engine: Engine,
-    records: Records,
-    remote: Remote,
-    face: TimeSeries,
-    _dir: TempDir,
-}
-
-impl Victoria {
-    async fn start() -> Option<Victoria> {
-        let engine = Engine::victoria_metrics().await?;
-        let clock = Clock::system();
-        let dir = tempfile::tempdir().unwrap();
-        let records = Records::open(&dir.path().join("records.db"), clock.clone())
-            .await
-            .unwrap();
-        let remote = Remote::new(&RemoteOptions {
-            kind: RemoteKind::VictoriaMetrics,
-            write_url: engine.url(),
-            read_url: None,
-            token: None,
-            ca_pem: None,
-            timeout: Duration::from_secs(30),
-        })
-        .unwrap();
-        let local = store(&dir.path().join("series"), &clock);
-        Some(Victoria {
-            engine,
-            records,
-            remote: remote.clone(),
-            // Everything lies beyond the boundary: nothing is asked of the embedded store.
-            face: TimeSeries::with_remote(local, remote, -1_000, clock),
-            _dir: dir,
-        })
-    }
-
-    async fn deliver(&self, lines: Lines) {
-        let (remote, records) = (self.remote.clone(), self.records.clone());
-        let mut forwarder = Forwarder::new(remote, records, Clock::system(), Pace::default());
-        forwarder.deliver(&Arc::new(lines)).await;
-        // What was written becomes visible to queries.
-        self.engine.get("/internal/force_flush").await;
-    }
-
-    /// Writes in several requests, as they would come over time.
-    async fn write(&self, case: u32, history: &History, at_a_time: usize) {
-        let head = |series| LineHead::new(&key(case, series)).unwrap();
-        let heads: Vec<LineHead> = (0..history.series).map(head).collect();
-        for some in history.writes.chunks(at_a_time) {
-            let mut lines = Lines::default();
-            for &(series, at, value) in some {
-                let at = history.begin + at;
-                lines
-                    .push(&heads[usize::from(series)], Sample { at, value })
-                    .unwrap();
-            }
-            self.deliver(lines).await;
-        }
-    }
-}
-
 #[test]
-fn victoria_metrics() {
-    let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else {
-        return;
-    };
-    over_histories(32, 12, |case, history| {
-        let history = without_corrections(history);
-        runtime.block_on(async {
-            victoria.write(case, &history, 97).await;
-            check(&victoria.face, case, &history).await
-        })
-    });
-    let letters = runtime.block_on(victoria.records.dead_letter_counts()).unwrap();
-    assert_eq!(letters.kept, 0);
+fn fifty_thousand_series_are_told_apart() {
+    many_series(50_000);
 }
 
-/// Which of them is not said: measured, it is neither always the later nor always the larger one.
-#[test]
-fn victoria_metrics_keeps_one_of_the_values_of_a_moment() {
-    let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else {
-        return;
-    };
-    assert!(!victoria.face.caps().overwrites);
-    let writes = (0..200)
-        .map(|n| (0, i64::from(n % 50) * 1000, f64::from(n)))
-        .collect();
-    let history = History {
-        begin: UtcMillis(1_760_000_000_000),
-        series: 1,
-        writes,
-        queries: Vec::new(),
-    };
-    let range = TimeRange {
-        from: history.begin,
-        to: history.begin + 50_000,
-    };
-    let page = runtime.block_on(async {
-        victoria.write(1, &history, 30).await;
-        victoria
-            .face
-            .scan(&Scope::everything(), &key(1, 0), range, 1000)
-            .await
-            .unwrap()
-    });
-    assert_eq!(page.samples.len(), 50, "one value a moment");
-    for (n, sample) in (0..).zip(page.samples) {
-        assert_eq!(sample.at, history.begin + n * 1000);
-        assert_eq!(
-            sample.value.rem_euclid(50.0),
-            f64::from(i32::try_from(n).unwrap())
-        );
+fn many_series(count: u32) {
+    let clock = Clock::simulated(UtcMillis(1_800_000_000_000));
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), &clock);
+    for (n, batch) in many::batches(count).into_iter().enumerate() {
+        let reading = |(key, sample): &(SeriesKey, Sample)| Reading {
+            series: store.resolve(key).unwrap(),
+            at: sample.at,
+            received: sample.at,
+            value: sample.value,
+            quality: Quality::Good,
+        };
+        let readings: Vec<Reading> = batch.iter().map(reading).collect();
+        let place = |n: usize| LogPosition(n as u64);
+        store.append(&readings, place(n), place(n + 1)).unwrap();
+        store.flush().unwrap();
     }
-}
-
-#[test]
-fn many_series_of_victoria_metrics_are_told_apart() {
-    let runtime = runtime();
-    let Some(victoria) = runtime.block_on(Victoria::start()) else {
-        return;
-    };
-    let series = 50_000_u32;
-    let begin = UtcMillis(1_760_000_000_000);
-    let key = |n: u32| SeriesKey {
-        facility: format!("f{}", n / 100).parse().unwrap(),
-        device: format!("d{n}").parse().unwrap(),
-        metric: "humidity".parse().unwrap(),
-    };
-    let mut lines = Lines::default();
-    for n in 0..series {
-        let value = f64::from(n) / 2.0;
-        lines
-            .push(&LineHead::new(&key(n)).unwrap(), Sample { at: begin, value })
-            .unwrap();
-    }
-    runtime.block_on(async {
-        victoria.deliver(lines).await;
-        for n in (0..series).step_by(997) {
-            let latest = victoria.face.latest(&Scope::everything(), &key(n)).await.unwrap();
-            assert_eq!(
-                latest,
-                Some(Sample {
-                    at: begin,
-                    value: f64::from(n) / 2.0
-                }),
-                "{n}"
-            );
-        }
-    });
+    assert_eq!(store.stats().series, u64::from(count));
+    runtime().block_on(many::check(&TimeSeries::embedded(store, clock), count));
 }

@@ -13,4 +13,10 @@ mod influxd;
 #[cfg(test)]
 mod lines;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod victoria;

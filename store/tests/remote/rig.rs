@@ -8,10 +8,11 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpListener,
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// A request, its body decompressed.
 #[derive(Debug, Clone)]
@@ -55,12 +56,27 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) async fn start(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Rig {
+        Rig::listen(None, answer).await
+    }
+
+    /// The same behind TLS.
+    pub(crate) async fn start_tls(
+        tls: TlsAcceptor,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Rig {
+        Rig::listen(Some(tls), answer).await
+    }
+
+    async fn listen(
+        tls: Option<TlsAcceptor>,
+        answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Rig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
         let answer: Arc<Answers> = Arc::new(answer);
-        tasks.spawn(serve(listener, answer, seen.clone()));
+        tasks.spawn(serve((listener, tls), answer, seen.clone()));
         Rig {
             addr,
             seen,
@@ -78,15 +94,34 @@ impl Rig {
     }
 }
 
-async fn serve(listener: TcpListener, answer: Arc<Answers>, seen: Arc<Mutex<Vec<Request>>>) {
+async fn serve(
+    (listener, tls): (TcpListener, Option<TlsAcceptor>),
+    answer: Arc<Answers>,
+    seen: Arc<Mutex<Vec<Request>>>,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(converse(stream, answer.clone(), seen.clone()));
+        let (tls, answer, seen) = (tls.clone(), answer.clone(), seen.clone());
+        connections.spawn(async move {
+            match tls {
+                None => converse(stream, answer, seen).await,
+                // Whoever does not trust us is not spoken to.
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        converse(stream, answer, seen).await;
+                    }
+                }
+            }
+        });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn converse(stream: TcpStream, answer: Arc<Answers>, seen: Arc<Mutex<Vec<Request>>>) {
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    answer: Arc<Answers>,
+    seen: Arc<Mutex<Vec<Request>>>,
+) {
     let mut stream = BufReader::new(stream);
     while let Some(request) = request(&mut stream).await {
         let mut reply = answer(&request);
@@ -102,7 +137,8 @@ async fn converse(stream: TcpStream, answer: Arc<Answers>, seen: Arc<Mutex<Vec<R
                     head += &format!("{name}: {value}\r\n");
                 }
                 let text = head + "\r\n" + &body;
-                if stream.write_all(text.as_bytes()).await.is_err() {
+                // TLS keeps what is not flushed.
+                if stream.write_all(text.as_bytes()).await.is_err() || stream.flush().await.is_err() {
                     return;
                 }
             }
@@ -130,7 +166,7 @@ async fn pass(port: u16, target: &str, body: &str) -> Reply {
     Reply::Say(status, Vec::new(), answer.text().await.unwrap())
 }
 
-async fn request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+async fn request<S: AsyncRead + Unpin>(stream: &mut BufReader<S>) -> Option<Request> {
     let mut line = String::new();
     stream.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
     let target = line.split(' ').nth(1)?.to_owned();
