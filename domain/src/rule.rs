@@ -172,7 +172,11 @@ impl Rule {
             return true;
         }
         let metric = self.metric.as_ref().map_or("", Metric::as_str);
-        self.severity != Severity::P0 && !matches!(metric, "combustible_gas" | "co" | "smoke_alarm" | "sos")
+        self.severity != Severity::P0
+            && !matches!(
+                metric,
+                "combustible_gas" | "gas_alarm" | "co" | "co_alarm" | "smoke_alarm" | "sos"
+            )
     }
 }
 
