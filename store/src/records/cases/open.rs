@@ -36,7 +36,7 @@ pub(super) async fn open(
         return Ok(());
     };
     let (policy, now) = (teller.policy(), teller.now());
-    case.handling = course::opened(policy, new.severity, now);
+    case.handling = course::opened(policy, &case, now);
     case.handling.recurs = recurs(transaction, &case, policy.recurrence_ms).await?;
     let folded = fold_in(transaction, teller, (&mut case, new.trouble), changed).await?;
     write_case(transaction, &case).await?;

@@ -53,7 +53,7 @@ impl Records {
         for mut case in cases {
             let pass = timer::pass(
                 &self.practice.policy,
-                case.severity,
+                &self.practice.policy.terms_of(&case),
                 case.state,
                 &case.handling,
                 now,
