@@ -79,6 +79,29 @@ pub struct Pass {
     pub next_at: Option<UtcMillis>,
 }
 
+/// How far ahead of the clock a case may say that it entered its state and be believed, in milliseconds.
+pub const CLOCK_SLACK_MS: i64 = 60_000;
+
+/// Whether the case entered its state in what is now the future: our own clock was wrong then, or is now.
+#[must_use]
+pub fn is_ahead(handling: &Handling, now: UtcMillis) -> bool {
+    handling
+        .entered_at
+        .is_some_and(|at| at.ms_since(now) > CLOCK_SLACK_MS)
+}
+
+/// Moves the times of a case that is ahead of the clock back to now, so that nobody waits for years: it has entered its
+/// state now, and what is due after that keeps its distance.
+pub fn set_right(handling: &mut Handling, now: UtcMillis) {
+    let Some(entered) = handling.entered_at.filter(|_| is_ahead(handling, now)) else {
+        return;
+    };
+    let ahead = entered.ms_since(now);
+    handling.entered_at = Some(now);
+    handling.due_at = handling.due_at.map(|at| at - ahead);
+    handling.next_at = handling.next_at.map(|at| at - ahead);
+}
+
 /// Looks at a case that nobody has acted on since it entered `state`. The level and the card never fall.
 #[must_use]
 pub fn pass(
@@ -277,6 +300,45 @@ mod tests {
             (None, None),
             "of an earlier version"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_ten_years_makes_no_case_wait_for_years_and_tells_once() {
+        const TEN_YEARS_MS: i64 = 3_653 * DAY_MS;
+        let policy = CasePolicy::default();
+        for severity in Severity::ALL {
+            let terms = policy.terms(severity);
+            for state in [CaseState::Open, CaseState::Rectifying, CaseState::Submitted] {
+                // Opened while the clock was ten years ahead; then it is set right.
+                let mut ahead = entered(state, severity);
+                let now = START - TEN_YEARS_MS;
+                assert!(is_ahead(&ahead, now));
+                set_right(&mut ahead, now);
+                let mut fresh = entered(state, severity);
+                set_right(&mut fresh, START + 5_000);
+                assert_eq!(
+                    fresh,
+                    entered(state, severity),
+                    "a clock that runs on changes nothing"
+                );
+                let wait = |handling: &Handling, from| handling.next_at.map(|at| at.ms_since(from));
+                assert_eq!(wait(&ahead, now), wait(&fresh, START), "{severity:?} {state:?}");
+                assert!(wait(&ahead, now).is_some_and(|ms| (1..=31 * DAY_MS).contains(&ms)));
+                assert_eq!(pass(&policy, terms, state, &ahead, now).notice, None);
+                // Opened while it was right; then it is ten years ahead: one notice, not one for every step.
+                let late = pass(&policy, terms, state, &fresh, START + TEN_YEARS_MS);
+                assert!(late.notice.is_some());
+                let after = Handling {
+                    level: late.level,
+                    reminders: late.reminders,
+                    card: late.card,
+                    next_at: late.next_at,
+                    ..fresh
+                };
+                let again = pass(&policy, terms, state, &after, START + TEN_YEARS_MS + 1);
+                assert_eq!((again.notice, again.next_at), (None, None));
+            }
+        }
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! How people deal with cases: the whole way from opening to closing, parts of one trouble, timers, and what is told.
 #![expect(clippy::unwrap_used, reason = "a fixture that fails is a test that fails")]
 
+mod clock;
 mod gateways;
 
 use domain::{
