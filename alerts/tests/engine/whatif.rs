@@ -171,7 +171,7 @@ fn own_limit(limit: f64, from_day: i64, until_day: i64) -> RuleOverride {
 }
 
 #[tokio::test]
-async fn a_trial_knows_what_was_set_aside_and_what_a_facility_had_of_its_own() {
+async fn a_trial_knows_what_was_set_aside() {
     let kitchen = Kitchen::build().await;
     history(&kitchen);
     let all = Scope::everything();
@@ -226,7 +226,18 @@ async fn a_trial_knows_what_was_set_aside_and_what_a_facility_had_of_its_own() {
     let mut around = load().await;
     around.mutes.extend(window.mutes(&Zone::default(), range));
     assert_eq!(tried(&around, &stricter), [(0, 0), (0, 0), (0, 1)]);
+}
 
+#[tokio::test]
+async fn a_trial_knows_a_facilitys_own_numbers_and_its_regions_packs() {
+    let kitchen = Kitchen::build().await;
+    history(&kitchen);
+    let all = Scope::everything();
+    let fridge = rule("CN-TMP-01");
+    let stricter = with_limit(&fridge, 6.0);
+    let tried = |around: &Circumstances, new: &Rule| {
+        counts_around(around, &kitchen, &all, (&fridge, new), 3).unwrap()
+    };
     // The facility had 6.5 °C of its own on the third day: it keeps that whatever becomes of the pack's number...
     let mut around = Circumstances {
         overrides: vec![own_limit(6.5, 2, 3)],

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Comparison, OverrideError, Rule, RuleKind};
+use super::{Clause, Comparison, OverrideError, Rule, RuleKind, StageStep};
 
 /// The hold time before a rule's condition clears, in seconds: the one number that every kind has.
 const CLEAR_HOLD: &str = "clear_hold_s";
@@ -113,20 +113,12 @@ fn numbers_of(kind: &mut RuleKind) -> Vec<Named<'_>> {
         ],
         RuleKind::Dose {
             low, high, reset_s, ..
-        } => {
-            let ends = [("low", low, Lower), ("high", high, Higher)];
-            let ends = ends
-                .into_iter()
-                .filter_map(|(name, end, stricter)| Some(real(name, end.as_mut()?, stricter)));
-            ends.chain([whole("reset_s", reset_s, Higher)]).collect()
-        }
+        } => dose_numbers(low.as_mut(), high.as_mut(), reset_s),
         RuleKind::Stage { from, steps } => {
-            let steps = steps.iter_mut().enumerate().flat_map(|(n, step)| {
-                let within = step.within_s.as_mut();
-                let within = within.map(|s| whole(&format!("within_{}_s", n + 1), s, Lower));
-                [Some(real(&format!("to_{}", n + 1), &mut step.to, Lower)), within]
-            });
-            let steps = steps.flatten();
+            let steps = steps
+                .iter_mut()
+                .enumerate()
+                .flat_map(|(n, step)| step_numbers(n, step));
             [real("from", from, Unknown)].into_iter().chain(steps).collect()
         }
         RuleKind::Cycle { begin, for_s, .. } => {
@@ -154,15 +146,41 @@ fn numbers_of(kind: &mut RuleKind) -> Vec<Named<'_>> {
             with,
             window_s,
             ..
-        } => {
-            let with = with.iter_mut().enumerate();
-            let with = with.map(|(n, c)| real(&format!("with_{}", n + 1), &mut c.limit, by(c.op)));
-            let over = over_s.as_mut().map(|s| whole("over_s", s, Unknown));
-            let window = whole("window_s", window_s, Higher);
-            over.into_iter().chain([window]).chain(with).collect()
-        }
+        } => joint_numbers(over_s.as_mut(), window_s, with),
         RuleKind::Boolean | RuleKind::Event { .. } | RuleKind::NoData { .. } => Vec::new(),
     }
+}
+
+/// A narrower band is laxer: less adds up.
+fn dose_numbers<'a>(
+    low: Option<&'a mut f64>,
+    high: Option<&'a mut f64>,
+    reset_s: &'a mut u32,
+) -> Vec<Named<'a>> {
+    let low = low.map(|low| real("low", low, Stricter::Lower));
+    let high = high.map(|high| real("high", high, Stricter::Higher));
+    let reset = whole("reset_s", reset_s, Stricter::Higher);
+    low.into_iter().chain(high).chain([reset]).collect()
+}
+
+/// A step of a cooling, the `n`th from 0.
+fn step_numbers(n: usize, step: &mut StageStep) -> impl Iterator<Item = Named<'_>> {
+    let within = step.within_s.as_mut();
+    let within = within.map(|s| whole(&format!("within_{}_s", n + 1), s, Stricter::Lower));
+    let to = real(&format!("to_{}", n + 1), &mut step.to, Stricter::Lower);
+    std::iter::once(to).chain(within)
+}
+
+fn joint_numbers<'a>(
+    over_s: Option<&'a mut u32>,
+    window_s: &'a mut u32,
+    with: &'a mut [Clause],
+) -> Vec<Named<'a>> {
+    let over = over_s.map(|s| whole("over_s", s, Stricter::Unknown));
+    let window = whole("window_s", window_s, Stricter::Higher);
+    let with = with.iter_mut().enumerate();
+    let with = with.map(|(n, c)| real(&format!("with_{}", n + 1), &mut c.limit, by(c.op)));
+    over.into_iter().chain([window]).chain(with).collect()
 }
 
 impl Rule {
