@@ -27,8 +27,11 @@ PACKS = {
 CONFIDENCE = {"V": "verified", "S": "secondary", "M": "memory", "E": "engineering"}
 
 # Cases of these stay open until a person closes them: somebody must have looked.
-LATCHED_METRICS = {"combustible_gas", "co", "smoke_alarm", "sos"}
+LATCHED_METRICS = {"combustible_gas", "co", "smoke_alarm", "sos", "gas_alarm", "co_alarm"}
 LATCHED_RULES = {"FG-HEAT-01"}
+
+# What endangers life is judged wherever it is measured: a point that was given another type must not be deaf.
+ANYWHERE = {"FG-GAS-01", "FG-GAS-02", "FG-GAS-03", "FG-GAS-06", "FG-CO-01", "FG-CO-02", "FG-CO-03", "FG-SMK-01"}
 
 # Silence, in report intervals. The table's 26 h for smoke detectors presumes a heartbeat every 24 h;
 # the product knows each point's own interval.
@@ -106,6 +109,7 @@ def joint(op, limit, with_, near, window_s=0, over_s=None):
 
 
 DAY = 24 * 3600
+BOOLEAN = '{ kind = "boolean" }'
 # Rules of the kinds that a row of the table cannot spell: what is judged, and where it differs from the row, in
 # which unit, of which metric and point type, and how long it must hold.
 SPECIAL = {
@@ -121,6 +125,8 @@ SPECIAL = {
     "CN-UV-01": {"judge": cycle(1, 1, 1800), "metric": "uv_on"},
     "CN-UV-02": {"judge": joint(">=", 1, [("person_count", ">", 0, False)], "place"), "metric": "uv_on",
                  "point_type": "uv_lamp", "hold_s": 5, "clear_hold_s": 30},
+    # The special room is entered for lunch's cold dishes and for supper's.
+    "CN-UV-04": {"judge": missing(["09:00", "15:30"], 6 * 3600), "metric": "uv_on"},
     "CN-UV-03": {"judge": below(70, 75), "unit": "uW/cm2"},
     "CN-DS-01": {"judge": cycle(60, 100, 600), "unit": "degC", "metric": "temperature"},
     "CN-DS-02": {"judge": cycle(60, 120, 600), "unit": "degC", "metric": "temperature"},
@@ -152,6 +158,13 @@ SPECIAL = {
     "SYS-03": {"judge": '{ kind = "rate_of_change", op = ">", limit = 2.0, clear_op = "<=", clear_limit = 1.0, over_s = 60 }',
                "unit": "degC", "metric": "temperature", "hold_s": 120, "clear_hold_s": 300},
     "SYS-05": {"judge": '{ kind = "clock_skew", limit_s = 300, clear_s = 60, for_s = 600 }', "metric": None},
+    "SYS-07": {"judge": BOOLEAN},
+    "SYS-GW-01": {"judge": BOOLEAN, "hold_s": 60},
+    "SYS-PWR-01": {"judge": BOOLEAN},
+    "SYS-CAL-01": {"judge": '{ kind = "threshold", op = "<=", limit = 0.0, clear_op = ">", clear_limit = 0.0 }',
+                   "unit": "d"},
+    "FG-GAS-07": {"judge": BOOLEAN, "latched": True, "clear_hold_s": 60},
+    "FG-CO-04": {"judge": BOOLEAN, "latched": True, "clear_hold_s": 600},
     "US-CL-01": {"judge": stage(57, (21, 7200)), "unit": "degC", "metric": "temperature"},
     "US-CL-02": {"judge": stage(57, (5, 21600)), "unit": "degC", "metric": "temperature"},
     "US-DS-01": {"judge": cycle(60, 82, 0), "unit": "degC"},
@@ -174,6 +187,13 @@ ADDED += [
     added("CN-GOV-03", "cn-canteen", "monthly_meeting_done", "ledger", "P3", "S"),
     added("CN-TMP-05", "cn-canteen", "temperature", "fridge_air", "P3"),
     added("FG-GAS-06", "fire-gas", "combustible_gas", "kitchen_gas", "P0"),
+    added("FG-GAS-07", "fire-gas", "gas_alarm", "any", "P0", "M"),
+    added("FG-CO-04", "fire-gas", "co_alarm", "any", "P0", "S"),
+    added("CN-UV-04", "cn-canteen", "uv_on", "uv_lamp", "P2"),
+    added("SYS-07", "system", "battery_low", "any", "P4"),
+    added("SYS-GW-01", "system", "gateway_offline", "any", "P2"),
+    added("SYS-PWR-01", "system", "mains_lost", "any", "P2"),
+    added("SYS-CAL-01", "system", "calibration_days_left", "any", "P3", "S"),
     added("EN-PEST-02", "environment", "rodent_trap_trip", "trap", "P1"),
 ]
 
@@ -324,6 +344,19 @@ AUTHORITY = {
         ("legislation.gov.uk，wsi/2006/31；2 小时宽限凭记忆", "legislation.gov.uk, wsi/2006/31; the tolerance of 2 h is from memory")),
 }
 
+AUTHORITY |= {
+    "FG-GAS-07": (("GB 15322.1-2019：探测器在自身设定点（5–25 %LEL 之间）报警；按探测器自己的判断，不另设限值", "GB 15322.1-2019: a detector alarms at its own set-point (within 5–25 %LEL); the detector's own verdict, no limit of ours"), UNCHECKED,
+        ("wangblog.cn：标准的适用范围；设定点范围凭记忆", "wangblog.cn: the standard's scope; the range of set-points is from memory")),
+    "FG-CO-04": (("EN 50291：50 ppm 60–90 分钟、100 ppm 10–40 分钟、300 ppm 3 分钟内报警；按探测器自己的判断", "EN 50291: alarms in 60–90 min at 50 ppm, 10–40 min at 100 ppm, within 3 min at 300 ppm; the detector's own verdict"), UNCHECKED, CO_SOURCE),
+    "CN-UV-04": (samr("紫外线灯在每次使用前无人时照射 30 分钟以上；9 时与 15 时半两个时刻为自定", "UV lamps run for 30 minutes or more before each use; nine o'clock and half past three are our own"), ("2018；时刻自定", "2018; hours of our own"),
+        ("cardozapub 食堂规范：无人工作时 30 分钟以上并有记录；时刻自行判断", "cardozapub canteen specification: over 30 minutes when nobody works there, with records; the hours are own judgement")),
+    "SYS-07": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-GW-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-PWR-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
+    "SYS-CAL-01": (("EN 13486：记录仪与温度计定期校验；到期日由设备档案给出", "EN 13486: recorders and thermometers are verified periodically; the due date is the device's own record"), UNCHECKED,
+        ("theiteh.com（EN 12830 与 EN 13486 的介绍）", "theiteh.com (introduction of EN 12830 and EN 13486)")),
+}
+
 LICENCE = (("食品经营许可应在有效期内，DB53/T 1173-2023 要求监测；天数为自定",
             "the food licence is valid, and DB53/T 1173-2023 has that monitored; the days are our own"), "2023",
            ("wnwk.com 的标准介绍页", "introduction of the standard on wnwk.com"))
@@ -458,6 +491,13 @@ WORDS |= {
     "FG-GAS-06": ("动火离人且燃气浓度上升", "Gas rising at an unattended stove", GAS_ZH, GAS_EN),
     "FG-HOOD-01": ("烹饪时排烟未开", "Cooking with the hood off", "打开排烟；打不开的停火报修。", "Turn the hood on; if it does not start, stop cooking and call repair."),
     "EN-PEST-02": ("非工作时段有动静且捕鼠器触发", "Movement at night and a trap tripped", "查看录像；清理消毒，检查附近食品和孔洞，联系消杀公司。", "Look at the pictures; clear and disinfect, check food and holes nearby, call pest control."),
+    "FG-GAS-07": ("燃气探测器报警", "Gas detector alarms", GAS_ZH, GAS_EN),
+    "FG-CO-04": ("一氧化碳探测器报警", "Carbon monoxide detector alarms", CO_ZH, CO_EN),
+    "CN-UV-04": ("使用前未开紫外线灯", "UV lamp not run before use", "专间先不要进人：开灯满 30 分钟并记录，再开始操作。当天不使用专间的：写明后关闭。", "Keep everyone out: run the lamp for 30 minutes, record it, then begin. If the room is not used today, say so and close the case."),
+    "SYS-07": ("设备报告电量低", "Device says its battery is low", "一周内更换电池；烟感和燃气报警器当天更换。", "Change the battery within a week; that of a smoke or gas detector today."),
+    "SYS-GW-01": ("网关离线", "Gateway offline", "检查网关的电源、网线和网络；恢复前到现场查看它名下的设备。", "Check the gateway's power, cable and network; until it is back, look at its devices yourself."),
+    "SYS-PWR-01": ("市电中断", "Mains power lost", "联系物业和供电；冷柜少开门，记下停电时间，来电后逐个测温。", "Call the building's operator and the supplier; keep fridges shut, note the time, and measure each when power is back."),
+    "SYS-CAL-01": ("传感器校准已过期", "Calibration is overdue", "安排校准或更换探头；校准前用另一支温度计每日核对，并录入新的到期日。", "Have the sensor calibrated or exchanged; compare it daily with another thermometer until then, and enter the new due date."),
     "SYS-02": ("读数长时间不变", "Reading does not move", "检查探头是否损坏或脱落，用手温试一次。", "Check the probe for damage or a loose fit; warm it by hand and see."),
     "SYS-03": ("温度上升过快", "Temperature rises fast", "检查柜门和制冷；可能很快超限。", "Check door and cooling: it may soon be too warm."),
     "SYS-05": ("设备时钟不准", "Device clock is wrong", "给设备对时；检查它能否访问时间服务器。", "Set its clock; check that it reaches a time server."),
@@ -508,7 +548,7 @@ def rule_text(row):
     clause, edition, source = AUTHORITY[rule]
     special = SPECIAL.get(rule, {})
     metric = special.get("metric", NO_DATA_METRIC.get(rule, row["metric"]))
-    point_type = special.get("point_type", row["point_type"])
+    point_type = "any" if rule in ANYWHERE else special.get("point_type", row["point_type"])
     clear_hold_s = special.get("clear_hold_s", 0) if special else int(row["clear_for_s"])
     latched = special.get("latched", False) or metric in LATCHED_METRICS and rule not in NO_DATA or rule in LATCHED_RULES
     lines = ["[[rule]]", f"id = {quote(rule)}"]

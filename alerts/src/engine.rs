@@ -1,5 +1,6 @@
 //! The engine: one task that judges the log, batch by batch.
 
+mod calibration;
 mod ledger;
 mod lookup;
 
@@ -25,6 +26,7 @@ use crate::{
     handle::{Command, Shared},
     shelving::{Asked, Policy},
 };
+use calibration::DueDates;
 use ledger::Ledger;
 use lookup::Lookup;
 
@@ -46,6 +48,7 @@ pub struct Engine {
     judge: Judge,
     /// The points that are judged.
     points: Vec<Point>,
+    due_dates: DueDates,
     policy: Policy,
     lookup: Lookup,
     ledger: Ledger,
@@ -96,7 +99,6 @@ impl Engine {
         rules: Vec<Rule>,
         clock: Clock,
     ) -> Result<Engine, AlertError> {
-        let points = records.points(&Scope::everything(), None).await?;
         let (position, snapshot) = match records.engine_snapshot().await? {
             Some(kept) => match ledger::decode(&kept.state) {
                 Some(snapshot) => (kept.position, snapshot),
@@ -111,6 +113,7 @@ impl Engine {
             None => (LogPosition::default(), Snapshot::default()),
         };
         let by_id: BTreeMap<RuleId, Rule> = rules.iter().map(|r| (r.id.clone(), r.clone())).collect();
+        let (points, due_dates) = load_points(&records, snapshot.log_time()).await?;
         let mut policy = Policy::load(&records, (rules, place), snapshot.log_time()).await?;
         let (judge, transitions) = restore(&snapshot, &points, &mut policy);
         let (changes, _) = broadcast::channel(MAX_CHANGES);
@@ -141,6 +144,7 @@ impl Engine {
             clock,
             judge,
             points,
+            due_dates,
             policy,
             lookup: Lookup::new(series),
             ledger: Ledger::new(),
@@ -210,7 +214,10 @@ impl Engine {
                 LogEvent::Reading(reading) => reading.received,
             });
             match event {
-                LogEvent::Tick(at) => self.judge.tick(at, &mut self.transitions),
+                LogEvent::Tick(at) => {
+                    self.judge.tick(at, &mut self.transitions);
+                    self.due_dates.judge(&mut self.judge, at, &mut self.transitions);
+                }
                 LogEvent::Reading(reading) => match self.lookup.point(&self.judge, reading.series) {
                     Some(point) => self.judge.reading(point, &reading, &mut self.transitions),
                     // Nobody registered this series for judgement; its arrival still tells the time.
@@ -283,7 +290,7 @@ impl Engine {
     }
 
     async fn reload(&mut self) -> Result<(), AlertError> {
-        self.points = self.shared.records.points(&Scope::everything(), None).await?;
+        (self.points, self.due_dates) = load_points(&self.shared.records, self.judge.log_time()).await?;
         if self.policy.differs_by_region() {
             // A new facility has the rules of its region.
             let log_time = self.judge.log_time();
@@ -373,6 +380,18 @@ impl Engine {
             ..self.ledger.health()
         }));
     }
+}
+
+/// The points that are judged: those on record, and those whose values follow from records.
+async fn load_points(
+    records: &Records,
+    log_time: Option<UtcMillis>,
+) -> Result<(Vec<Point>, DueDates), AlertError> {
+    let all = Scope::everything();
+    let mut points = records.points(&all, None).await?;
+    let due_dates = DueDates::new(&records.calibrations(&all, None).await?, log_time);
+    due_dates.add_points(&mut points);
+    Ok((points, due_dates))
 }
 
 /// Judgement as it stood, by the rules and with what was set aside then.

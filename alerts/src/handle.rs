@@ -100,6 +100,12 @@ impl AlertHandle {
         own.of.get(facility).unwrap_or(&own.base).clone()
     }
 
+    /// A pack's rule with the facilities for which its region has chosen that pack.
+    #[must_use]
+    pub fn rule_as_judged(&self, rule: &RuleId) -> Option<Rule> {
+        self.0.own.load().base.get(rule).cloned()
+    }
+
     /// The packs' rules that are judged by.
     #[must_use]
     pub fn rules(&self) -> Arc<BTreeMap<RuleId, Rule>> {

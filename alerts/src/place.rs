@@ -24,7 +24,8 @@ pub struct Place {
 
 impl Place {
     /// The rules, each for the facilities whose region has chosen its pack.
-    pub(crate) fn rules(&self, given: &[Rule], facilities: &[Facility], regions: &[Region]) -> Vec<Rule> {
+    #[must_use]
+    pub fn rules(&self, given: &[Rule], facilities: &[Facility], regions: &[Region]) -> Vec<Rule> {
         if self.regions.is_empty() {
             return given.to_vec();
         }

@@ -4,15 +4,19 @@
 //! What is stored knows when a value was measured, not when it was received: it is judged as if it had come at once.
 //! So late readings count as if they had not been late, and an outage of the product looks like the silence of its
 //! devices. Rules about clocks cannot be tried at all.
+//!
+//! Both rules are judged as they would have been live: with what was shelved, within which windows, and with the numbers
+//! that facilities had in place of the packs' at each moment ([`Circumstances`]).
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use domain::{
-    ConditionState, FacilityId, Judge, Point, Quality, Reading, Rule, RuleKind, Sample, Scope, SeriesId,
-    TimeRange, Transition, UtcMillis, Zone,
+    ConditionState, FacilityId, Judge, Mute, Point, Quality, Reading, Rule, RuleKind, Sample, Scope,
+    SeriesId, Shelf, TimeRange, Transition, UtcMillis, Zone,
     judge::{GAP_MS, PointIndex, Snapshot},
+    rule::{RuleOverride, with_overrides},
 };
-use store::SeriesStore;
+use store::{Records, SeriesStore};
 
 use crate::AlertError;
 
@@ -51,6 +55,71 @@ pub struct Outcome {
     pub left_out: usize,
 }
 
+/// What people had changed about judgement in the time that is tried.
+#[derive(Debug, Clone, Default)]
+pub struct Circumstances {
+    /// What was set aside: shelves, and windows as they recurred.
+    pub mutes: Vec<Mute>,
+    /// What facilities had in place of the packs' numbers.
+    pub overrides: Vec<RuleOverride>,
+    /// The facility for which the new rule is tried as its own: then it takes the place of what that facility has.
+    pub own: Option<FacilityId>,
+}
+
+impl Circumstances {
+    /// Reads those of `range` in `scope`, by the local clock `zone`.
+    ///
+    /// # Errors
+    /// [`AlertError::Store`] when they cannot be read.
+    pub async fn load(
+        records: &Records,
+        scope: &Scope,
+        zone: &Zone,
+        range: TimeRange,
+    ) -> Result<Circumstances, AlertError> {
+        // What ended a little before may explain what stands at the beginning.
+        let range = TimeRange {
+            from: range.from - DAY_MS,
+            to: range.to,
+        };
+        let shelves = records.shelves(scope, range).await?;
+        let windows = records.windows(scope, range.from).await?;
+        let recurring = windows.iter().flat_map(|window| window.mutes(zone, range));
+        Ok(Circumstances {
+            mutes: shelves.iter().map(Shelf::mute).chain(recurring).collect(),
+            overrides: records.overrides(scope, None, range.from).await?,
+            own: None,
+        })
+    }
+
+    /// What `base` was at `at`, for the old rule (0) or the new one (1), in one facility.
+    fn rules(&self, (which, base): (usize, &Rule), facility: &FacilityId, at: UtcMillis) -> Vec<Rule> {
+        let base = std::slice::from_ref(base);
+        if which == 1 && self.own.as_ref() == Some(facility) {
+            return base.to_vec();
+        }
+        with_overrides(base, &self.of(facility, &base[0]), at)
+    }
+
+    fn of(&self, facility: &FacilityId, base: &Rule) -> Vec<RuleOverride> {
+        let concerned = |o: &&RuleOverride| o.facility == *facility && o.rule == base.id;
+        self.overrides.iter().filter(concerned).cloned().collect()
+    }
+
+    /// When the rules are others, within `range` and after its beginning, in order.
+    fn changes(&self, facility: &FacilityId, base: &Rule, range: TimeRange) -> Vec<UtcMillis> {
+        let overrides = self.of(facility, base);
+        let bounds = overrides.iter().flat_map(|o| [Some(o.from), o.until]);
+        let mut bounds: Vec<UtcMillis> = bounds
+            .flatten()
+            .filter(|at| *at > range.from && *at < range.to)
+            .collect();
+        bounds.sort_unstable();
+        bounds.dedup();
+        bounds
+    }
+}
+
 /// Stored history, and whose.
 #[derive(Clone, Copy)]
 pub struct History<'a> {
@@ -62,6 +131,8 @@ pub struct History<'a> {
     pub points: &'a [Point],
     /// The local clock, by which days are counted and times of day are meant.
     pub zone: &'a Zone,
+    /// What people had changed meanwhile.
+    pub around: &'a Circumstances,
 }
 
 impl std::fmt::Debug for History<'_> {
@@ -119,7 +190,14 @@ pub fn what_if(
             continue;
         }
         outcome.points += points.iter().filter(|p| new.applies_to(p)).count();
-        judge_facility(history, &points, [old, new], range, &mut outcome)?;
+        let trial = Trial {
+            history,
+            facility,
+            points: &points,
+            rules: [old, new],
+            range,
+        };
+        trial.judge(&mut outcome)?;
     }
     Ok(outcome)
 }
@@ -159,49 +237,111 @@ fn concerned(points: &[Point], facility: &FacilityId, rules: [&Rule; 2]) -> Vec<
         .collect()
 }
 
-fn judge_facility(
-    history: History<'_>,
-    points: &[Point],
-    rules: [&Rule; 2],
+/// One facility's history, judged by both rules.
+struct Trial<'a> {
+    history: History<'a>,
+    facility: &'a FacilityId,
+    points: &'a [Point],
+    rules: [&'a Rule; 2],
     range: TimeRange,
-    outcome: &mut Outcome,
-) -> Result<(), AlertError> {
-    let mut said = Vec::new();
-    let mut judges = rules.map(|rule| {
-        let snapshot = Snapshot::default();
-        Judge::restore_in(
-            history.zone.clone(),
-            (&snapshot, vec![rule.clone()]),
-            points,
-            &mut said,
-        )
-    });
-    let index: Vec<Option<PointIndex>> = points.iter().map(|p| judges[0].point(&p.key())).collect();
-    let mut merged = Merged::begin(history, points, range)?;
-    let mut clock = range.from;
-    while let Some((number, sample)) = merged.next()? {
-        let reading = Reading {
-            series: SeriesId(0),
-            at: sample.at,
-            received: sample.at,
-            value: sample.value,
-            quality: Quality::Good,
-        };
-        for (judge, which) in judges.iter_mut().zip([0, 1]) {
-            pass_time(judge, clock, sample.at, &mut said);
-            if let Some(point) = index[number] {
-                judge.reading(point, &reading, &mut said);
+}
+
+/// Both judges, and how far they have come.
+struct Judges {
+    judges: [Judge; 2],
+    clock: UtcMillis,
+    said: Vec<Transition>,
+}
+
+impl Trial<'_> {
+    fn judge(&self, outcome: &mut Outcome) -> Result<(), AlertError> {
+        let around = self.history.around;
+        let mut both = self.begin();
+        let mut changes = around
+            .changes(self.facility, self.rules[0], self.range)
+            .into_iter()
+            .peekable();
+        let mut index = self.index(&both);
+        let mut merged = Merged::begin(self.history, self.points, self.range)?;
+        while let Some((number, sample)) = merged.next()? {
+            while let Some(change) = changes.next_if(|at| *at <= sample.at) {
+                self.change_rules(&mut both, change, outcome);
+                index = self.index(&both);
             }
-            count(outcome, which, &mut said);
+            let reading = Reading {
+                series: SeriesId(0),
+                at: sample.at,
+                received: sample.at,
+                value: sample.value,
+                quality: Quality::Good,
+            };
+            both.pass(sample.at, outcome);
+            for (which, judge) in both.judges.iter_mut().enumerate() {
+                if let Some(point) = index[number] {
+                    judge.reading(point, &reading, &mut both.said);
+                }
+                count(outcome, which, &mut both.said);
+            }
+            outcome.readings += 1;
         }
-        clock = clock.max(sample.at);
-        outcome.readings += 1;
+        for change in changes {
+            self.change_rules(&mut both, change, outcome);
+        }
+        both.pass(self.range.to, outcome);
+        Ok(())
     }
-    for (judge, which) in judges.iter_mut().zip([0, 1]) {
-        pass_time(judge, clock, range.to, &mut said);
-        count(outcome, which, &mut said);
+
+    fn begin(&self) -> Judges {
+        let around = self.history.around;
+        let mut said = Vec::new();
+        let snapshot = Snapshot::default();
+        let mut which = 0;
+        let judges = self.rules.map(|rule| {
+            let rules = around.rules((which, rule), self.facility, self.range.from);
+            which += 1;
+            let zone = self.history.zone.clone();
+            let mut judge = Judge::restore_in(zone, (&snapshot, rules), self.points, &mut said);
+            let here = |mute: &&Mute| mute.target.facility == *self.facility;
+            judge.set_mutes(around.mutes.iter().filter(here).cloned().collect(), &mut said);
+            judge
+        });
+        said.clear();
+        Judges {
+            judges,
+            clock: self.range.from,
+            said,
+        }
     }
-    Ok(())
+
+    fn change_rules(&self, both: &mut Judges, at: UtcMillis, outcome: &mut Outcome) {
+        both.pass(at, outcome);
+        for (which, judge) in both.judges.iter_mut().enumerate() {
+            let rules = self
+                .history
+                .around
+                .rules((which, self.rules[which]), self.facility, at);
+            judge.set_rules(rules, self.points, &mut both.said);
+            count(outcome, which, &mut both.said);
+        }
+    }
+
+    fn index(&self, both: &Judges) -> Vec<Option<PointIndex>> {
+        self.points
+            .iter()
+            .map(|p| both.judges[0].point(&p.key()))
+            .collect()
+    }
+}
+
+impl Judges {
+    /// Lets time pass for both, and counts what that raises.
+    fn pass(&mut self, to: UtcMillis, outcome: &mut Outcome) {
+        for (which, judge) in self.judges.iter_mut().enumerate() {
+            pass_time(judge, self.clock, to, &mut self.said);
+            count(outcome, which, &mut self.said);
+        }
+        self.clock = self.clock.max(to);
+    }
 }
 
 /// Ticks, close enough together that nothing looks like an outage.

@@ -30,6 +30,9 @@ pub use machine::{Act, Plan, Proof};
 pub use picture::PictureId;
 pub use policy::{Card, CasePolicy};
 
+/// The metric of emergency buttons and bracelets.
+pub const CALL_METRIC: &str = "sos";
+
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +137,20 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether it is an emergency call: somebody pressed a button and waits for an answer. That such a button says
+    /// nothing is no call.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.point.metric.as_str() == CALL_METRIC && self.severity == Severity::P0
+    }
+
+    /// Since when a call waits for its answer; `None` for any other case, and after the answer.
+    #[must_use]
+    pub fn unanswered_since(&self) -> Option<UtcMillis> {
+        let waits = self.is_call() && self.state == CaseState::Open;
+        waits.then(|| self.handling.entered_at.unwrap_or(self.raised_at))
+    }
+
     /// Whether this case is only a part of another one's trouble: whoever deals with that one deals with this.
     #[must_use]
     pub fn is_folded(&self) -> bool {
@@ -150,6 +167,8 @@ pub struct Handling {
     pub due_at: Option<UtcMillis>,
     /// When the next reminder or escalation is due; `None` when none is to come.
     pub next_at: Option<UtcMillis>,
+    /// How long an emergency call waited until somebody answered it, in milliseconds.
+    pub answered_ms: Option<i64>,
     /// The last step of the ladder that has been told of this state: 0 the facility's duty, 3 the district.
     pub level: u8,
     /// Reminders sent in this state.

@@ -226,7 +226,7 @@ const fn info(
 }
 
 /// The metrics the product knows. A device may send others: they are stored as they come, without a unit.
-pub const METRICS: [MetricInfo; 75] = [
+pub const METRICS: [MetricInfo; 78] = [
     info("temperature", Unit::Celsius, 1, "温度", "Temperature"),
     info("humidity", Unit::PercentRh, 0, "湿度", "Humidity"),
     info(
@@ -445,6 +445,15 @@ pub const METRICS: [MetricInfo; 75] = [
     info("gas_valve_open", Unit::Bool, 0, "燃气阀开启", "Gas valve open"),
     info("stove_on", Unit::Bool, 0, "灶具开启", "Stove on"),
     info("hood_on", Unit::Bool, 0, "排烟开启", "Hood on"),
+    info("mains_lost", Unit::Bool, 0, "市电中断", "Mains power lost"),
+    info("gateway_offline", Unit::Bool, 0, "网关离线", "Gateway offline"),
+    info(
+        "calibration_days_left",
+        Unit::Day,
+        0,
+        "校准剩余天数",
+        "Days left of calibration",
+    ),
     info("logger_class", Unit::One, 0, "记录仪等级", "Recorder class"),
 ];
 

@@ -20,6 +20,9 @@ use crate::{
 /// The most rules of one pack.
 pub const MAX_RULES: usize = 500;
 
+/// The longest text of a pack, in bytes.
+pub const MAX_BYTES: usize = 4 << 20;
+
 /// The longest hold time of a rule, in seconds: a week.
 pub const MAX_HOLD_S: u32 = 7 * 24 * 3600;
 
@@ -55,7 +58,7 @@ pub struct Pack {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PackError {
     /// It is not TOML, or a key is unknown, missing or of the wrong type.
-    #[error("line {line}: {reason}")]
+    #[error("line {line}: {reason}; correct that line, the built-in packs show the form")]
     Syntax {
         /// The line, from 1.
         line: usize,
@@ -72,8 +75,11 @@ pub enum PackError {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
+    /// Longer than [`MAX_BYTES`].
+    #[error("the pack has {0} bytes; at most {MAX_BYTES} are read: divide it into several packs")]
+    TooLong(usize),
     /// More than [`MAX_RULES`].
-    #[error("the pack has {0} rules; at most {MAX_RULES} are allowed")]
+    #[error("the pack has {0} rules; at most {MAX_RULES} are allowed: divide it into several packs")]
     TooMany(usize),
     /// There is no built-in pack of that name.
     #[error("there is no pack of this name; there are: {known}")]
@@ -122,6 +128,9 @@ impl Pack {
     /// # Errors
     /// [`PackError`] names the first line that is wrong.
     pub fn parse(text: &str) -> Result<Pack, PackError> {
+        if text.len() > MAX_BYTES {
+            return Err(PackError::TooLong(text.len()));
+        }
         let raw: RawPack = toml::from_str(text).map_err(|e| syntax_error(text, &e))?;
         if raw.rule.len() > MAX_RULES {
             return Err(PackError::TooMany(raw.rule.len()));

@@ -2,6 +2,7 @@
 
 mod change;
 mod kind;
+mod numbers;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -14,6 +15,7 @@ use crate::{
 
 pub use change::{Direction, MAX_LAXER_MS, OverrideError, RuleOverride, direction, with_overrides};
 pub use kind::{Clause, DayMinute, Near, ResetSide, RuleKind, StageStep, Weigh};
+pub use numbers::{Number, Stricter};
 
 /// How bad a breach is, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -172,7 +174,11 @@ impl Rule {
             return true;
         }
         let metric = self.metric.as_ref().map_or("", Metric::as_str);
-        self.severity != Severity::P0 && !matches!(metric, "combustible_gas" | "co" | "smoke_alarm" | "sos")
+        self.severity != Severity::P0
+            && !matches!(
+                metric,
+                "combustible_gas" | "gas_alarm" | "co" | "co_alarm" | "smoke_alarm" | "sos"
+            )
     }
 }
 

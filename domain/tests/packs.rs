@@ -215,9 +215,9 @@ fn the_built_in_packs_parse_and_their_rules_are_unique() {
         ]
     );
     let counts: Vec<usize> = packs.iter().map(|p| p.rules.len()).collect();
-    assert_eq!(counts, [35, 15, 8, 17, 8, 6, 5]);
+    assert_eq!(counts, [36, 17, 8, 17, 12, 6, 5]);
     let ids: BTreeSet<_> = pack::built_in().into_iter().map(|r| r.id).collect();
-    assert_eq!(ids.len(), 94);
+    assert_eq!(ids.len(), 101);
     for rule in pack::built_in() {
         assert!(!rule.title_zh.is_ascii(), "{}", rule.id);
     }
@@ -279,7 +279,9 @@ fn what_endangers_people_is_latched_and_doors_have_a_time() {
         let danger = matches!(
             metric,
             "combustible_gas"
+                | "gas_alarm"
                 | "co"
+                | "co_alarm"
                 | "smoke_alarm"
                 | "sos"
                 | "rodent"
@@ -305,14 +307,21 @@ fn what_endangers_people_is_latched_and_doors_have_a_time() {
 #[test]
 fn packs_are_switched_on_by_name() {
     let rules = pack::active(&DEFAULT_PACKS).unwrap();
-    assert_eq!(rules.len(), 83);
+    assert_eq!(rules.len(), 90);
     assert!(rules.iter().all(|r| DEFAULT_PACKS.contains(&r.pack.as_str())));
     let error = pack::active(&["cn-canteen", "mars"]).unwrap_err();
     assert!(error.to_string().contains("uk-eu"), "{error}");
 }
 
 /// Rules that stand in no row of their own.
-const NOT_IN_THE_TABLE: [&str; 10] = [
+const NOT_IN_THE_TABLE: [&str; 17] = [
+    "FG-GAS-07",
+    "FG-CO-04",
+    "CN-UV-04",
+    "SYS-07",
+    "SYS-GW-01",
+    "SYS-PWR-01",
+    "SYS-CAL-01",
     "SYS-SOS-01",
     "SYS-VIS-01",
     "SYS-CAM-01",
@@ -459,5 +468,102 @@ fn every_check_has_a_rule_as_severe_as_the_table_says() {
             "{}",
             rule.id
         );
+    }
+}
+
+/// Metrics that a built-in profile can send and that no rule of their own judges, each with the reason.
+const NO_ALARM: [(&str, &str); 8] = [
+    (
+        "gas_concentration",
+        "parts per million of an unnamed gas: its detector's own gas_alarm is judged",
+    ),
+    (
+        "input_on",
+        "a bare contact: what hangs on it is known to the site alone",
+    ),
+    (
+        "link_quality",
+        "a figure of the radio: a lost link shows as silence",
+    ),
+    ("occupancy", "somebody is there: no breach by itself"),
+    ("power", "what an appliance draws: no breach by itself"),
+    ("signal", "a figure of the radio: a lost link shows as silence"),
+    ("switched_on", "a state of an appliance: no breach by itself"),
+    (
+        "valve_open",
+        "a valve may be open: gas_valve_open of a gas valve is judged together with people",
+    ),
+];
+
+/// What says that something is wrong whatever the site is like, so that the point's type must not matter.
+const DANGER: [&str; 12] = [
+    "battery",
+    "battery_low",
+    "calibration_days_left",
+    "co",
+    "co_alarm",
+    "combustible_gas",
+    "gas_alarm",
+    "gateway_offline",
+    "mains_lost",
+    "smoke_alarm",
+    "sos",
+    "vision_fault",
+];
+
+#[test]
+fn every_metric_of_a_built_in_profile_is_judged_by_a_default_rule_or_says_why_not() {
+    let rules = pack::active(&DEFAULT_PACKS).unwrap();
+    let judged: BTreeSet<&str> = rules
+        .iter()
+        .filter_map(|r| r.metric.as_ref().map(Metric::as_str))
+        .collect();
+    let profiles = sunshine_domain::Profiles::built_in();
+    let mut sent = BTreeSet::new();
+    for profile in profiles.iter() {
+        sent.extend(profile.fields.iter().map(|f| f.metric.as_str().to_owned()));
+    }
+    assert!(sent.len() > 15, "{sent:?}");
+    for metric in &sent {
+        let excused = NO_ALARM.iter().any(|(name, _)| name == metric);
+        assert_ne!(
+            judged.contains(metric.as_str()),
+            excused,
+            "{metric}: judged, or excused with a reason, and not both"
+        );
+    }
+    for (metric, reason) in NO_ALARM {
+        assert!(sent.contains(metric) && reason.len() > 20, "{metric}: {reason}");
+    }
+}
+
+/// A detector whose point was given an unusual type rings all the same.
+#[test]
+fn what_signals_danger_is_judged_at_a_point_of_any_type() {
+    let rules = pack::active(&DEFAULT_PACKS).unwrap();
+    for metric in DANGER {
+        let anywhere = rules.iter().filter(|r| {
+            r.metric.as_ref().is_some_and(|m| m.as_str() == metric)
+                && r.point_type.is_none()
+                && !matches!(r.kind, RuleKind::NoData { .. })
+        });
+        assert!(anywhere.count() > 0, "{metric}");
+    }
+    for rule in rules {
+        let life = rule.metric.as_ref().is_some_and(|m| {
+            let life = [
+                "smoke_alarm",
+                "gas_alarm",
+                "combustible_gas",
+                "co",
+                "co_alarm",
+                "sos",
+            ];
+            life.contains(&m.as_str())
+        });
+        let silence = matches!(rule.kind, RuleKind::NoData { .. });
+        if life && !silence {
+            assert!(rule.point_type.is_none() && !rule.can_be_shelved(), "{}", rule.id);
+        }
     }
 }

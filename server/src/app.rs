@@ -419,18 +419,23 @@ async fn open_engine(
     clock: &Clock,
 ) -> anyhow::Result<alerts::Engine> {
     let rules = pipeline::rules(&config.rules.all_packs())?;
+    let place = place(config)?;
+    alerts::Engine::open_in(place, records.clone(), series.clone(), rules, clock.clone())
+        .await
+        .context("cannot restore judgement from the record store")
+}
+
+/// The clocks of the place, and the packs that its regions have chosen.
+pub(crate) fn place(config: &Config) -> anyhow::Result<alerts::Place> {
     let name = &config.site.time_zone;
     let zone = jiff::tz::TimeZone::get(name);
     let zone = zone.with_context(|| format!("option site.time_zone: {name:?} is no time zone"))?;
     let regions = config.rules.region.iter();
-    let place = alerts::Place {
+    Ok(alerts::Place {
         zone: dashboard::offsets(&zone),
         packs: config.rules.packs.clone(),
         regions: regions.map(|r| (r.id.clone(), r.packs.clone())).collect(),
-    };
-    alerts::Engine::open_in(place, records.clone(), series.clone(), rules, clock.clone())
-        .await
-        .context("cannot restore judgement from the record store")
+    })
 }
 
 /// Where the time-series store is in the data folder.

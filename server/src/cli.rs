@@ -378,12 +378,21 @@ pub(crate) struct RulesTestArgs {
     /// The hold time to try, in seconds
     #[arg(long, value_name = "SECONDS")]
     pub(crate) hold: Option<u32>,
+    /// Another number of the rule to try; may be given several times
+    #[arg(long = "set", value_name = "NAME=NUMBER", value_parser = named_number)]
+    pub(crate) set: Vec<(String, f64)>,
     /// How many days of history, up to now (1 to 100)
     #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub(crate) days: u8,
-    /// One facility only
+    /// One facility only, as if these were its own numbers
     #[arg(long, value_name = "ID")]
     pub(crate) facility: Option<FacilityId>,
+}
+
+fn named_number(text: &str) -> Result<(String, f64), String> {
+    let wrong = || format!("{text:?} is not NAME=NUMBER, such as clear_limit=5.5");
+    let (name, number) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), number.parse().map_err(|_no_number| wrong())?))
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,6 +24,7 @@ mod error;
 mod facilities;
 mod fields;
 mod findings;
+mod gateways;
 mod identities;
 mod letters;
 mod outbox;

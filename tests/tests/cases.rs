@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::StreamExt;
 use serde_json::Value;
-use sunshine_integration_tests::{Device, FACILITY, PATIENCE, TestApp, until};
+use sunshine_integration_tests::{Device, FACILITY, PATIENCE, TestApp, point, until};
 
 async fn cases(app: &TestApp) -> anyhow::Result<Vec<Value>> {
     let answer = app.json("/api/v1/cases").await?;
@@ -178,5 +178,93 @@ async fn a_point_that_says_nothing_is_unknown_never_normal() -> anyhow::Result<(
     })
     .await?;
     assert_eq!(state("gas-1").await?, "unknown");
+    app.finish().await
+}
+
+/// Reads a live stream until everything of `words` was in it.
+async fn hear<B: AsRef<[u8]>>(
+    stream: &mut (impl futures::Stream<Item = reqwest::Result<B>> + Unpin),
+    words: &[&str],
+) -> anyhow::Result<()> {
+    let mut seen = String::new();
+    let all = async {
+        while !words.iter().all(|word| seen.contains(word)) {
+            let bytes = stream.next().await.context("the stream ended")??;
+            seen.push_str(&String::from_utf8_lossy(bytes.as_ref()));
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .context("no word of it on the stream")?
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_counts_until_it_is_answered_and_is_not_closed_without_a_note() -> anyhow::Result<()> {
+    let spot = "[cases]\nclosing = [\"on-the-spot\", \"on-the-spot\", \"on-the-spot\"]\n";
+    let app = TestApp::start_with(spot).await?;
+    app.records
+        .put_points(&[point("sos-1", "sos", "sos_button")])
+        .await?;
+    app.add_device("sos-1").await?;
+    until("the button may sign in", || async {
+        Ok(Device::connect(app.addrs.mqtt, "sos-1").await.is_ok())
+    })
+    .await?;
+    let live = reqwest::get(app.url("/live?page=overview&lang=en")).await?;
+    let mut stream = live.bytes_stream();
+    let mut button = Device::connect(app.addrs.mqtt, "sos-1").await?;
+    button.publish("up/sos", "sos-1", "1").await?;
+    hear(&mut stream, &["/cases/", "Unanswered for"]).await?;
+    let call = the_case(&app, "SYS-SOS-01").await?.context("a call")?;
+    let (id, version) = (call["id"].to_string(), call["version"].as_i64());
+    let client = reqwest::Client::new();
+    let page = async |path: &str| -> anyhow::Result<String> {
+        let request = client.get(app.url(path)).header("accept-language", "en");
+        Ok(request.send().await?.text().await?)
+    };
+    for path in ["/", "/cases", &format!("/cases/{id}")] {
+        let text = page(path).await?;
+        assert!(
+            text.contains("Unanswered for") && text.contains("came in") && text.contains("data-since="),
+            "{path}: {text}"
+        );
+    }
+
+    let act = async |act: &str, comment: &str, version: Option<i64>| -> anyhow::Result<(u16, Value)> {
+        let body = serde_json::json!({ "act": act, "by": "王芳", "comment": comment, "version": version });
+        let request = client
+            .post(app.url(&format!("/api/v1/cases/{id}/acts")))
+            .header("origin", format!("http://{}", app.addrs.http))
+            .json(&body);
+        let answer = request.send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    };
+    let (status, refused) = act("close", "  ", version).await?;
+    assert_eq!(status, 422, "{refused}");
+    assert!(
+        refused.to_string().contains("not closed without a note"),
+        "{refused}"
+    );
+    let form = client
+        .post(app.url(&format!("/cases/{id}/close")))
+        .header("origin", format!("http://{}", app.addrs.http))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("by=w&comment=&version={}", version.unwrap_or_default()))
+        .send()
+        .await?;
+    assert_eq!(form.status().as_u16(), 422);
+    assert!(form.text().await?.contains("not closed without a note"));
+
+    let (status, taken) = act("acknowledge", "", version).await?;
+    assert_eq!((status, &taken["state"]), (200, &"acknowledged".into()));
+    assert!(taken["answered_ms"].as_i64().is_some_and(|ms| ms >= 0), "{taken}");
+    let text = page(&format!("/cases/{id}")).await?;
+    assert!(
+        text.contains("Answered within") && !text.contains("Unanswered"),
+        "{text}"
+    );
+    let (status, closed) = act("close", "摔倒，已扶起，无伤", taken["version"].as_i64()).await?;
+    assert_eq!((status, &closed["state"]), (200, &"closed".into()), "{closed}");
     app.finish().await
 }

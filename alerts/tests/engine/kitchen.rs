@@ -227,7 +227,7 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) -> impl Future<Out
 }
 
 /// A log, second by second: one tick each, and readings.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Log(Vec<LogEvent>);
 
 impl Log {

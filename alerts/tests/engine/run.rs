@@ -122,7 +122,7 @@ async fn the_snapshot_follows_the_log_and_nobody_is_served_after_the_end() {
     let engine = kitchen.engine().await;
     assert_eq!(
         (engine.position(), engine.handle().rules().len()),
-        (LogPosition(0), 83)
+        (LogPosition(0), 90)
     );
     let running = crate::kitchen::Running::start(engine);
     let handle = running.handle.clone();

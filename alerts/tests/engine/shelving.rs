@@ -191,6 +191,7 @@ async fn a_facilitys_own_numbers_hold_from_their_moment_and_the_case_keeps_their
         facility: facility(),
         limit: Some(7.0),
         hold_ms: Some(60_000),
+        numbers: std::collections::BTreeMap::new(),
         reason: "desserts".to_owned(),
         who: "Li".to_owned(),
         approver: None,

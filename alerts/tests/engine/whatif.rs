@@ -1,12 +1,16 @@
 //! A changed rule over stored history.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    LogPosition, Point, Quality, Reading, Rule, RuleId, RuleKind, Scope, SeriesId, TimeRange, UtcMillis,
-    Zone, pack,
+    LogPosition, MuteTarget, Point, Quality, Reading, Rule, RuleId, RuleKind, Scope, SeriesId, Shelf,
+    TimeRange, UtcMillis, Window, Zone, pack,
+    rule::{DayMinute, RuleOverride},
+    window::{When, WindowKind},
 };
 use sunshine_alerts::{
     AlertError,
-    whatif::{History, MAX_RANGE_MS, what_if},
+    whatif::{Circumstances, History, MAX_RANGE_MS, what_if},
 };
 
 use crate::kitchen::{DOOR, FRIDGE, Kitchen, S, points};
@@ -61,6 +65,16 @@ fn counts(
     (old, new): (&Rule, &Rule),
     days: i64,
 ) -> Result<Vec<(u32, u32)>, AlertError> {
+    counts_around(&Circumstances::default(), kitchen, scope, (old, new), days)
+}
+
+fn counts_around(
+    around: &Circumstances,
+    kitchen: &Kitchen,
+    scope: &Scope,
+    (old, new): (&Rule, &Rule),
+    days: i64,
+) -> Result<Vec<(u32, u32)>, AlertError> {
     let points: Vec<Point> = points();
     let zone = Zone::default();
     let history = History {
@@ -68,6 +82,7 @@ fn counts(
         scope,
         points: &points,
         zone: &zone,
+        around,
     };
     let range = TimeRange {
         from: UtcMillis(FIRST),
@@ -136,4 +151,110 @@ async fn what_cannot_be_tried_says_why() {
     let fridge = rule("CN-TMP-01");
     let refused = counts(&kitchen, &all, (&fridge, &fridge), MAX_RANGE_MS / DAY + 1).unwrap_err();
     assert!(refused.to_string().contains("100 days"), "{refused}");
+}
+
+fn own_limit(limit: f64, from_day: i64, until_day: i64) -> RuleOverride {
+    RuleOverride {
+        id: 0,
+        version: 0,
+        rule: RuleId::new("CN-TMP-01").unwrap(),
+        facility: points()[FRIDGE].facility.clone(),
+        limit: Some(limit),
+        hold_ms: None,
+        numbers: BTreeMap::new(),
+        reason: "desserts".to_owned(),
+        who: "Li".to_owned(),
+        approver: Some("Wang".to_owned()),
+        from: UtcMillis(FIRST + from_day * DAY),
+        until: Some(UtcMillis(FIRST + until_day * DAY)),
+    }
+}
+
+#[tokio::test]
+async fn a_trial_knows_what_was_set_aside() {
+    let kitchen = Kitchen::build().await;
+    history(&kitchen);
+    let all = Scope::everything();
+    let fridge = rule("CN-TMP-01");
+    let stricter = with_limit(&fridge, 6.0);
+    let target = MuteTarget {
+        facility: points()[FRIDGE].facility.clone(),
+        device: None,
+        metric: None,
+        rule: None,
+    };
+    // Shelved all the second day.
+    let shelf = Shelf {
+        id: 0,
+        target: target.clone(),
+        from: UtcMillis(FIRST + DAY),
+        until: UtcMillis(FIRST + 2 * DAY),
+        who: "Li".to_owned(),
+        why: "repair".to_owned(),
+        ended_by: None,
+    };
+    kitchen.records.add_shelf(&all, &shelf).await.unwrap();
+    let range = TimeRange {
+        from: UtcMillis(FIRST),
+        to: UtcMillis(FIRST + 3 * DAY),
+    };
+    let load = async || {
+        Circumstances::load(&kitchen.records, &all, &Zone::default(), range)
+            .await
+            .unwrap()
+    };
+    let tried = |around: &Circumstances, new: &Rule| {
+        counts_around(around, &kitchen, &all, (&fridge, new), 3).unwrap()
+    };
+    assert_eq!(tried(&load().await, &stricter), [(0, 1), (0, 0), (0, 1)]);
+
+    // A window at noon: cleaning, every day, around the hour at which it is warm.
+    let window = Window {
+        id: 0,
+        kind: WindowKind::Cleaning,
+        target,
+        when: When::Recurring {
+            days: 0x7f,
+            from: DayMinute::parse("11:30").unwrap(),
+            minutes: 120,
+        },
+        since: UtcMillis(FIRST),
+        ended: Some(UtcMillis(FIRST + DAY)),
+        who: "Li".to_owned(),
+        why: "the floor is hosed down".to_owned(),
+    };
+    let mut around = load().await;
+    around.mutes.extend(window.mutes(&Zone::default(), range));
+    assert_eq!(tried(&around, &stricter), [(0, 0), (0, 0), (0, 1)]);
+}
+
+#[tokio::test]
+async fn a_trial_knows_a_facilitys_own_numbers_and_its_regions_packs() {
+    let kitchen = Kitchen::build().await;
+    history(&kitchen);
+    let all = Scope::everything();
+    let fridge = rule("CN-TMP-01");
+    let stricter = with_limit(&fridge, 6.0);
+    let tried = |around: &Circumstances, new: &Rule| {
+        counts_around(around, &kitchen, &all, (&fridge, new), 3).unwrap()
+    };
+    // The facility had 6.5 °C of its own on the third day: it keeps that whatever becomes of the pack's number...
+    let mut around = Circumstances {
+        overrides: vec![own_limit(6.5, 2, 3)],
+        ..Circumstances::default()
+    };
+    let laxer = with_limit(&fridge, 10.0);
+    assert_eq!(tried(&around, &laxer), [(0, 0), (1, 0), (1, 1)]);
+    // ...unless the new numbers are tried as its own.
+    around.own = Some(points()[FRIDGE].facility.clone());
+    assert_eq!(tried(&around, &laxer), [(0, 0), (1, 0), (1, 0)]);
+    // And of a pack that its region has not chosen it has no cases.
+    let elsewhere = Rule {
+        only: Some(std::sync::Arc::default()),
+        ..stricter
+    };
+    assert_eq!(
+        tried(&Circumstances::default(), &elsewhere),
+        [(0, 0), (1, 0), (0, 0)]
+    );
 }

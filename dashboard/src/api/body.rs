@@ -170,6 +170,8 @@ pub(crate) struct CaseBody {
     closed: Option<NoteBody>,
     /// By when the next act is due.
     due_at: Option<String>,
+    /// How long an emergency call waited for its answer, in milliseconds.
+    answered_ms: Option<i64>,
     /// The last step of the ladder that was told: 0 the facility's duty, 3 the district.
     level: u8,
     card: &'static str,
@@ -214,6 +216,7 @@ impl CaseBody {
             acknowledged: case.acknowledged.as_ref().map(NoteBody::from),
             closed: case.closed.as_ref().map(NoteBody::from),
             due_at: case.handling.due_at.map(iso),
+            answered_ms: case.handling.answered_ms,
             level: case.handling.level,
             card: case.handling.card.code(),
             round: case.handling.round,

@@ -1,9 +1,9 @@
 //! `/rules` and `/rules/{rule}`: what is judged on which authority, what another limit would have meant, and what a
 //! facility has in place of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use alerts::whatif::{History, Outcome, what_if};
+use alerts::whatif::{Circumstances, History, Outcome, what_if};
 use askama::Template;
 use axum::{
     extract::{Form, Path, State},
@@ -11,7 +11,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::{
-    FacilityId, Permission, Point, Rule, RuleId, TimeRange, UtcMillis, pack::check, rule::RuleOverride,
+    FacilityId, Permission, Point, Rule, RuleId, TimeRange, UtcMillis,
+    rule::{OverrideError, RuleOverride},
 };
 use i18n_embed_fl::fl;
 use serde::Deserialize;
@@ -137,6 +138,56 @@ struct Trial {
     left_out: usize,
 }
 
+/// A number of a rule that is neither its limit nor its hold time, as a field of a form.
+struct NumberField {
+    name: String,
+    label: String,
+    /// What somebody asked to try.
+    asked: String,
+}
+
+impl NumberField {
+    fn all(locale: &Locale, rule: &Rule, asked: &BTreeMap<String, f64>) -> Vec<NumberField> {
+        let field = |number: domain::rule::Number| NumberField {
+            label: number_label(locale, &number),
+            asked: asked.get(&number.name).map(f64::to_string).unwrap_or_default(),
+            name: number.name,
+        };
+        rule.numbers().into_iter().map(field).collect()
+    }
+}
+
+/// What a number is, and what it is now.
+fn number_label(locale: &Locale, number: &domain::rule::Number) -> String {
+    let (l, now) = (locale.l, number.value.to_string());
+    match number.name.as_str() {
+        "clear_limit" => fl!(l, "num-clear-limit", now = now),
+        "clear_hold_s" => fl!(l, "num-clear-hold", now = now),
+        "low" => fl!(l, "num-low", now = now),
+        "high" => fl!(l, "num-high", now = now),
+        "clear_low" => fl!(l, "num-clear-low", now = now),
+        "clear_high" => fl!(l, "num-clear-high", now = now),
+        "value_limit" => fl!(l, "num-value-limit", now = now),
+        "over_s" => fl!(l, "num-over", now = now),
+        "within_s" => fl!(l, "num-within", now = now),
+        "window_s" => fl!(l, "num-window", now = now),
+        "reset_s" => fl!(l, "num-reset", now = now),
+        "from" => fl!(l, "num-from", now = now),
+        "begin" => fl!(l, "num-begin", now = now),
+        "for_s" => fl!(l, "num-for", now = now),
+        "tolerance" => fl!(l, "num-tolerance", now = now),
+        "clear_s" => fl!(l, "num-clear-s", now = now),
+        other => {
+            let step = other.split('_').nth(1).unwrap_or_default().to_owned();
+            match other.split('_').next() {
+                Some("to") => fl!(l, "num-step-to", n = step, now = now),
+                Some("within") => fl!(l, "num-step-within", n = step, now = now),
+                _ => fl!(l, "num-with", n = step, now = now),
+            }
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "rule.html")]
 struct RulePage {
@@ -149,6 +200,8 @@ struct RulePage {
     asked_limit: String,
     asked_hold: String,
     asked_days: u32,
+    numbers: Vec<NumberField>,
+    asked_more: bool,
     trial: Option<Trial>,
     own: Vec<OwnRow>,
     facilities: Vec<Choice>,
@@ -159,13 +212,20 @@ struct RulePage {
 struct Wish {
     limit: Option<f64>,
     hold_s: Option<u32>,
+    numbers: BTreeMap<String, f64>,
     days: u32,
     facility: Option<FacilityId>,
 }
 
 impl Wish {
-    fn of(uri: &Uri) -> Result<Wish, Failure> {
+    fn of(uri: &Uri, rule: &Rule) -> Result<Wish, Failure> {
         let parameters = Parameters::of(uri)?;
+        let mut numbers = BTreeMap::new();
+        for known in rule.numbers() {
+            if let Some(text) = parameters.get(&known.name) {
+                numbers.insert(known.name.clone(), number(&known.name, text)?);
+            }
+        }
         let hold_s = parameters
             .get("hold")
             .map(|text| number("hold", text))
@@ -176,13 +236,14 @@ impl Wish {
                 .map(|text| number("limit", text))
                 .transpose()?,
             hold_s,
+            numbers,
             days: parameters.number("days", 1, 100, 30)?,
             facility: parameters.facility()?,
         })
     }
 
     fn is_one(&self) -> bool {
-        self.limit.is_some() || self.hold_s.is_some()
+        self.limit.is_some() || self.hold_s.is_some() || !self.numbers.is_empty()
     }
 }
 
@@ -204,7 +265,7 @@ pub(crate) async fn show(
     uri: Uri,
 ) -> Result<Response, Failure> {
     let rule = find(&app, &id)?;
-    let wish = Wish::of(&uri)?;
+    let wish = Wish::of(&uri, &rule)?;
     let locale = visitor.locale(&app);
     let trial = if wish.is_one() {
         Some(try_it(&app, &visitor, &rule, &wish).await?)
@@ -229,6 +290,8 @@ pub(crate) async fn show(
         asked_limit: wish.limit.map(|l| l.to_string()).unwrap_or_default(),
         asked_hold: wish.hold_s.map(|h| h.to_string()).unwrap_or_default(),
         asked_days: wish.days,
+        numbers: NumberField::all(&locale, &rule, &wish.numbers),
+        asked_more: !wish.numbers.is_empty(),
         trial,
         own: own
             .iter()
@@ -257,17 +320,18 @@ fn own_row(locale: &Locale, facilities: &[Choice], rule: &Rule, own: &RuleOverri
 }
 
 async fn try_it(app: &Arc<App>, visitor: &Visitor, rule: &Rule, wish: &Wish) -> Result<Trial, Failure> {
-    let mut new = rule.clone();
-    if let Some(limit) = wish.limit {
-        new.kind = rule
-            .kind
-            .with_limit(limit)
-            .ok_or_else(|| Failure::bad_parameter("limit", "a number that a rule of this kind can have"))?;
-    }
-    if let Some(hold_s) = wish.hold_s {
-        new.hold_ms = i64::from(hold_s) * 1000;
-    }
-    check::numbers(&new).map_err(|reason| Failure::new(Kind::BadRequest, reason))?;
+    // As it is judged: for the facilities whose region has chosen its pack.
+    let judged = app.stores.alerts.rule_as_judged(&rule.id);
+    let rule = judged.as_ref().unwrap_or(rule);
+    let hold_ms = wish.hold_s.map(|s| i64::from(s) * 1000);
+    let new = rule
+        .with_numbers(wish.limit, hold_ms, &wish.numbers)
+        .map_err(|refused| match refused {
+            OverrideError::NoLimit => {
+                Failure::bad_parameter("limit", "a number that a rule of this kind can have")
+            }
+            refused => Failure::new(Kind::BadRequest, refused.to_string()),
+        })?;
     let locale = visitor.locale(app);
     let range = TimeRange::ending_at(locale.now, i64::from(wish.days) * DAY_MS);
     let directory = app.directory().await?;
@@ -276,15 +340,18 @@ async fn try_it(app: &Arc<App>, visitor: &Visitor, rule: &Rule, wish: &Wish) -> 
         .filter(|entry| wish.facility.as_ref().is_none_or(|f| *f == entry.facility.id))
         .flat_map(|entry| entry.points.iter().map(|p| p.point.clone()))
         .collect();
+    let zone = zone::offsets(&app.zone);
+    let mut around = Circumstances::load(&app.stores.records, &visitor.scope, &zone, range).await?;
+    around.own.clone_from(&wish.facility);
     let (scope, old, changed) = (visitor.scope.clone(), rule.clone(), new.clone());
     let outcome = app
         .read_blocking(move |app| {
-            let zone = zone::offsets(&app.zone);
             let history = History {
                 series: &app.stores.series,
                 scope: &scope,
                 points: &points,
                 zone: &zone,
+                around: &around,
             };
             what_if(history, &old, &changed, range)
         })
@@ -338,6 +405,18 @@ pub(crate) struct OverrideForm {
     by: String,
     #[serde(default)]
     approver: String,
+    /// The rule's other numbers by name; empty where they stay.
+    #[serde(flatten)]
+    numbers: BTreeMap<String, String>,
+}
+
+impl OverrideForm {
+    fn numbers(&self) -> Result<BTreeMap<String, f64>, Failure> {
+        let given = self.numbers.iter().filter(|(_, text)| !text.trim().is_empty());
+        given
+            .map(|(name, text)| Ok((name.clone(), number(name, text)?)))
+            .collect()
+    }
 }
 
 pub(crate) async fn override_rule(
@@ -370,6 +449,7 @@ pub(crate) async fn override_rule(
         facility: query::id("facility", &form.facility, FacilityId::new)?,
         limit,
         hold_ms: hold_s.map(|s| i64::from(s) * 1000),
+        numbers: form.numbers()?,
         reason: signed::comment(&form.reason)?,
         who: signed::name(&visitor, &form.by)?.to_owned(),
         approver: approver.map(str::to_owned),

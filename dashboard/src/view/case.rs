@@ -42,6 +42,11 @@ pub(crate) struct CaseWords {
     /// By when the next act is due: HTML; empty when nothing is.
     pub(crate) due: String,
     pub(crate) overdue: bool,
+    /// How long an emergency call has waited for its answer, which the page keeps counting, or did wait: HTML; empty
+    /// for any other case.
+    pub(crate) answer: String,
+    /// Whether that call still waits.
+    pub(crate) unanswered: bool,
     /// Its card in words; empty for none.
     pub(crate) card: String,
     /// Cases that are a part of this one's trouble.
@@ -115,6 +120,8 @@ impl CaseTeller<'_> {
                 .map(|at| locale.stamp(at).at())
                 .unwrap_or_default(),
             overdue: case.handling.due_at.is_some_and(|at| at < locale.now),
+            answer: self.answer(case),
+            unanswered: case.unanswered_since().is_some(),
             card: match case.handling.card {
                 Card::None => String::new(),
                 Card::Yellow => fl!(locale.l, "card-yellow"),
@@ -125,6 +132,22 @@ impl CaseTeller<'_> {
             edition: authority.as_ref().map(|a| a.edition.clone()).unwrap_or_default(),
             source: authority.map(|a| a.source).unwrap_or_default(),
             confidence: rule.map(|r| locale.confidence(r.confidence)).unwrap_or_default(),
+        }
+    }
+
+    /// How an emergency call stands with its answer.
+    fn answer(&self, case: &Case) -> String {
+        let locale = self.locale;
+        match (case.unanswered_since(), case.handling.answered_ms) {
+            // A page that counts nothing shows when the call came in.
+            (Some(since), _) => fl!(
+                locale.l,
+                "call-waits",
+                time = locale.counting(since),
+                at = locale.stamp(since).at()
+            ),
+            (None, Some(ms)) => fl!(locale.l, "call-answered", time = locale.duration(ms)),
+            (None, None) => String::new(),
         }
     }
 

@@ -24,6 +24,18 @@ async fn a_rule_is_shown_with_its_authority_and_tried_on_the_history() {
     let text = tried.text.replace(['\u{2068}', '\u{2069}'], "");
     assert!(text.contains("0 cases as it is, 1 as it would be"), "{text}");
     assert!(text.contains("2026-11-21"), "the day, by the local clock");
+    // With 6 s of its own for the way back, and with what no number can be.
+    let tried = get(
+        &router,
+        "/rules/CN-TMP-01?clear_limit=3&facility=binhe-01&lang=en",
+    )
+    .await;
+    assert_eq!(tried.status, StatusCode::OK, "{}", tried.text);
+    assert!(tried.text.contains("name=\"clear_limit\""), "{}", tried.text);
+    for bad in ["clear_limit=9", "clear_limit=x", "clear_hold_s=0.5"] {
+        let refused = get(&router, &format!("/rules/CN-TMP-01?{bad}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{bad}");
+    }
     let unknown = get(&router, "/rules/CN-XX-99").await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     for bad in [
@@ -71,6 +83,14 @@ async fn a_facility_gets_its_own_numbers_and_gives_them_back() {
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{limit} {more}");
         assert!(refused.text.contains(why), "{limit} {more}: {}", refused.text);
     }
+    let nearer = post(&router, path, &form("", "&clear_limit=7.5")).await;
+    assert!(nearer.text.contains("approver"), "{}", nearer.text);
+    let lacking = post(&router, path, &form("", "&window_s=5")).await;
+    assert!(
+        lacking.text.contains("clear_limit, clear_hold_s"),
+        "{}",
+        lacking.text
+    );
     let laxer = post(&router, path, &form("12", "&approver=Wang&days=366")).await;
     assert_eq!(laxer.status, StatusCode::SEE_OTHER, "{}", laxer.text);
     let gas = post(

@@ -2,6 +2,7 @@
 //! covered camera sees no hands. What explains what, and which case stands for all of them.
 
 use crate::{
+    id::DeviceId,
     reading::SeriesKey,
     rule::{Rule, RuleKind, Severity},
     time::UtcMillis,
@@ -22,6 +23,8 @@ pub enum Trouble {
     CameraCheck,
     /// A device says nothing.
     Silence,
+    /// Something runs out (a licence, a certificate, a calibration, a battery): its tiers are one trouble.
+    Tier,
     /// Anything else: a case of its own.
     Own,
 }
@@ -42,6 +45,13 @@ impl Trouble {
         }
         if GATEWAY_METRICS.contains(&metric) || of_type("gateway") {
             return Trouble::Gateway;
+        }
+        if metric.ends_with("_days_left") || metric == "battery_low" {
+            return match rule.kind {
+                RuleKind::NoData { .. } => Trouble::Silence,
+                RuleKind::ClockSkew { .. } => Trouble::Own,
+                _ => Trouble::Tier,
+            };
         }
         if metric == "camera_tampered" {
             return Trouble::CameraBlind;
@@ -64,6 +74,7 @@ impl Trouble {
             Trouble::CameraBlind => "camera_blind",
             Trouble::CameraCheck => "camera_check",
             Trouble::Silence => "silence",
+            Trouble::Tier => "tier",
             Trouble::Own => "own",
         }
     }
@@ -78,43 +89,64 @@ impl Trouble {
             Trouble::CameraBlind,
             Trouble::CameraCheck,
             Trouble::Silence,
+            Trouble::Tier,
             Trouble::Own,
         ]
         .into_iter()
         .find(|trouble| trouble.code() == code)
     }
 
-    /// Whether this trouble, at its point, explains another one in the same facility. The same kind explains its
-    /// like only for silence: what fell silent together has one cause, whichever it is.
-    const fn explains(self, other: Trouble, same_device: bool) -> bool {
+    /// Whether this trouble explains another one in the same facility that stands so `near` to it. The same kind
+    /// explains its like only for silence (what fell silent together has one cause, whichever it is) and for tiers.
+    const fn explains(self, other: Trouble, near: Near) -> bool {
         match self {
+            // A gateway explains what hangs on it and nothing else: where that is not known, nothing is guessed.
+            Trouble::Gateway if !near.hangs && !near.same_device => false,
             Trouble::Power => matches!(
                 other,
                 Trouble::Power | Trouble::Gateway | Trouble::CameraSilent | Trouble::Silence
             ),
             Trouble::Gateway => matches!(other, Trouble::Gateway | Trouble::CameraSilent | Trouble::Silence),
             Trouble::CameraSilent | Trouble::CameraBlind => {
-                same_device
+                near.same_device
                     && matches!(
                         other,
                         Trouble::CameraCheck | Trouble::CameraSilent | Trouble::CameraBlind
                     )
             }
             Trouble::Silence => matches!(other, Trouble::Silence | Trouble::CameraSilent),
+            Trouble::Tier => near.same_point && matches!(other, Trouble::Tier),
             Trouble::CameraCheck | Trouble::Own => false,
         }
     }
 
     /// The stronger cause stands for the others.
-    const fn strength(self) -> u8 {
+    #[must_use]
+    pub const fn strength(self) -> u8 {
         match self {
             Trouble::Power => 4,
             Trouble::Gateway => 3,
             Trouble::CameraSilent | Trouble::CameraBlind => 2,
-            Trouble::Silence => 1,
+            Trouble::Silence | Trouble::Tier => 1,
             Trouble::CameraCheck | Trouble::Own => 0,
         }
     }
+}
+
+/// How near a case is to the one that may explain it.
+#[derive(Debug, Clone, Copy)]
+struct Near {
+    same_device: bool,
+    same_point: bool,
+    /// Its device hangs on the other one's.
+    hangs: bool,
+}
+
+/// The gateway that a device's name tells of: what stands behind a gateway is called `<gateway>.<name>`.
+#[must_use]
+pub fn gateway_in_name(device: &DeviceId) -> Option<DeviceId> {
+    let (gateway, _) = device.as_str().split_once('.')?;
+    DeviceId::new(gateway).ok()
 }
 
 /// A case as folding sees it.
@@ -126,6 +158,8 @@ pub struct Sign<'a> {
     pub severity: Severity,
     /// Where.
     pub point: &'a SeriesKey,
+    /// The gateway that its device hangs on, where that is known.
+    pub gateway: Option<&'a DeviceId>,
     /// When it was raised.
     pub raised_at: UtcMillis,
     /// Whether it has cleared.
@@ -145,23 +179,31 @@ pub enum Fold {
 
 /// Whether `new` and a case that `stands` open are one trouble. They have to begin within `fold_ms` of each other,
 /// unless the cause that stands is power, a gateway or the camera itself: while it lasts, it explains what comes after.
+/// Tiers of what runs out at one point are one trouble however far apart they begin.
 /// The worse of two is never a part of the milder one.
 #[must_use]
 pub fn fold(stands: &Sign<'_>, new: &Sign<'_>, fold_ms: i64) -> Fold {
     if stands.point.facility != new.point.facility {
         return Fold::Apart;
     }
-    let same_device = stands.point.device == new.point.device;
+    let near = |cause: &Sign<'_>, other: &Sign<'_>| Near {
+        same_device: cause.point.device == other.point.device,
+        same_point: cause.point == other.point,
+        hangs: other.gateway == Some(&cause.point.device),
+    };
     let gap = new.raised_at.ms_since(stands.raised_at);
     let together = gap.abs() <= fold_ms;
-    let lasting = stands.trouble.strength() > 1 && gap >= 0 && !stands.cleared;
+    let is_tier = stands.trouble == Trouble::Tier;
+    let lasting = (is_tier || stands.trouble.strength() > 1) && gap >= 0 && !stands.cleared;
     let worse = new.severity < stands.severity;
-    if !worse && stands.trouble.explains(new.trouble, same_device) && (together || lasting) {
+    if !worse && stands.trouble.explains(new.trouble, near(stands, new)) && (together || lasting) {
         return Fold::Into;
     }
     let stronger = worse || new.trouble.strength() > stands.trouble.strength();
     let milder = new.severity > stands.severity;
-    if stronger && !milder && together && new.trouble.explains(stands.trouble, same_device) {
+    // The next tier of what runs out comes weeks later, and takes over all the same.
+    let in_time = together || (is_tier && lasting);
+    if stronger && !milder && in_time && new.trouble.explains(stands.trouble, near(new, stands)) {
         return Fold::Over;
     }
     Fold::Apart
@@ -218,9 +260,10 @@ mod tests {
             (Silence, Silence, &b, 1_000, Fold::Into),
             (Silence, Silence, &b, WINDOW + 1, Fold::Apart),
             (Silence, Silence, &elsewhere, 0, Fold::Apart),
-            (Gateway, Silence, &b, 10 * WINDOW, Fold::Into),
-            (Silence, Gateway, &b, 60_000, Fold::Over),
-            (Silence, Gateway, &b, WINDOW + 1, Fold::Apart),
+            (Gateway, Silence, &a, 10 * WINDOW, Fold::Into),
+            (Gateway, Silence, &b, 1_000, Fold::Apart),
+            (Silence, Gateway, &a, 60_000, Fold::Over),
+            (Silence, Gateway, &b, 60_000, Fold::Apart),
             (Gateway, Power, &b, 60_000, Fold::Over),
             (Power, Gateway, &b, 60_000, Fold::Into),
             (CameraBlind, CameraCheck, &a, 3_600_000, Fold::Into),
@@ -234,6 +277,7 @@ mod tests {
                 trouble: stands,
                 severity: Severity::P3,
                 point: &a,
+                gateway: None,
                 raised_at: UtcMillis(0),
                 cleared: false,
             };
@@ -241,11 +285,90 @@ mod tests {
                 trouble: new,
                 severity: Severity::P3,
                 point: at,
+                gateway: None,
                 raised_at: UtcMillis(gap),
                 cleared: false,
             };
             assert_eq!(fold(&stands, &new, WINDOW), want, "{stands:?} {new:?}");
         }
+    }
+
+    #[test]
+    fn a_gateway_explains_what_hangs_on_it_and_nothing_else() {
+        let at = |device: &str| point("f", device, "x");
+        let (down, own, others) = (at("gw-1"), at("probe-1"), at("probe-2"));
+        let (one, two) = (DeviceId::new("gw-1").unwrap(), DeviceId::new("gw-2").unwrap());
+        let sign = |trouble, point, gateway, raised_at| Sign {
+            trouble,
+            severity: Severity::P3,
+            point,
+            gateway,
+            raised_at: UtcMillis(raised_at),
+            cleared: false,
+        };
+        let gateway = sign(Trouble::Gateway, &down, None, 0);
+        let rows = [
+            (&own, Some(&one), Fold::Into),
+            (&others, Some(&two), Fold::Apart),
+            (&others, None, Fold::Apart),
+        ];
+        for (point, hangs, want) in rows {
+            for gap in [500, 50_000] {
+                let silent = sign(Trouble::Silence, point, hangs, gap);
+                assert_eq!(fold(&gateway, &silent, 1_000), want, "{point} on {hangs:?}");
+            }
+            // And the other way round, where the gateway is heard of last.
+            let silent = sign(Trouble::Silence, point, hangs, -500);
+            let over = if want == Fold::Into {
+                Fold::Over
+            } else {
+                Fold::Apart
+            };
+            assert_eq!(fold(&silent, &gateway, 1_000), over, "{point} on {hangs:?}");
+        }
+        assert_eq!(
+            gateway_in_name(&DeviceId::new("gw-1.probe").unwrap()),
+            Some(one),
+            "a name may tell it"
+        );
+        assert_eq!(gateway_in_name(&two), None);
+    }
+
+    #[test]
+    fn tiers_of_what_runs_out_are_one_trouble_and_the_worse_takes_over() {
+        const DAY: i64 = 86_400_000;
+        let rules = pack::built_in();
+        let (here, there) = (
+            point("f", "record", "licence_days_left"),
+            point("f", "other", "licence_days_left"),
+        );
+        let sign = |id: &str, point, day: i64| {
+            let rule = rules.iter().find(|rule| rule.id.as_str() == id).unwrap();
+            Sign {
+                trouble: Trouble::of(rule, point),
+                severity: rule.severity,
+                point,
+                gateway: None,
+                raised_at: UtcMillis(day * DAY),
+                cleared: false,
+            }
+        };
+        let (sixty, thirty, seven) = (
+            sign("CN-LIC-01", &here, 0),
+            sign("CN-LIC-02", &here, 30),
+            sign("CN-LIC-03", &here, 53),
+        );
+        assert_eq!(fold(&sixty, &thirty, 1_000), Fold::Over);
+        assert_eq!(fold(&thirty, &seven, 1_000), Fold::Over);
+        // All three at once, whichever comes first.
+        let late = sign("CN-LIC-01", &here, 53);
+        assert_eq!(fold(&seven, &late, 1_000), Fold::Into);
+        assert_eq!(fold(&sixty, &sign("CN-LIC-02", &there, 30), 1_000), Fold::Apart);
+        assert_eq!(sign("SYS-01", &here, 0).trouble, Trouble::Silence);
+        let smoke = point("f", "smoke-1", "battery_low");
+        let (worse, milder) = (sign("FG-SMK-02", &smoke, 0), sign("SYS-07", &smoke, 0));
+        assert_eq!(fold(&milder, &worse, 1_000), Fold::Over);
+        assert_eq!(fold(&worse, &milder, 1_000), Fold::Into);
     }
 
     #[test]
@@ -255,12 +378,14 @@ mod tests {
             trouble: Trouble::Gateway,
             severity: Severity::P3,
             point: &here,
+            gateway: None,
             raised_at: UtcMillis(0),
             cleared: true,
         };
         let silence = |at| Sign {
             trouble: Trouble::Silence,
             point: &there,
+            gateway: Some(&here.device),
             raised_at: UtcMillis(at),
             cleared: false,
             ..gateway.clone()
@@ -276,6 +401,7 @@ mod tests {
             trouble,
             severity,
             point: &here,
+            gateway: None,
             raised_at: UtcMillis(0),
             cleared: false,
         };
@@ -292,14 +418,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn danger_is_never_a_part_of_anything(kind in 0_usize..6, gap in -1_000_000_i64..1_000_000) {
+        fn danger_is_never_a_part_of_anything(kind in 0_usize..7, gap in -1_000_000_i64..1_000_000) {
             let all = [
                 Trouble::Power, Trouble::Gateway, Trouble::CameraSilent, Trouble::CameraBlind,
-                Trouble::CameraCheck, Trouble::Silence,
+                Trouble::CameraCheck, Trouble::Silence, Trouble::Tier,
             ];
             let (here, there) = (point("f", "a", "x"), point("f", "a", "smoke_alarm"));
-            let cause = Sign { trouble: all[kind], severity: Severity::P0, point: &here, raised_at: UtcMillis(0), cleared: false };
-            let danger = Sign { trouble: Trouble::Own, severity: Severity::P0, point: &there, raised_at: UtcMillis(gap), cleared: false };
+            let cause = Sign { trouble: all[kind], severity: Severity::P0, point: &here, gateway: None, raised_at: UtcMillis(0), cleared: false };
+            let danger = Sign { trouble: Trouble::Own, severity: Severity::P0, point: &there, gateway: Some(&here.device), raised_at: UtcMillis(gap), cleared: false };
             prop_assert!(fold(&cause, &danger, 900_000) == Fold::Apart);
             prop_assert_ne!(fold(&danger, &cause, 900_000), Fold::Over);
         }

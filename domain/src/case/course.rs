@@ -1,13 +1,17 @@
 //! What a case looks like after an act: the one place where its fields change.
 
-use super::{Act, Case, CaseState, Handling, Note, policy::CasePolicy, timer};
+use super::{
+    Act, Case, CaseState, Handling, Note,
+    policy::{CasePolicy, Terms},
+    timer,
+};
 use crate::{message::NoticeKind, time::UtcMillis};
 
-/// How a case looks when it is opened now.
+/// How far people have come with `case`, which is opened now.
 #[must_use]
-pub fn opened(policy: &CasePolicy, severity: crate::rule::Severity, now: UtcMillis) -> Handling {
+pub fn opened(policy: &CasePolicy, case: &Case, now: UtcMillis) -> Handling {
     let mut handling = Handling::default();
-    enter(&mut handling, policy, severity, (CaseState::Open, now));
+    enter(&mut handling, &policy.terms_of(case), (CaseState::Open, now));
     handling
 }
 
@@ -25,8 +29,13 @@ pub fn after(
     let handling = &mut next.handling;
     let by = note.by.trim();
     let fix_due = handling.due_at;
+    let terms = policy.terms_of(case);
+    // Whoever first does something about a call has answered it.
+    if let Some(since) = case.unanswered_since().filter(|_| to != CaseState::Open) {
+        handling.answered_ms = Some(now.ms_since(since).max(0));
+    }
     if to != case.state {
-        enter(handling, policy, case.severity, (to, now));
+        enter(handling, &terms, (to, now));
     }
     match act {
         Act::Acknowledge => next.acknowledged = Some(note.clone()),
@@ -45,7 +54,7 @@ pub fn after(
                 (Some(due), Some(wished)) => Some(due.min(wished)),
                 (due, _) => due,
             };
-            handling.next_at = timer::first_pass(policy, case.severity, to, handling);
+            handling.next_at = timer::first_pass(&terms, to, handling);
         }
         Act::Submit(proof) => {
             handling.submitted_by = Some(by.to_owned());
@@ -69,12 +78,8 @@ pub fn closed(case: &Case, note: &Note, policy: &CasePolicy) -> Case {
     next.version += 1;
     next.state = CaseState::Closed;
     next.closed = Some(next.closed.unwrap_or_else(|| note.clone()));
-    enter(
-        &mut next.handling,
-        policy,
-        case.severity,
-        (CaseState::Closed, note.at),
-    );
+    let terms = policy.terms_of(case);
+    enter(&mut next.handling, &terms, (CaseState::Closed, note.at));
     next
 }
 
@@ -93,17 +98,12 @@ pub const fn told_as(act: &Act, to: CaseState) -> Option<NoticeKind> {
 }
 
 /// A state begins: its own deadline, its own ladder.
-fn enter(
-    handling: &mut Handling,
-    policy: &CasePolicy,
-    severity: crate::rule::Severity,
-    (state, now): (CaseState, UtcMillis),
-) {
+fn enter(handling: &mut Handling, terms: &Terms, (state, now): (CaseState, UtcMillis)) {
     handling.entered_at = Some(now);
-    handling.due_at = timer::due(policy, severity, state, now);
+    handling.due_at = timer::due(terms, state, now);
     handling.reminders = 0;
-    handling.level = policy.terms(severity).first_level;
-    handling.next_at = timer::first_pass(policy, severity, state, handling);
+    handling.level = terms.first_level;
+    handling.next_at = timer::first_pass(terms, state, handling);
 }
 
 #[cfg(test)]
@@ -119,7 +119,7 @@ mod tests {
     const T0: UtcMillis = UtcMillis(1_795_243_200_000);
 
     fn case() -> Case {
-        Case {
+        let mut case = Case {
             id: CaseId(1),
             rule: RuleId::new("CN-TMP-01").unwrap(),
             rule_version: "1".into(),
@@ -137,9 +137,82 @@ mod tests {
             cleared_at: None,
             acknowledged: None,
             closed: None,
-            handling: opened(&CasePolicy::default(), Severity::P2, T0),
+            handling: Handling::default(),
             version: 1,
+        };
+        case.handling = opened(&CasePolicy::default(), &case, T0);
+        case
+    }
+
+    /// An emergency call that nobody has answered.
+    fn call() -> Case {
+        let mut case = case();
+        case.rule = RuleId::new("SYS-SOS-01").unwrap();
+        case.point.metric = Metric::new("sos").unwrap();
+        case.severity = Severity::P0;
+        case.handling = opened(&CasePolicy::default(), &case, T0);
+        case
+    }
+
+    /// Every pass over `case` until somebody answers at `until`: (seconds since, what, level).
+    fn rung(case: &Case, until: UtcMillis) -> Vec<(i64, NoticeKind, u8)> {
+        let policy = CasePolicy::default();
+        let (terms, mut handling) = (policy.terms_of(case), case.handling.clone());
+        let mut told = Vec::new();
+        while let Some(at) = handling.next_at.filter(|at| *at < until) {
+            let pass = timer::pass(&policy, &terms, case.state, &handling, at);
+            if let Some(kind) = pass.notice {
+                told.push((at.ms_since(T0) / 1_000, kind, pass.level));
+            }
+            handling.level = pass.level;
+            handling.reminders = pass.reminders;
+            handling.next_at = pass.next_at;
         }
+        told
+    }
+
+    #[test]
+    fn a_call_that_nobody_answers_climbs_the_ladder_after_a_minute() {
+        use NoticeKind::{Overdue, Reminder};
+        let call = call();
+        assert_eq!(call.handling.due_at, Some(T0 + 60_000));
+        assert_eq!(call.unanswered_since(), Some(T0));
+        assert_eq!(
+            rung(&call, T0 + 250_000),
+            [(60, Overdue, 2), (120, Reminder, 2), (240, Overdue, 3)]
+        );
+        // Any other alarm of that severity keeps the deadline of its severity.
+        let mut smoke = call.clone();
+        smoke.point.metric = Metric::new("smoke_alarm").unwrap();
+        smoke.handling = opened(&CasePolicy::default(), &smoke, T0);
+        assert_eq!(smoke.handling.due_at, Some(T0 + 120_000));
+        assert_eq!(smoke.unanswered_since(), None);
+        // And a button that says nothing calls nobody.
+        let mut silent = call;
+        silent.severity = Severity::P3;
+        assert!(!silent.is_call());
+    }
+
+    #[test]
+    fn the_answer_to_a_call_stops_its_timer_and_its_time_is_kept() {
+        for (act, at) in [(Act::Acknowledge, 42_000), (Act::Dispute, 7_500)] {
+            let answered = step(&call(), &act, "王芳", T0 + at);
+            assert_eq!(answered.handling.answered_ms, Some(at), "{act:?}");
+            assert_eq!(answered.unanswered_since(), None);
+            assert_eq!(rung(&answered, T0 + 3_600_000), [], "nobody is told any more");
+        }
+        let later = step(&call(), &Act::Acknowledge, "王芳", T0 + 42_000);
+        let begun = step(&later, &Act::Begin(Plan::default()), "王芳", T0 + 90_000);
+        assert_eq!(begun.handling.answered_ms, Some(42_000));
+        // Our clock was set back meanwhile: nobody answers before the call.
+        let early = step(&call(), &Act::Acknowledge, "王芳", T0 - 3_600_000);
+        assert_eq!(early.handling.answered_ms, Some(0));
+        assert_eq!(
+            step(&case(), &Act::Acknowledge, "王芳", T0 + 1)
+                .handling
+                .answered_ms,
+            None
+        );
     }
 
     fn step(case: &Case, act: &Act, by: &str, at: UtcMillis) -> Case {

@@ -83,6 +83,9 @@ pub enum Refusal {
     /// Words are missing.
     #[error("words are missing: say what was found or done")]
     NeedsWords,
+    /// An emergency call would end without a word.
+    #[error("an emergency call is not closed without a note: say who went there and what was found")]
+    NeedsAnswer,
 }
 
 /// What the table needs to know of a case.
@@ -100,6 +103,8 @@ pub struct Standing<'a> {
     pub disputer: Option<&'a str>,
     /// How a case of its class is closed.
     pub closing: Closing,
+    /// Whether it is an emergency call; see [`super::Case::is_call`].
+    pub call: bool,
 }
 
 impl Act {
@@ -198,6 +203,8 @@ pub fn next(case: Standing<'_>, act: &Act, note: &Note) -> Result<CaseState, Ref
         Act::Close if case.state != CaseState::Verified && case.closing == Closing::Verified => {
             Err(Refusal::NeedsVerification)
         }
+        // A verification may be the last word: the machine closes what is verified once it has cleared.
+        Act::Close | Act::Verify | Act::Withdraw if case.call && wordless => Err(Refusal::NeedsAnswer),
         Act::Verify if case.cleared => Ok(CaseState::Closed),
         _ => Ok(to),
     }
@@ -248,6 +255,7 @@ mod tests {
             fixers: &["王芳"],
             disputer: Some("Li Lei"),
             closing: Closing::Verified,
+            call: false,
         }
     }
 
@@ -370,7 +378,7 @@ mod tests {
             for (act, who, words) in tried {
                 let by = names[who];
                 let standing = Standing {
-                    state, cleared, folded: false, fixers: &fixers, disputer, closing: Closing::Verified,
+                    state, cleared, folded: false, fixers: &fixers, disputer, closing: Closing::Verified, call: false,
                 };
                 let said = note(by, if words { "说明" } else { "" });
                 let Ok(to) = next(standing, &act, &said) else { continue };
@@ -393,6 +401,33 @@ mod tests {
             }
             if state == CaseState::Closed {
                 prop_assert!(verified_by.is_some() || withdrawn_by.is_some());
+            }
+        }
+
+        /// Whatever people try in whatever order, and whether the class asks for verification or not: somebody has
+        /// said something by the time a call is closed, and with the act that let it be.
+        #[test]
+        fn no_sequence_of_acts_closes_a_call_without_a_note(
+            tried in proptest::collection::vec((acts(), 0_usize..3, any::<bool>()), 0..60),
+            cleared in any::<bool>(),
+            on_the_spot in any::<bool>(),
+        ) {
+            let closing = if on_the_spot { Closing::OnTheSpot } else { Closing::Verified };
+            let mut state = CaseState::Open;
+            let mut last = None;
+            for (act, who, words) in tried {
+                let standing = Standing {
+                    state, cleared, folded: false, fixers: &[], disputer: None, closing, call: true,
+                };
+                let said = note(["a", "b", "c"][who], if words { "说明" } else { " " });
+                let Ok(to) = next(standing, &act, &said) else { continue };
+                if matches!(to, CaseState::Closed | CaseState::Verified) {
+                    last = Some(said.comment.trim().to_owned());
+                }
+                state = to;
+            }
+            if matches!(state, CaseState::Closed | CaseState::Verified) {
+                prop_assert_eq!(last, Some("说明".to_owned()));
             }
         }
 

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Case, timer::LAST_LEVEL};
 use crate::rule::Severity;
 
 /// A minute, an hour and a day in milliseconds.
@@ -74,6 +75,8 @@ pub struct Terms {
     pub step_ms: i64,
     /// The last step that hears of it at once: 0 the facility's duty alone, 1 its head too.
     pub first_level: u8,
+    /// The step that hears as soon as it was not taken up in time; one further each `step_ms`.
+    pub unanswered_level: u8,
     /// Its class: 1 at once, 2 by a deadline, 3 in the day's routine.
     pub class: u8,
 }
@@ -84,6 +87,9 @@ pub struct Terms {
 pub struct CasePolicy {
     /// Terms by severity, P0 first.
     pub terms: [Terms; 5],
+    /// By when an emergency call must be answered, where that is earlier than its severity's own deadline; when it
+    /// passes, the next step of the ladder hears at once. A minute is our own judgement: no clause says so.
+    pub answer_ms: i64,
     /// How classes 1, 2 and 3 are closed.
     pub closing: [Closing; 3],
     /// How long the fix may be overdue before a yellow card.
@@ -105,6 +111,20 @@ impl CasePolicy {
         &self.terms[severity as usize]
     }
 
+    /// What is asked of `case`: an emergency call presses more than its severity alone.
+    #[must_use]
+    pub fn terms_of(&self, case: &Case) -> Terms {
+        let terms = *self.terms(case.severity);
+        if !case.is_call() {
+            return terms;
+        }
+        Terms {
+            acknowledge_ms: terms.acknowledge_ms.min(self.answer_ms),
+            unanswered_level: (terms.first_level + 1).min(LAST_LEVEL),
+            ..terms
+        }
+    }
+
     /// How a case of `severity` is closed.
     #[must_use]
     pub fn closing(&self, severity: Severity) -> Closing {
@@ -122,6 +142,7 @@ impl Default for CasePolicy {
             remind_ms: remind,
             step_ms: step,
             first_level,
+            unanswered_level: 1,
             class,
         };
         CasePolicy {
@@ -144,6 +165,7 @@ impl Default for CasePolicy {
                     3,
                 ),
             ],
+            answer_ms: MINUTE_MS,
             closing: [Closing::Verified, Closing::Verified, Closing::OnTheSpot],
             yellow_ms: 5 * DAY_MS,
             red_ms: 10 * DAY_MS,

@@ -7,7 +7,7 @@ use super::{
     CaseState, Handling,
     policy::{Card, CasePolicy, Terms},
 };
-use crate::{message::NoticeKind, rule::Severity, time::UtcMillis};
+use crate::{message::NoticeKind, time::UtcMillis};
 
 /// The last step of the ladder: the district.
 pub const LAST_LEVEL: u8 = 3;
@@ -44,8 +44,7 @@ pub const fn awaited(state: CaseState) -> Awaited {
 
 /// By when the next act is due for a case that enters `state` now. A fix that was begun keeps its deadline.
 #[must_use]
-pub fn due(policy: &CasePolicy, severity: Severity, state: CaseState, now: UtcMillis) -> Option<UtcMillis> {
-    let terms = policy.terms(severity);
+pub fn due(terms: &Terms, state: CaseState, now: UtcMillis) -> Option<UtcMillis> {
     match awaited(state) {
         Awaited::Acknowledgement => Some(now + terms.acknowledge_ms),
         Awaited::Fix => Some(now + terms.fix_ms),
@@ -56,14 +55,8 @@ pub fn due(policy: &CasePolicy, severity: Severity, state: CaseState, now: UtcMi
 
 /// When the first pass over a case that enters `state` now is to be made.
 #[must_use]
-pub fn first_pass(
-    policy: &CasePolicy,
-    severity: Severity,
-    state: CaseState,
-    handling: &Handling,
-) -> Option<UtcMillis> {
+pub fn first_pass(terms: &Terms, state: CaseState, handling: &Handling) -> Option<UtcMillis> {
     let (entered, due) = (handling.entered_at?, handling.due_at?);
-    let terms = policy.terms(severity);
     match awaited(state) {
         Awaited::Acknowledgement => Some(due.min(entered + terms.remind_ms)),
         Awaited::Fix | Awaited::Verification => Some(due),
@@ -86,16 +79,38 @@ pub struct Pass {
     pub next_at: Option<UtcMillis>,
 }
 
+/// How far ahead of the clock a case may say that it entered its state and be believed, in milliseconds.
+pub const CLOCK_SLACK_MS: i64 = 60_000;
+
+/// Whether the case entered its state in what is now the future: our own clock was wrong then, or is now.
+#[must_use]
+pub fn is_ahead(handling: &Handling, now: UtcMillis) -> bool {
+    handling
+        .entered_at
+        .is_some_and(|at| at.ms_since(now) > CLOCK_SLACK_MS)
+}
+
+/// Moves the times of a case that is ahead of the clock back to now, so that nobody waits for years: it has entered its
+/// state now, and what is due after that keeps its distance.
+pub fn set_right(handling: &mut Handling, now: UtcMillis) {
+    let Some(entered) = handling.entered_at.filter(|_| is_ahead(handling, now)) else {
+        return;
+    };
+    let ahead = entered.ms_since(now);
+    handling.entered_at = Some(now);
+    handling.due_at = handling.due_at.map(|at| at - ahead);
+    handling.next_at = handling.next_at.map(|at| at - ahead);
+}
+
 /// Looks at a case that nobody has acted on since it entered `state`. The level and the card never fall.
 #[must_use]
 pub fn pass(
     policy: &CasePolicy,
-    severity: Severity,
+    terms: &Terms,
     state: CaseState,
     handling: &Handling,
     now: UtcMillis,
 ) -> Pass {
-    let terms = policy.terms(severity);
     let mut pass = Pass {
         notice: None,
         level: handling.level,
@@ -110,7 +125,8 @@ pub fn pass(
     match awaited(state) {
         Awaited::Acknowledgement => {
             remind(&mut pass, terms, entered, now, &mut upcoming);
-            climb(&mut pass, (1, terms.step_ms), due, now, &mut upcoming);
+            let ladder = (terms.unanswered_level, terms.step_ms);
+            climb(&mut pass, ladder, due, now, &mut upcoming);
         }
         Awaited::Fix => {
             climb(
@@ -197,7 +213,10 @@ mod tests {
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
-    use crate::case::policy::{DAY_MS, MINUTE_MS};
+    use crate::{
+        case::policy::{DAY_MS, MINUTE_MS},
+        rule::Severity,
+    };
 
     const START: UtcMillis = UtcMillis(1_795_243_200_000);
 
@@ -205,11 +224,11 @@ mod tests {
         let policy = CasePolicy::default();
         let mut handling = Handling {
             entered_at: Some(START),
-            due_at: due(&policy, severity, state, START),
+            due_at: due(policy.terms(severity), state, START),
             level: policy.terms(severity).first_level,
             ..Handling::default()
         };
-        handling.next_at = first_pass(&policy, severity, state, &handling);
+        handling.next_at = first_pass(policy.terms(severity), state, &handling);
         handling
     }
 
@@ -219,7 +238,7 @@ mod tests {
         let mut handling = entered(state, severity);
         let mut told = Vec::new();
         while let Some(at) = handling.next_at {
-            let pass = pass(&policy, severity, state, &handling, at);
+            let pass = pass(&policy, policy.terms(severity), state, &handling, at);
             if let Some(kind) = pass.notice {
                 told.push((at.ms_since(START) / MINUTE_MS, kind, pass.level));
             }
@@ -267,7 +286,7 @@ mod tests {
         let handling = entered(CaseState::Open, Severity::P1);
         let late = pass(
             &policy,
-            Severity::P1,
+            policy.terms(Severity::P1),
             CaseState::Open,
             &handling,
             START + 30 * DAY_MS,
@@ -275,12 +294,51 @@ mod tests {
         assert_eq!((late.notice, late.level), (Some(NoticeKind::Overdue), LAST_LEVEL));
         assert_eq!((late.reminders, late.next_at), (MAX_REMINDERS, None));
         let old = Handling::default();
-        let nothing = pass(&policy, Severity::P1, CaseState::Open, &old, START);
+        let nothing = pass(&policy, policy.terms(Severity::P1), CaseState::Open, &old, START);
         assert_eq!(
             (nothing.notice, nothing.next_at),
             (None, None),
             "of an earlier version"
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_ten_years_makes_no_case_wait_for_years_and_tells_once() {
+        const TEN_YEARS_MS: i64 = 3_653 * DAY_MS;
+        let policy = CasePolicy::default();
+        for severity in Severity::ALL {
+            let terms = policy.terms(severity);
+            for state in [CaseState::Open, CaseState::Rectifying, CaseState::Submitted] {
+                // Opened while the clock was ten years ahead; then it is set right.
+                let mut ahead = entered(state, severity);
+                let now = START - TEN_YEARS_MS;
+                assert!(is_ahead(&ahead, now));
+                set_right(&mut ahead, now);
+                let mut fresh = entered(state, severity);
+                set_right(&mut fresh, START + 5_000);
+                assert_eq!(
+                    fresh,
+                    entered(state, severity),
+                    "a clock that runs on changes nothing"
+                );
+                let wait = |handling: &Handling, from| handling.next_at.map(|at| at.ms_since(from));
+                assert_eq!(wait(&ahead, now), wait(&fresh, START), "{severity:?} {state:?}");
+                assert!(wait(&ahead, now).is_some_and(|ms| (1..=31 * DAY_MS).contains(&ms)));
+                assert_eq!(pass(&policy, terms, state, &ahead, now).notice, None);
+                // Opened while it was right; then it is ten years ahead: one notice, not one for every step.
+                let late = pass(&policy, terms, state, &fresh, START + TEN_YEARS_MS);
+                assert!(late.notice.is_some());
+                let after = Handling {
+                    level: late.level,
+                    reminders: late.reminders,
+                    card: late.card,
+                    next_at: late.next_at,
+                    ..fresh
+                };
+                let again = pass(&policy, terms, state, &after, START + TEN_YEARS_MS + 1);
+                assert_eq!((again.notice, again.next_at), (None, None));
+            }
+        }
     }
 
     proptest! {
@@ -289,20 +347,21 @@ mod tests {
         fn passes_do_not_depend_on_when_they_are_made(gaps in proptest::collection::vec(1_i64..20_000, 1..40)) {
             let policy = CasePolicy::default();
             let severity = Severity::P2;
+            let terms = policy.terms(severity);
             let mut handling = entered(CaseState::Open, severity);
             let mut now = START;
             let mut told = 0;
             for gap in gaps {
                 now = now + gap * 1_000;
-                let one = pass(&policy, severity, CaseState::Open, &handling, now);
+                let one = pass(&policy, terms, CaseState::Open, &handling, now);
                 told += usize::from(one.notice.is_some());
                 handling.level = one.level;
                 handling.reminders = one.reminders;
-                let again = pass(&policy, severity, CaseState::Open, &handling, now);
+                let again = pass(&policy, terms, CaseState::Open, &handling, now);
                 prop_assert_eq!(again.notice, None, "a second look tells nothing");
                 prop_assert!(one.next_at.is_none_or(|next| next > now));
             }
-            let at_once = pass(&policy, severity, CaseState::Open, &entered(CaseState::Open, severity), now);
+            let at_once = pass(&policy, terms, CaseState::Open, &entered(CaseState::Open, severity), now);
             prop_assert_eq!(at_once.level, handling.level);
             prop_assert!(told <= MAX_REMINDERS as usize + usize::from(LAST_LEVEL));
         }

@@ -2,6 +2,7 @@
 
 use super::{MAX_HOLD_S, RawRule};
 use crate::{
+    case::CALL_METRIC,
     id::Metric,
     metric::Unit,
     rule::{Clause, Comparison, Rule, RuleKind, StageStep},
@@ -32,6 +33,12 @@ pub(super) fn rule(rule: &RawRule) -> Result<(), String> {
         clear_hold_s: rule.clear_hold_s.into(),
     };
     check(&numbers)?;
+    let call = rule.metric.as_ref().is_some_and(|m| m.as_str() == CALL_METRIC);
+    if call && !rule.latched && !matches!(rule.judge, RuleKind::NoData { .. } | RuleKind::ClockSkew { .. }) {
+        return Err(
+            "`latched` must be true: an emergency call stays open until somebody closes it".to_owned(),
+        );
+    }
     units(&numbers, rule.unit)
 }
 

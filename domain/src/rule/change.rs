@@ -1,9 +1,10 @@
 //! Rules as a facility has them: stricter than the pack, or laxer for a time and on somebody's word.
 
-use super::{Rule, RuleKind, Severity};
+use std::collections::BTreeMap;
+
+use super::{Rule, RuleKind, Severity, Stricter};
 use crate::{
     id::{FacilityId, RuleId},
-    pack::check,
     time::UtcMillis,
 };
 
@@ -25,6 +26,8 @@ pub struct RuleOverride {
     pub limit: Option<f64>,
     /// The hold time in milliseconds, if it is another.
     pub hold_ms: Option<i64>,
+    /// Its other numbers by name, where they are others; see [`Rule::numbers`].
+    pub numbers: BTreeMap<String, f64>,
     /// Why.
     pub reason: String,
     /// Who entered it.
@@ -44,25 +47,39 @@ pub enum Direction {
     Stricter,
     /// Something is.
     Laxer,
+    /// It depends on what is measured: what is asked of a laxer rule is asked of this one too.
+    Unknown,
 }
 
 /// Why a rule cannot be changed so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OverrideError {
-    /// Neither limit nor hold time is given.
-    #[error("give a limit, a hold time or both")]
+    /// No number is given.
+    #[error("give a limit, a hold time or another number of the rule")]
     Nothing,
     /// The rule's kind has no limit.
     #[error("a rule of this kind has no limit to change")]
     NoLimit,
+    /// The rule's kind has no such number, or it cannot be this one.
+    #[error(
+        "{name} is no number of this rule, or cannot be this; those that it has: {known} (times in whole seconds)"
+    )]
+    NoNumber {
+        /// What was asked for, cut short.
+        name: String,
+        /// The numbers that there are.
+        known: String,
+    },
     /// The numbers do not fit together.
     #[error("{0}")]
     Numbers(String),
     /// A laxer rule lacks its approver.
-    #[error("a laxer rule needs an approver, and somebody else than who enters it")]
+    #[error(
+        "a rule that is laxer, or of which that cannot be told, needs an approver, and somebody else than who enters it"
+    )]
     NoApprover,
     /// A laxer rule has no end, or one too far away.
-    #[error("a laxer rule needs an end, at most a year away")]
+    #[error("a rule that is laxer, or of which that cannot be told, needs an end, at most a year away")]
     NoEnd,
     /// The rule guards against danger to life.
     #[error("what guards against danger to life may only become stricter")]
@@ -73,19 +90,9 @@ impl RuleOverride {
     /// The rule as it is with this change.
     ///
     /// # Errors
-    /// [`OverrideError::Nothing`], [`OverrideError::NoLimit`] or [`OverrideError::Numbers`].
+    /// As [`Rule::with_numbers`].
     pub fn apply(&self, base: &Rule) -> Result<Rule, OverrideError> {
-        if self.limit.is_none() && self.hold_ms.is_none() {
-            return Err(OverrideError::Nothing);
-        }
-        let mut rule = base.clone();
-        if let Some(limit) = self.limit {
-            rule.kind = base.kind.with_limit(limit).ok_or(OverrideError::NoLimit)?;
-        }
-        if let Some(hold_ms) = self.hold_ms {
-            rule.hold_ms = hold_ms;
-        }
-        check::numbers(&rule).map_err(OverrideError::Numbers)?;
+        let mut rule = base.with_numbers(self.limit, self.hold_ms, &self.numbers)?;
         rule.facility = Some(self.facility.clone());
         rule.pack_version = format!("{}+{}", base.pack_version, self.version);
         Ok(rule)
@@ -121,7 +128,7 @@ impl RuleOverride {
     }
 }
 
-/// Which way `changed` differs from `base`.
+/// Which way `changed`, of the same kind, differs from `base`. One laxer number makes the rule laxer.
 #[must_use]
 pub fn direction(base: &Rule, changed: &Rule) -> Direction {
     let (before, after) = (base.kind.limit(), changed.kind.limit());
@@ -137,10 +144,19 @@ pub fn direction(base: &Rule, changed: &Rule) -> Direction {
         }
     });
     if looser || changed.hold_ms > base.hold_ms {
-        Direction::Laxer
-    } else {
-        Direction::Stricter
+        return Direction::Laxer;
     }
+    let mut direction = Direction::Stricter;
+    for (before, after) in base.numbers().iter().zip(changed.numbers()) {
+        let (old, new) = (before.value, after.value);
+        match before.stricter {
+            Stricter::Lower if new > old => return Direction::Laxer,
+            Stricter::Higher if new < old => return Direction::Laxer,
+            Stricter::Unknown if (new - old).abs() > 0.0 => direction = Direction::Unknown,
+            _ => {}
+        }
+    }
+    direction
 }
 
 /// The rules that are judged by at `at`: the packs', and what facilities have in place of them.
@@ -175,6 +191,7 @@ mod tests {
             facility: FacilityId::new("f").unwrap(),
             limit: Some(limit),
             hold_ms: None,
+            numbers: BTreeMap::new(),
             reason: "site plan".to_owned(),
             who: "Li".to_owned(),
             approver: None,
@@ -203,6 +220,105 @@ mod tests {
         let mut longer = change("CN-TMP-01", 6.0);
         longer.hold_ms = Some(fridge.hold_ms + 1_000);
         assert_eq!(longer.check(&fridge), Err(OverrideError::NoApprover));
+    }
+
+    /// Every number of every built-in rule can be changed, and it is known what that takes.
+    #[test]
+    fn every_number_of_every_rule_goes_one_way_or_takes_an_approver() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for rule in pack::built_in() {
+            for number in rule.numbers() {
+                let step = if number.value.fract() == 0.0 { 1.0 } else { 0.1 };
+                for (value, way) in [
+                    (number.value - step, Stricter::Lower),
+                    (number.value + step, Stricter::Higher),
+                ] {
+                    let change = RuleOverride {
+                        limit: None,
+                        numbers: BTreeMap::from([(number.name.clone(), value)]),
+                        ..change(rule.id.as_str(), 0.0)
+                    };
+                    // Some numbers stand at the end of what they may be, or at each other.
+                    let Ok(changed) = change.apply(&rule) else {
+                        continue;
+                    };
+                    let want = match number.stricter {
+                        Stricter::Unknown => Direction::Unknown,
+                        stricter if stricter == way => Direction::Stricter,
+                        _ => Direction::Laxer,
+                    };
+                    assert_eq!(
+                        direction(&rule, &changed),
+                        want,
+                        "{} {} {value}",
+                        rule.id,
+                        number.name
+                    );
+                    let needs_nothing = change.check(&rule).is_ok();
+                    assert_eq!(
+                        needs_nothing,
+                        want == Direction::Stricter,
+                        "{} {}",
+                        rule.id,
+                        number.name
+                    );
+                    kinds.insert(format!("{} {}", rule.kind.code(), number.name));
+                }
+            }
+        }
+        for tried in [
+            "threshold clear_limit",
+            "rate_of_change over_s",
+            "dose reset_s",
+            "dose low",
+            "stage to_1",
+            "stage within_1_s",
+            "stage from",
+            "cycle for_s",
+            "missing within_s",
+            "clock_skew clear_s",
+            "correlation window_s",
+            "correlation with_1",
+            "boolean clear_hold_s",
+        ] {
+            assert!(kinds.contains(tried), "{tried} of {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_a_rule_lacks_is_refused_with_those_that_it_has() {
+        let numbers = |name: &str, value| RuleOverride {
+            limit: None,
+            numbers: BTreeMap::from([(name.to_owned(), value)]),
+            ..change("CN-TMP-01", 0.0)
+        };
+        let fridge = base("CN-TMP-01");
+        for (name, value, word) in [
+            ("window_s", 5.0, "clear_limit"),
+            ("clear_limit", f64::NAN, "clear_limit"),
+            ("clear_hold_s", 0.5, "whole seconds"),
+            ("clear_limit", 9.0, "safe side"),
+        ] {
+            let refused = numbers(name, value).apply(&fridge).unwrap_err();
+            assert!(refused.to_string().contains(word), "{name} {value}: {refused}");
+        }
+        let changed = numbers("clear_limit", 5.0).check(&fridge).unwrap();
+        assert!(matches!(
+            changed.kind,
+            RuleKind::Threshold {
+                limit: 8.0,
+                clear_limit: 5.0,
+                ..
+            }
+        ));
+        // What cannot be told of a rule that guards life is refused as what is laxer.
+        let rising = RuleOverride {
+            approver: Some("Wang".to_owned()),
+            until: Some(UtcMillis(2_000)),
+            rule: RuleId::new("FG-GAS-06").unwrap(),
+            ..numbers("over_s", 60.0)
+        };
+        assert_eq!(rising.check(&base("FG-GAS-06")), Err(OverrideError::Danger));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use alerts::whatif::{History, what_if};
-use anyhow::{Context, bail};
-use domain::{Clock, Rule, Scope, TimeRange, UtcMillis, pack::check};
+use alerts::whatif::{Circumstances, History, what_if};
+use anyhow::{Context, anyhow, bail};
+use domain::{Clock, Rule, Scope, TimeRange, UtcMillis, rule::OverrideError};
 
 use crate::{
-    app::{open_records, open_series, series_dir},
+    app::{open_records, open_series, place, series_dir},
     cli::{ConfigArgs, RulesTestArgs},
     commands::{block_on, load, say},
     pipeline,
@@ -54,20 +54,16 @@ fn line(rule: &Rule) -> String {
 
 /// The rule with the numbers that are to be tried.
 fn changed(rule: &Rule, args: &RulesTestArgs) -> anyhow::Result<Rule> {
-    let mut new = rule.clone();
-    if let Some(limit) = args.limit {
-        let kind = rule.kind.with_limit(limit);
-        new.kind =
-            kind.with_context(|| format!("a rule of the kind {} has no such limit", rule.kind.code()))?;
-    }
-    if let Some(hold_s) = args.hold {
-        new.hold_ms = i64::from(hold_s) * 1000;
-    }
-    if args.limit.is_none() && args.hold.is_none() {
-        bail!("nothing is changed; give --limit, --hold or both");
-    }
-    check::numbers(&new).map_err(|reason| anyhow::anyhow!("{}: {reason}", rule.id))?;
-    Ok(new)
+    let hold_ms = args.hold.map(|s| i64::from(s) * 1000);
+    let numbers = args.set.iter().cloned().collect();
+    rule.with_numbers(args.limit, hold_ms, &numbers)
+        .map_err(|refused| match refused {
+            OverrideError::Nothing => {
+                anyhow!("nothing is changed; give --limit, --hold, --set NAME=NUMBER or several")
+            }
+            OverrideError::NoLimit => anyhow!("a rule of the kind {} has no such limit", rule.kind.code()),
+            refused => anyhow!("{}: {refused}", rule.id),
+        })
 }
 
 pub(crate) fn test(args: &RulesTestArgs) -> anyhow::Result<()> {
@@ -83,28 +79,36 @@ pub(crate) fn test(args: &RulesTestArgs) -> anyhow::Result<()> {
         bail!("there is no history in {}; name another data_dir", dir.display());
     }
     let clock = Clock::system();
-    let points = block_on(async {
+    let zone = jiff::tz::TimeZone::get(&config.site.time_zone)?;
+    let local = dashboard::offsets(&zone);
+    let range = TimeRange::ending_at(clock.now(), i64::from(args.days) * DAY_MS);
+    let place = place(&config)?;
+    let (points, mut around, judged) = block_on(async {
         let records = open_records(dir, &clock).await?;
-        let points = records
-            .points(&Scope::everything(), args.facility.as_ref())
-            .await?;
+        let all = Scope::everything();
+        let points = records.points(&all, args.facility.as_ref()).await?;
+        let around = Circumstances::load(&records, &all, &local, range).await?;
+        // Each for the facilities whose region has chosen its pack.
+        let (facilities, regions) = (records.facilities(&all).await?, records.regions().await?);
+        let judged = place.rules(&[rule.clone(), new], &facilities, &regions);
         records.close().await;
-        Ok(points)
+        Ok((points, around, judged))
     })?;
+    around.own.clone_from(&args.facility);
     let series = open_series(&config, series_dir(dir), &clock).context(
         "while a server runs on this data it alone may read it: use its page /rules/RULE, or stop it first",
     )?;
-    let zone = jiff::tz::TimeZone::get(&config.site.time_zone)?;
-    let local = dashboard::offsets(&zone);
-    let to = clock.now();
-    let range = TimeRange::ending_at(to, i64::from(args.days) * DAY_MS);
     let history = History {
         series: &series,
         scope: &Scope::everything(),
         points: &points,
         zone: &local,
+        around: &around,
     };
-    let outcome = what_if(history, rule, &new, range)?;
+    let [old, new] = judged.as_slice() else {
+        bail!("the rules of the regions cannot be laid out");
+    };
+    let outcome = what_if(history, old, new, range)?;
     say(&table(&outcome, &zone))
 }
 
@@ -148,6 +152,7 @@ mod tests {
             rule: RuleId::new(rule).unwrap(),
             limit,
             hold,
+            set: Vec::new(),
             days: 30,
             facility: None,
         }
@@ -171,6 +176,16 @@ mod tests {
             let error = changed(&rule(id), &args(id, limit, hold)).unwrap_err();
             assert!(error.to_string().contains(why), "{id}: {error}");
         }
+        let further = RulesTestArgs {
+            set: vec![("clear_limit".to_owned(), 5.0)],
+            ..args("CN-TMP-01", None, None)
+        };
+        assert!(changed(&fridge, &further).is_ok());
+        let error = changed(&rule("FG-SMK-01"), &further).unwrap_err().to_string();
+        assert!(
+            error.contains("clear_limit") && error.contains("clear_hold_s"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) struct CaseTerms {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cases {
+    pub(crate) sos_answer_s: i64,
     pub(crate) closing: [Closing; 3],
     pub(crate) yellow_days: i64,
     pub(crate) red_days: i64,
@@ -61,6 +62,7 @@ impl Default for Cases {
             class: terms.class,
         });
         Cases {
+            sos_answer_s: policy.answer_ms / 1_000,
             closing: policy.closing,
             yellow_days: policy.yellow_ms / DAY_MS,
             red_days: policy.red_ms / DAY_MS,
@@ -90,6 +92,7 @@ impl Cases {
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let minutes = 525_600;
         let days = [
+            ("cases.sos_answer_s", self.sos_answer_s, 10, 3_600),
             ("cases.yellow_days", self.yellow_days, 0, 3_650),
             ("cases.red_days", self.red_days, self.yellow_days, 3_650),
             ("cases.recurrence_days", self.recurrence_days, 0, 3_650),
@@ -126,10 +129,12 @@ impl Cases {
             remind_ms: terms.remind_min * MINUTE_MS,
             step_ms: terms.step_min * MINUTE_MS,
             first_level: terms.first_level,
+            unanswered_level: 1,
             class: terms.class,
         });
         CasePolicy {
             terms,
+            answer_ms: self.sos_answer_s * 1_000,
             closing: self.closing,
             yellow_ms: self.yellow_days * DAY_MS,
             red_ms: self.red_days * DAY_MS,

@@ -5,6 +5,7 @@
 //! they have not seen.
 
 mod act;
+mod folding;
 mod open;
 mod pictures;
 mod row;

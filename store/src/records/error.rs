@@ -207,6 +207,9 @@ pub enum Problem {
         /// The most bytes.
         max: usize,
     },
+    /// A device that would hang on itself.
+    #[error("is the device itself; name another one, or none")]
+    Itself,
     /// The same thing twice in one list.
     #[error("is given twice; leave one of them out")]
     Twice,

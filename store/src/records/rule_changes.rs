@@ -7,7 +7,7 @@ use super::{
     audit::{self, Line},
     cases::{Facilities, push_facilities},
     database::{Builder, Row, commit},
-    error::RecordError,
+    error::{Problem, RecordError},
     fields::Fields,
     shelves::{MAX_SHELVES, MAX_WHY, draw},
     text::check_line,
@@ -30,6 +30,16 @@ impl Records {
             audit::check_actor("approver", approver)?;
         }
         check_line("reason", &change.reason, MAX_WHY)?;
+        if change.numbers.values().any(|value| !value.is_finite()) {
+            let problem = Problem::OutOfRange {
+                min: i64::MIN,
+                max: i64::MAX,
+            };
+            return Err(RecordError::Invalid {
+                field: "numbers",
+                problem,
+            });
+        }
         if !scope.allows(&change.facility) {
             return Err(RecordError::NotFound);
         }
@@ -49,8 +59,8 @@ impl Records {
         let id = draw(&mut transaction, "rule_overrides").await?;
         let row = sqlx::query(
             "INSERT INTO rule_overrides (id, facility, rule, version, limit_value, hold_ms, reason, who, \
-               approver, from_ms, until_ms) \
-             SELECT $1, $2, $3, COALESCE(MAX(version), 0) + 1, $4, $5, $6, $7, $8, $9, $10 \
+               approver, from_ms, until_ms, numbers) \
+             SELECT $1, $2, $3, COALESCE(MAX(version), 0) + 1, $4, $5, $6, $7, $8, $9, $10, $11 \
                FROM rule_overrides WHERE facility = $2 AND rule = $3 RETURNING *",
         )
         .bind(id)
@@ -63,6 +73,7 @@ impl Records {
         .bind(change.approver.as_deref().map(str::trim))
         .bind(change.from.0)
         .bind(change.until.map(|until| until.0))
+        .bind(serde_json::to_string(&change.numbers).expect("finite numbers by name are JSON"))
         .fetch_one(&mut *transaction)
         .await
         .map_err(|e| RecordError::from_reference(e, "facility", facility))?;
@@ -157,10 +168,11 @@ fn object_of(change: &RuleOverride) -> String {
 fn detail_of(change: &RuleOverride) -> String {
     let number = |n: Option<String>| n.unwrap_or_else(|| "-".to_owned());
     format!(
-        "version={} limit={} hold_ms={} approver={} from={} until={}: {}",
+        "version={} limit={} hold_ms={} numbers={:?} approver={} from={} until={}: {}",
         change.version,
         number(change.limit.map(|l| l.to_string())),
         number(change.hold_ms.map(|h| h.to_string())),
+        change.numbers,
         change.approver.as_deref().unwrap_or("-"),
         change.from.0,
         number(change.until.map(|u| u.0.to_string())),
@@ -177,6 +189,7 @@ fn override_of(row: &Row) -> Result<RuleOverride, RecordError> {
         facility: fields.id("facility")?,
         limit: fields.get("limit_value")?,
         hold_ms: fields.get("hold_ms")?,
+        numbers: fields.parsed("numbers", |text| serde_json::from_str(text).ok())?,
         reason: fields.get("reason")?,
         who: fields.get("who")?,
         approver: fields.get("approver")?,

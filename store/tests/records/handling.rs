@@ -1,5 +1,8 @@
 //! How people deal with cases: the whole way from opening to closing, parts of one trouble, timers, and what is told.
 
+mod clock;
+mod gateways;
+
 use domain::{
     Case, CaseState, Clock, DeviceId, FacilityId, Metric, RegionId, RuleId, Scope, SeriesKey, Severity,
     UtcMillis,
@@ -114,6 +117,19 @@ impl Fixture {
             f.records.put_contact(&contact(*step), 0, "admin").await.unwrap();
         }
         f
+    }
+
+    /// Says that devices hang on a gateway.
+    async fn hang(&self, devices: &[&str], gateway: &str) {
+        let facility = FacilityId::new("a").unwrap();
+        for device in devices {
+            let device = (&facility, &domain::DeviceId::new(device).unwrap());
+            let gateway = domain::DeviceId::new(gateway).unwrap();
+            self.records
+                .set_gateway(&Scope::everything(), device, Some(&gateway), "admin")
+                .await
+                .unwrap();
+        }
     }
 
     async fn open(&self, device: &str, trouble: Trouble, since: i64) -> Vec<Case> {
@@ -371,6 +387,7 @@ async fn the_stronger_cause_takes_over_and_a_replay_folds_the_same() {
     let mut pictures = Vec::new();
     for size in [1, 2, 6] {
         let f = Fixture::with_contacts(&[Step::Duty]).await;
+        f.hang(&["d-1", "d-2"], "gateway-1").await;
         for chunk in writes.chunks(size) {
             f.records.apply_cases(chunk, None).await.unwrap();
         }
@@ -746,6 +763,8 @@ async fn random_days_lose_no_case_tell_of_each_once_and_keep_wholes_and_parts_to
             random: StdRng::seed_from_u64(seed),
             written: Vec::new(),
         };
+        day.f.hang(&["d-1", "d-2", "d-3", "d-4"], "d-0").await;
+        day.f.hang(&["d-6", "d-7", "d-8"], "d-5").await;
         for _ in 0..60 {
             day.step().await;
         }

@@ -34,6 +34,10 @@ pub(super) fn of(app: &App, locale: &Locale, case: &Case) -> Vec<Step> {
         .filter(|act| act.leads(case.state).is_some())
         .filter(|act| !(matches!(act, Act::Close) && waved_away))
         .map(|act| step(locale, &act, strict))
+        .map(|step| Step {
+            needs_words: step.needs_words || case.is_call() && matches!(step.act, "close" | "verify"),
+            ..step
+        })
         .collect()
 }
 

@@ -178,6 +178,7 @@ impl Records {
             fixers: &fixers,
             disputer: handling.disputed_by.as_deref(),
             closing: self.practice.policy.closing(case.severity),
+            call: case.is_call(),
         };
         machine::next(standing, act, note).map_err(|refusal| match refusal {
             Refusal::State(state) => RecordError::WrongState { state },

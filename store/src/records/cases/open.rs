@@ -2,28 +2,21 @@
 
 use domain::{
     Case, CaseId, CaseState, UtcMillis,
-    case::{
-        Note,
-        cause::{Fold, Sign, Trouble, fold},
-        course, machine,
-    },
+    case::{Note, cause::Trouble, course, machine},
     message::NoticeKind,
 };
 
 use super::{
     CaseWrite, NewCase, SYSTEM,
+    folding::{self, fold_in},
     row::{case_of, evidence_of, find_case, object_of, write_case},
 };
 use crate::records::{
     audit::{self, Line},
-    database::{Row, Transaction},
+    database::Transaction,
     error::RecordError,
-    fields::Fields,
-    outbox::{self, News, Teller},
+    outbox::{News, Teller},
 };
-
-/// The most cases of one facility that a new one is compared with, the oldest first.
-const MAX_HEADS: i64 = 200;
 
 /// Opens a case, unless it was opened before; tells of it, unless it is a part of one that stands.
 pub(super) async fn open(
@@ -32,13 +25,14 @@ pub(super) async fn open(
     new: &NewCase,
     changed: &mut Vec<Case>,
 ) -> Result<(), RecordError> {
-    let Some(mut case) = insert(transaction, new).await? else {
+    let trouble = folding::trouble_of(transaction, new).await?;
+    let Some(mut case) = insert(transaction, new, trouble).await? else {
         return Ok(());
     };
     let (policy, now) = (teller.policy(), teller.now());
-    case.handling = course::opened(policy, new.severity, now);
+    case.handling = course::opened(policy, &case, now);
     case.handling.recurs = recurs(transaction, &case, policy.recurrence_ms).await?;
-    let folded = fold_in(transaction, teller, (&mut case, new.trouble), changed).await?;
+    let folded = fold_in(transaction, teller, (&mut case, trouble), changed).await?;
     write_case(transaction, &case).await?;
     write_line(transaction, now, "case.open", &case).await?;
     if !folded {
@@ -53,7 +47,11 @@ pub(super) async fn open(
     Ok(())
 }
 
-async fn insert(transaction: &mut Transaction, new: &NewCase) -> Result<Option<Case>, RecordError> {
+async fn insert(
+    transaction: &mut Transaction,
+    new: &NewCase,
+    trouble: Trouble,
+) -> Result<Option<Case>, RecordError> {
     let row = sqlx::query(
         "INSERT INTO cases (id, rule, rule_version, facility, device, metric, severity, state, stage, since_ms, \
            raised_at_ms, value, limit_value, version, trouble) \
@@ -71,7 +69,7 @@ async fn insert(transaction: &mut Transaction, new: &NewCase) -> Result<Option<C
     .bind(new.raised_at.0)
     .bind(new.value)
     .bind(new.limit)
-    .bind(new.trouble.code())
+    .bind(trouble.code())
     .fetch_optional(&mut **transaction)
     .await
     .map_err(|e| RecordError::from_reference(e, "facility", new.point.facility.as_str()))?;
@@ -106,100 +104,6 @@ async fn recurs(
     .await
     .map_err(RecordError::from_database)?;
     Ok(id.map(CaseId))
-}
-
-/// Finds the trouble that the new case belongs to; true when it is a part of one that stands.
-async fn fold_in(
-    transaction: &mut Transaction,
-    teller: &mut Teller<'_>,
-    (case, trouble): (&mut Case, Trouble),
-    changed: &mut Vec<Case>,
-) -> Result<bool, RecordError> {
-    if trouble == Trouble::Own {
-        return Ok(false);
-    }
-    let heads = heads(transaction, case).await?;
-    let window = teller.policy().fold_ms;
-    let own = case.point.clone();
-    let new = Sign {
-        trouble,
-        severity: case.severity,
-        point: &own,
-        raised_at: case.raised_at,
-        cleared: false,
-    };
-    let verdict = |(head, trouble): &(Case, Trouble)| {
-        let stands = Sign {
-            trouble: *trouble,
-            severity: head.severity,
-            point: &head.point,
-            raised_at: head.raised_at,
-            cleared: head.cleared_at.is_some(),
-        };
-        match fold(&stands, &new, window) {
-            // What somebody is putting right already stays theirs.
-            Fold::Over if !matches!(head.state, CaseState::Open | CaseState::Acknowledged) => Fold::Apart,
-            verdict => verdict,
-        }
-    };
-    if let Some((head, _)) = heads.iter().find(|head| verdict(head) == Fold::Into) {
-        let mut head = head.clone();
-        case.handling.folded_into = Some(head.id);
-        quiet(case);
-        head.handling.folded += 1;
-        write_case(transaction, &head).await?;
-        changed.push(head);
-        return Ok(true);
-    }
-    for head in heads.iter().filter(|head| verdict(head) == Fold::Over) {
-        let mut part = head.0.clone();
-        case.handling.folded += 1 + part.handling.folded;
-        move_parts(transaction, part.id, case.id).await?;
-        part.handling.folded_into = Some(case.id);
-        part.handling.folded = 0;
-        part.version += 1;
-        quiet(&mut part);
-        write_case(transaction, &part).await?;
-        outbox::drop_waiting(transaction, part.id, teller.now()).await?;
-        write_line(transaction, teller.now(), "case.fold", &part).await?;
-        changed.push(part);
-    }
-    Ok(false)
-}
-
-/// A part has no deadline of its own.
-fn quiet(part: &mut Case) {
-    part.handling.due_at = None;
-    part.handling.next_at = None;
-}
-
-/// The facility's cases that stand for a trouble of which there may be parts.
-async fn heads(transaction: &mut Transaction, case: &Case) -> Result<Vec<(Case, Trouble)>, RecordError> {
-    let rows = sqlx::query(
-        "SELECT * FROM cases WHERE facility = $1 AND trouble <> 'own' AND state <> 'closed' AND folded_into IS NULL \
-           AND id <> $2 ORDER BY id LIMIT $3",
-    )
-    .bind(case.point.facility.as_str())
-    .bind(case.id.0)
-    .bind(MAX_HEADS)
-    .fetch_all(&mut **transaction)
-    .await
-    .map_err(RecordError::from_database)?;
-    let read = |row: &Row| {
-        let trouble = Fields::of(row, "id").parsed("trouble", Trouble::parse)?;
-        Ok((case_of(row)?, trouble))
-    };
-    rows.iter().map(read).collect()
-}
-
-async fn move_parts(transaction: &mut Transaction, from: CaseId, to: CaseId) -> Result<(), RecordError> {
-    sqlx::query("UPDATE cases SET folded_into = $2, version = version + 1 WHERE folded_into = $1")
-        .bind(from.0)
-        .bind(to.0)
-        .execute(&mut **transaction)
-        .await
-        .map(drop)
-        .map_err(RecordError::from_database)
 }
 
 /// Notes that a case's condition cleared, unless that was noted before.
@@ -328,7 +232,7 @@ fn by_machine(at: UtcMillis) -> Note {
     }
 }
 
-async fn write_line(
+pub(super) async fn write_line(
     transaction: &mut Transaction,
     now: UtcMillis,
     action: &'static str,

@@ -87,6 +87,7 @@ fn handling_of(fields: &Fields<'_>) -> Result<Handling, RecordError> {
     Ok(Handling {
         entered_at: fields.optional_moment("entered_ms")?,
         due_at: fields.optional_moment("due_ms")?,
+        answered_ms: fields.get("answered_ms")?,
         next_at: fields.optional_moment("next_ms")?,
         level: u8::try_from(fields.u32("level")?).map_err(|_out_of_range| fields.damaged("level"))?,
         reminders: fields.u32("reminders")?,
@@ -125,7 +126,8 @@ pub(super) async fn write_case(transaction: &mut Transaction, case: &Case) -> Re
            acknowledged_comment = $7, closed_by = $8, closed_at_ms = $9, closed_comment = $10, version = $11, \
            entered_ms = $12, due_ms = $13, next_ms = $14, level = $15, reminders = $16, card = $17, round = $18, \
            measure = $19, responsible = $20, begun_by = $21, submitted_by = $22, disputed_by = $23, \
-           before_picture = $24, after_picture = $25, recurs = $26, folded_into = $27, folded = $28 WHERE id = $1",
+           before_picture = $24, after_picture = $25, recurs = $26, folded_into = $27, folded = $28, answered_ms = $29 \
+         WHERE id = $1",
     )
     .bind(case.id.0)
     .bind(coarse(case.state))
@@ -155,6 +157,7 @@ pub(super) async fn write_case(transaction: &mut Transaction, case: &Case) -> Re
     .bind(handling.recurs.map(|id| id.0))
     .bind(handling.folded_into.map(|id| id.0))
     .bind(i64::from(handling.folded))
+    .bind(handling.answered_ms)
     .execute(&mut **transaction)
     .await
     .map(drop)

@@ -31,6 +31,7 @@ impl Records {
     /// When the database fails.
     pub async fn pass_timers(&self) -> Result<Vec<Case>, RecordError> {
         let now = self.clock.now();
+        self.set_timers_right(now).await?;
         if self.next_timer().await?.is_none_or(|next| next > now) {
             return Ok(Vec::new());
         }
@@ -53,7 +54,7 @@ impl Records {
         for mut case in cases {
             let pass = timer::pass(
                 &self.practice.policy,
-                case.severity,
+                &self.practice.policy.terms_of(&case),
                 case.state,
                 &case.handling,
                 now,
@@ -80,6 +81,42 @@ impl Records {
         }
         commit(transaction).await?;
         Ok(changed)
+    }
+
+    /// Where the clock was set back, cases that say that they entered their state in the future enter it now.
+    async fn set_timers_right(&self, now: UtcMillis) -> Result<(), RecordError> {
+        let ahead = "SELECT * FROM cases WHERE next_ms > $1 AND entered_ms > $1 AND state <> 'closed' \
+               AND folded_into IS NULL ORDER BY next_ms, id LIMIT $2";
+        let limit = now + timer::CLOCK_SLACK_MS;
+        let found = sqlx::query(ahead)
+            .bind(limit.0)
+            .bind(1_i64)
+            .fetch_optional(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        if found.is_none() {
+            return Ok(());
+        }
+        let mut transaction = self.database.write().await?;
+        let rows = sqlx::query(ahead)
+            .bind(limit.0)
+            .bind(i64::MAX)
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(RecordError::from_database)?;
+        for row in &rows {
+            let mut case = case_of(row)?;
+            timer::set_right(&mut case.handling, now);
+            write_case(&mut transaction, &case).await?;
+        }
+        let line = Line {
+            actor: SYSTEM,
+            action: "case.clock",
+            object: "cases",
+            detail: &format!("{} cases were ahead of the clock, which was set back", rows.len()),
+        };
+        audit::write(&mut transaction, now, &line).await?;
+        commit(transaction).await
     }
 
     /// When the next timer of a case runs out; `None` when none runs.

@@ -187,6 +187,7 @@ async fn each_change_of_a_rule_is_a_version_and_ends_the_one_before() {
         facility: FacilityId::new("f").unwrap(),
         limit: Some(limit),
         hold_ms: None,
+        numbers: [("clear_limit".to_owned(), limit - 1.5)].into(),
         reason: "site plan".to_owned(),
         who: "Li".to_owned(),
         approver: None,
@@ -196,6 +197,10 @@ async fn each_change_of_a_rule_is_a_version_and_ends_the_one_before() {
     let first = records.put_override(&all, &change(6.0, 0)).await.unwrap();
     let second = records.put_override(&all, &change(5.0, 2)).await.unwrap();
     assert_eq!((first.version, second.version), (1, 2));
+    assert_eq!(first.numbers, change(6.0, 0).numbers);
+    let mut endless = change(6.0, 3);
+    endless.numbers.insert("clear_limit".to_owned(), f64::NAN);
+    assert!(records.put_override(&all, &endless).await.is_err(), "no number");
     let listed = records.overrides(&all, None, AT).await.unwrap();
     assert_eq!(
         listed.iter().map(|c| (c.limit, c.until)).collect::<Vec<_>>(),
