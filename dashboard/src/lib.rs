@@ -45,10 +45,11 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock, PersonId, Profiles,
+    Clock, PersonId,
+    profile::TryProfile,
     status::{Refusal, SystemStats},
 };
-use store::{Archive, DeviceBook, Records, SeriesStore, TimeSeries};
+use store::{Archive, DeviceBook, ProfileBook, Records, SeriesStore, TimeSeries};
 
 use app::App;
 pub use live::LiveFeed;
@@ -94,7 +95,9 @@ pub struct DashboardState {
     /// In a demo, people who may sign in with one press, with their passwords: the sign-in page shows them. Else empty.
     pub demo_people: Arc<[(PersonId, String)]>,
     /// How devices of which make speak.
-    pub profiles: Profiles,
+    pub profiles: ProfileBook,
+    /// Reads a message as a device of some profile would be read.
+    pub try_profile: TryProfile,
 }
 
 impl fmt::Debug for DashboardState {

@@ -11,9 +11,9 @@ use std::{
 use anyhow::Context;
 use broker::{Broker, BrokerHandle, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
-use domain::{Clock, LogPosition, PersonId, Profiles, TimeRange, UtcMillis};
+use domain::{Clock, LogPosition, PersonId, TimeRange, UtcMillis};
 use journal::{Journal, Position, TimeSource};
-use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
+use store::{DeviceBook, ProfileBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -63,7 +63,7 @@ pub struct App {
     broker: Broker,
     http: TcpListener,
     intake: Option<TcpListener>,
-    profiles: Profiles,
+    profiles: ProfileBook,
     identities: Identities,
     directory: PointDirectory,
     findings: FindingQueue,
@@ -102,7 +102,7 @@ impl App {
 
         let engine = open_engine(&config, &records, &series, &clock).await?;
         let identities = Identities::open(&config.mqtt.service, &records).await?;
-        let profiles = directory::profiles(config.ingest.profiles_dir.as_deref())?;
+        let profiles = ProfileBook::new(directory::profiles(config.ingest.profiles_dir.as_deref())?);
         let directory = PointDirectory::new(series.clone(), profiles.clone());
         directory.reload(&records).await?;
 
@@ -227,8 +227,8 @@ impl App {
                 self.records.clone(),
                 self.identities,
                 self.directory,
-                broker_handle,
-                alerts.clone(),
+                (broker_handle, alerts.clone()),
+                journal.clone(),
             ),
         );
         stages.add_thread(Task::Ingest, move || pipeline.run(&batches))?;
@@ -272,6 +272,7 @@ impl App {
 
     fn dashboard_state(&self, figures: &Figures, messages: alerts::MessageHandle) -> DashboardState {
         let (stats, broker) = (figures.clone(), self.broker.handle());
+        let now = self.clock.clone();
         DashboardState {
             series: self.series.clone(),
             timeseries: self.timeseries(),
@@ -286,6 +287,9 @@ impl App {
             evidence: Some(self.sight.archive()),
             demo_people: self.demo_people.clone().into(),
             profiles: self.profiles.clone(),
+            try_profile: Arc::new(move |profile, topic, payload| {
+                ingest::try_profile(profile, topic, payload, now.now())
+            }),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),

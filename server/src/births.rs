@@ -2,7 +2,7 @@
 //!
 //! A Sparkplug edge node names its metrics once, in a birth certificate, and calls them by numbers from then on. When
 //! the log is read again from a checkpoint, the certificate may lie before it: so each is kept here, on disk before
-//! the readings that rest on it are stored.
+//! the readings that rest on it are stored. So is each profile of an operator, which holds from its place in the log on.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::Context;
 use broker::BrokerHandle;
-use domain::{Clock, LogPosition, UtcMillis, batch::Birth, batch::Wish};
+use domain::{
+    Clock, LogPosition, UtcMillis,
+    batch::{Birth, ProfileChange, Wish},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio_util::sync::CancellationToken;
@@ -25,6 +28,9 @@ const FILE: &str = "births.jsonl";
 /// Certificates kept of each topic. Between a checkpoint and a crash an edge node is born once or twice, not more often.
 const KEPT_PER_TOPIC: usize = 16;
 
+/// Versions kept of each profile: as many as somebody may save while another server's readings wait in the log.
+const KEPT_PER_PROFILE: usize = 64;
+
 /// The file is written anew when it has grown beyond this, in bytes, and to twice what was kept the last time.
 const REWRITE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -34,12 +40,54 @@ pub(crate) const WISHES_WAITING: usize = 64;
 /// A wish older than this is not heeded: the log is being read again.
 const STALE_MS: i64 = 60_000;
 
-#[derive(Serialize, Deserialize)]
+/// A certificate, or a profile: then `topic` is its name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Line {
     position: u64,
     received: i64,
     topic: String,
     payload: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    profile: bool,
+}
+
+/// What a reader of the log must know from before the place at which it begins, each oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) births: Vec<Birth>,
+    pub(crate) profiles: Vec<ProfileChange>,
+}
+
+impl Before {
+    fn of(lines: impl IntoIterator<Item = Line>, position: LogPosition) -> Before {
+        let mut before = Before::default();
+        for line in lines {
+            if line.position >= position.0 {
+                continue;
+            }
+            let (position, received) = (LogPosition(line.position), UtcMillis(line.received));
+            // The reader has seen to it that this is hexadecimal.
+            let Ok(payload) = hex::decode(line.payload) else {
+                continue;
+            };
+            if line.profile {
+                before.profiles.push(ProfileChange {
+                    position,
+                    received,
+                    id: line.topic,
+                    text: String::from_utf8_lossy(&payload).into_owned(),
+                });
+            } else {
+                before.births.push(Birth {
+                    position,
+                    received,
+                    topic: line.topic,
+                    payload,
+                });
+            }
+        }
+        before
+    }
 }
 
 /// The certificates on disk: one line of JSON each.
@@ -51,27 +99,23 @@ pub(crate) struct BirthBook {
 }
 
 impl BirthBook {
-    /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first.
-    pub(crate) fn open(dir: &Path, position: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+    /// Opens the book in `dir`; answers with what is from before `position`, oldest first.
+    pub(crate) fn open(dir: &Path, position: LogPosition) -> anyhow::Result<(BirthBook, Before)> {
         let (book, all) = BirthBook::rewritten(dir)?;
-        let before = all
-            .into_iter()
-            .filter(|birth| birth.position < position)
-            .collect();
-        Ok((book, before))
+        Ok((book, Before::of(all, position)))
     }
 
     /// Writes the file anew with what is worth keeping, so that it never grows without bound.
-    fn rewritten(dir: &Path) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+    fn rewritten(dir: &Path) -> anyhow::Result<(BirthBook, Vec<Line>)> {
         let path = dir.join(FILE);
         let mut all = read(&path)?;
-        all.sort_by_key(|birth| birth.position);
+        all.sort_by_key(|line| line.position);
         let all = newest(all);
         let next = dir.join("births.jsonl.new");
         let mut file = File::create(&next).with_context(|| format!("cannot write {}", next.display()))?;
         let mut bytes = 0;
-        for birth in &all {
-            let line = line(birth);
+        for line in &all {
+            let line = written(line);
             bytes += line.len() as u64;
             file.write_all(&line).context("cannot keep birth certificates")?;
         }
@@ -88,12 +132,26 @@ impl BirthBook {
         Ok((book, all))
     }
 
-    /// Keeps certificates. On disk when it returns.
-    pub(crate) fn keep(&mut self, births: &[Birth]) -> anyhow::Result<()> {
-        if births.is_empty() {
+    /// Keeps certificates and profiles. On disk when it returns.
+    pub(crate) fn keep(&mut self, births: &[Birth], profiles: &[ProfileChange]) -> anyhow::Result<()> {
+        if births.is_empty() && profiles.is_empty() {
             return Ok(());
         }
-        let lines: Vec<u8> = births.iter().flat_map(line).collect();
+        let births = births.iter().map(|birth| Line {
+            position: birth.position.0,
+            received: birth.received.0,
+            topic: birth.topic.clone(),
+            payload: hex::encode(&birth.payload),
+            profile: false,
+        });
+        let profiles = profiles.iter().map(|change| Line {
+            position: change.position.0,
+            received: change.received.0,
+            topic: change.id.clone(),
+            payload: hex::encode(&change.text),
+            profile: true,
+        });
+        let lines: Vec<u8> = births.chain(profiles).flat_map(|line| written(&line)).collect();
         self.file
             .write_all(&lines)
             .and_then(|()| self.file.sync_data())
@@ -107,63 +165,54 @@ impl BirthBook {
     }
 }
 
-/// The certificates in `dir` from before `position`, oldest first: for another reader of the log.
-pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Vec<Birth>> {
+/// What in `dir` is from before `position`, oldest first: for another reader of the log.
+pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Before> {
     let mut all = read(&dir.join(FILE))?;
-    all.retain(|birth| birth.position < position);
-    all.sort_by_key(|birth| birth.position);
-    Ok(all)
+    all.sort_by_key(|line| line.position);
+    Ok(Before::of(all, position))
 }
 
-fn line(birth: &Birth) -> Vec<u8> {
-    let line = Line {
-        position: birth.position.0,
-        received: birth.received.0,
-        topic: birth.topic.clone(),
-        payload: hex::encode(&birth.payload),
-    };
-    let mut text = serde_json::to_vec(&line).expect("texts and numbers are JSON");
+fn written(line: &Line) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).expect("texts and numbers are JSON");
     text.push(b'\n');
     text
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Birth>> {
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
-    let mut births = Vec::new();
+    let mut lines = Vec::new();
     for text in BufReader::new(file).split(b'\n') {
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        let birth = serde_json::from_slice::<Line>(&text).ok().and_then(|line| {
-            Some(Birth {
-                position: LogPosition(line.position),
-                received: UtcMillis(line.received),
-                payload: hex::decode(line.payload).ok()?,
-                topic: line.topic,
-            })
-        });
+        let line = serde_json::from_slice::<Line>(&text).ok();
         // A crash tears the last line only, and the log still holds what it was about.
-        births.extend(birth);
+        lines.extend(line.filter(|line| hex::decode(&line.payload).is_ok()));
     }
-    Ok(births)
+    Ok(lines)
 }
 
-/// The newest of each topic, in the order in which they came.
-fn newest(all: Vec<Birth>) -> Vec<Birth> {
-    let mut by_topic: BTreeMap<String, Vec<Birth>> = BTreeMap::new();
-    for birth in all {
-        let of_topic = by_topic.entry(birth.topic.clone()).or_default();
+/// The newest of each topic and of each profile, in the order in which they came.
+fn newest(all: Vec<Line>) -> Vec<Line> {
+    let mut by_topic: BTreeMap<(bool, String), Vec<Line>> = BTreeMap::new();
+    for line in all {
+        let most = if line.profile {
+            KEPT_PER_PROFILE
+        } else {
+            KEPT_PER_TOPIC
+        };
+        let of_topic = by_topic.entry((line.profile, line.topic.clone())).or_default();
         // The log is read again after a crash, and says the same again.
-        of_topic.retain(|kept| kept.position != birth.position);
-        of_topic.push(birth);
-        if of_topic.len() > KEPT_PER_TOPIC {
+        of_topic.retain(|kept| kept.position != line.position);
+        of_topic.push(line);
+        if of_topic.len() > most {
             of_topic.remove(0);
         }
     }
-    let mut kept: Vec<Birth> = by_topic.into_values().flatten().collect();
-    kept.sort_by_key(|birth| birth.position);
+    let mut kept: Vec<Line> = by_topic.into_values().flatten().collect();
+    kept.sort_by_key(|line| line.position);
     kept
 }
 
@@ -227,24 +276,35 @@ mod tests {
     fn certificates_outlive_a_restart_and_a_torn_line() {
         let dir = tempfile::tempdir().unwrap();
         let (mut book, before) = BirthBook::open(dir.path(), LogPosition(0)).unwrap();
-        assert!(before.is_empty());
+        assert!(before.births.is_empty() && before.profiles.is_empty());
         let all: Vec<Birth> = (1..=40)
             .map(|n| birth(n, if n % 2 == 0 { "even" } else { "odd" }))
             .collect();
-        book.keep(&all).unwrap();
-        book.keep(&all[39..]).unwrap();
+        let profile = |position| ProfileChange {
+            position: LogPosition(position),
+            received: UtcMillis(1),
+            id: "even".to_owned(),
+            text: format!("# 冷柜 {position}"),
+        };
+        book.keep(&all, &[profile(3), profile(41)]).unwrap();
+        book.keep(&all[39..], &[]).unwrap();
         drop(book);
         let path = dir.path().join("births.jsonl");
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"position\":99,\"to").unwrap();
         let (_, before) = BirthBook::open(dir.path(), LogPosition(40)).unwrap();
-        let positions: Vec<u64> = before.iter().map(|b| b.position.0).collect();
+        let positions: Vec<u64> = before.births.iter().map(|b| b.position.0).collect();
         assert_eq!(
             positions,
             (9..40).collect::<Vec<u64>>(),
             "16 of each, those before the position"
         );
-        assert_eq!(before[0], birth(9, "odd"));
+        assert_eq!(before.births[0], birth(9, "odd"));
+        assert_eq!(
+            before.profiles,
+            [profile(3)],
+            "apart from certificates, and those before the position"
+        );
     }
 
     #[test]
@@ -256,12 +316,12 @@ mod tests {
             ..birth(position, "t")
         };
         for position in 1..=60 {
-            book.keep(&[large(position)]).unwrap();
+            book.keep(&[large(position)], &[]).unwrap();
         }
         let size = fs::metadata(dir.path().join(FILE)).unwrap().len();
         assert!(size <= REWRITE_BYTES + 600_000, "{size}");
         let (_, kept) = BirthBook::open(dir.path(), LogPosition(u64::MAX)).unwrap();
-        let positions: Vec<u64> = kept.iter().map(|b| b.position.0).collect();
+        let positions: Vec<u64> = kept.births.iter().map(|b| b.position.0).collect();
         assert_eq!(positions, (45..=60).collect::<Vec<u64>>());
     }
 }

@@ -197,7 +197,9 @@ impl Forwarding {
             ..IngestLimits::default()
         };
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
-        ingest.restore(&births::before(parts.data_dir, position)?);
+        let before = births::before(parts.data_dir, position)?;
+        ingest.restore(&before.births);
+        ingest.restore_profiles(&before.profiles);
         let forwarding = Forwarding {
             gatherer: Some(Box::new(Gatherer {
                 ingest,

@@ -98,7 +98,8 @@ impl Pipeline {
         };
         let (births, before) = BirthBook::open(parts.data_dir, LogPosition(start.0))?;
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
-        ingest.restore(&before);
+        ingest.restore(&before.births);
+        ingest.restore_profiles(&before.profiles);
         Ok(Pipeline {
             ingest,
             births,
@@ -119,10 +120,7 @@ impl Pipeline {
                 continue;
             }
             // Before storage, whose checkpoint must not leave them behind.
-            if let Err(e) = self.births.keep(&batch.births) {
-                // Readings go on: should the process be killed before the edge node is born again, it is asked to.
-                error!("A birth certificate is not on disk: {e:#}");
-            }
+            self.keep(&batch);
             self.findings.take(&batch);
             self.store(&batch)?;
             self.devices.apply(&batch);
@@ -142,6 +140,23 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Writes down what a reader that begins behind this batch must know of it.
+    fn keep(&mut self, batch: &Batch) {
+        let mut complained = false;
+        while let Err(e) = self.births.keep(&batch.births, &batch.profiles) {
+            if !complained {
+                error!("Birth certificates and profiles are not on disk: {e:#}");
+            }
+            complained = true;
+            // Readings go on without a certificate: should the process be killed before the edge node is born again,
+            // it is asked to. Without a profile they would mean something else after a restart: the log waits.
+            if batch.profiles.is_empty() {
+                return;
+            }
+            std::thread::park_timeout(PATIENCE);
+        }
     }
 
     /// Hands on what cameras published: nobody behind here needs the pictures.

@@ -93,7 +93,7 @@ pub(crate) struct OneForm {
 
 type Sent<T> = Result<Form<T>, FormRejection>;
 
-fn sent<T>(form: Sent<T>) -> Result<T, Failure> {
+pub(super) fn sent<T>(form: Sent<T>) -> Result<T, Failure> {
     let Form(form) = form.map_err(|e| {
         let kind = match e.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
@@ -127,7 +127,7 @@ async fn known(app: &App, visitor: &Visitor) -> Result<Known, Failure> {
 /// Reads a file and adds what is sound, unless it is only to be checked. What the records refuse joins the errors.
 pub(crate) async fn add(app: &App, visitor: &Visitor, text: &str, check: bool) -> Result<Plan, Failure> {
     let known = known(app, visitor).await?;
-    let mut plan = onboarding::plan(text, &app.stores.profiles, &known)?;
+    let mut plan = onboarding::plan(text, &app.stores.profiles.now(), &known)?;
     if check {
         return Ok(plan);
     }
@@ -167,7 +167,8 @@ async fn draw(
         "" => STANDARD,
         name => name,
     };
-    let profiles = app.stores.profiles.iter().map(|p| Choice {
+    let profiles = app.stores.profiles.now();
+    let profiles = profiles.iter().map(|p| Choice {
         value: p.id.clone(),
         label: locale.pick(&p.title_zh, &p.title_en).to_owned(),
         current: p.id == chosen,
@@ -382,7 +383,7 @@ pub(crate) async fn profile_of(
         Err(RecordError::NotFound) => STANDARD,
         Err(_) => STANDARD,
     };
-    let profiles = &app.stores.profiles;
+    let profiles = app.stores.profiles.now();
     let found = profiles.get(name).or_else(|| profiles.get(STANDARD)).cloned();
     found.ok_or_else(|| Failure::not_found("profile"))
 }

@@ -1,12 +1,15 @@
 //! Devices that may sign in to the broker.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use domain::{
-    Access, Calibration, Clock, Identity, Profiles, Scope, SeriesKey, UtcMillis, profile::SnippetWords,
+    Access, Calibration, Clock, Identity, Profile, Profiles, Scope, SeriesKey, UtcMillis,
+    profile::SnippetWords,
 };
 
 use store::{
-    Records,
+    ProfileBook, Records,
     onboarding::{self, Known, RowError, RowProblem, quoted},
 };
 
@@ -35,26 +38,9 @@ async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Reco
 
 pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
-    let profiles = known_profiles(&config)?;
-    let Some(profile) = profiles.get(&args.profile) else {
-        bail!(
-            "there is no profile {:?}; `sunshine device profiles` lists those there are",
-            args.profile
-        );
-    };
-    if profile.codec.needs_vendor_root() != args.root.is_some() {
-        bail!(
-            "the profile {} {}",
-            profile.id,
-            if args.root.is_some() {
-                "speaks below the device's own root: leave --root out"
-            } else {
-                "needs --root: spBv1.0/<group>/<edge node> or shellies/<id>"
-            }
-        );
-    }
     block_on(async {
         let records = existing_records(&config, &Clock::system()).await?;
+        let profile = profile_for(args, &known_profiles(&config, Some(&records)).await?)?;
         let facility = records.facility(&Scope::everything(), &args.facility).await?;
         if facility.is_none() {
             bail!(
@@ -96,20 +82,61 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
     })
 }
 
-fn known_profiles(config: &Config) -> anyhow::Result<Profiles> {
-    directory::profiles(config.ingest.profiles_dir.as_deref())
+/// The profile that a device is to be added with.
+fn profile_for(args: &DeviceAddArgs, profiles: &Profiles) -> anyhow::Result<Arc<Profile>> {
+    let Some(profile) = profiles.get(&args.profile) else {
+        bail!(
+            "there is no profile {:?}; `sunshine device profiles` lists those there are",
+            args.profile
+        );
+    };
+    if profile.codec.needs_vendor_root() != args.root.is_some() {
+        bail!(
+            "the profile {} {}",
+            profile.id,
+            if args.root.is_some() {
+                "speaks below the device's own root: leave --root out"
+            } else {
+                "needs --root: spBv1.0/<group>/<edge node> or shellies/<id>"
+            }
+        );
+    }
+    Ok(Arc::clone(profile))
+}
+
+/// Those that come with the product, those of the folder, and those that were written on the pages.
+async fn known_profiles(config: &Config, records: Option<&Records>) -> anyhow::Result<Profiles> {
+    let book = ProfileBook::new(directory::profiles(config.ingest.profiles_dir.as_deref())?);
+    if let Some(records) = records {
+        book.reload(records).await?;
+    }
+    Ok(book.now())
 }
 
 pub(crate) fn profiles(args: &ConfigArgs) -> anyhow::Result<()> {
-    for profile in known_profiles(&load(args)?)?.iter() {
-        say(&format!(
-            "{}\t{}\t{}",
-            profile.id,
-            profile.codec.code(),
-            profile.title_en
-        ))?;
-    }
-    Ok(())
+    let config = load(args)?;
+    block_on(async {
+        let clock = Clock::system();
+        let there = config.data_dir.0.join("records.db").exists();
+        let records = if there {
+            Some(existing_records(&config, &clock).await?)
+        } else {
+            None
+        };
+        let profiles = known_profiles(&config, records.as_ref()).await?;
+        if let Some(records) = records {
+            records.close().await;
+        }
+        for profile in profiles.iter() {
+            say(&format!(
+                "{}\t{}\t{}",
+                profile.id,
+                profile.codec.code(),
+                profile.title_en
+            ))?;
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn claim(args: &DeviceRevokeArgs) -> anyhow::Result<()> {
@@ -181,11 +208,11 @@ async fn known(records: &Records) -> anyhow::Result<Known> {
 /// Prints the secrets as CSV to standard output and what is wrong to standard error.
 pub(crate) fn import(args: &DeviceImportArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
-    let profiles = known_profiles(&config)?;
     let text = std::fs::read_to_string(&args.file)
         .with_context(|| format!("cannot read {} as UTF-8", args.file.display()))?;
     block_on(async {
         let records = existing_records(&config, &Clock::system()).await?;
+        let profiles = known_profiles(&config, Some(&records)).await?;
         let mut plan = onboarding::plan(&text, &profiles, &known(&records).await?)?;
         let mut added = 0;
         if !args.check {
