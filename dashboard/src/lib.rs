@@ -45,7 +45,7 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock, PersonId,
+    Clock, Identity, PersonId,
     profile::TryProfile,
     status::{Refusal, SystemStats},
 };
@@ -64,6 +64,9 @@ pub use zone::offsets;
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;
 /// Asks the broker for the clients and messages that it turned away last, newest last.
 pub type RefusalSource = Arc<dyn Fn() -> Vec<Refusal> + Send + Sync>;
+
+/// The key with which an identity signs its HTTP requests.
+pub type SigningKey = Arc<dyn Fn(&Identity) -> String + Send + Sync>;
 
 /// Everything the dashboard shows is read from here.
 #[derive(Clone)]
@@ -98,6 +101,8 @@ pub struct DashboardState {
     pub profiles: ProfileBook,
     /// Reads a message as a device of some profile would be read.
     pub try_profile: TryProfile,
+    /// Tells devices' signing keys; `None` where nothing comes by HTTP.
+    pub signing_key: Option<SigningKey>,
 }
 
 impl fmt::Debug for DashboardState {

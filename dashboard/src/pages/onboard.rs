@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{
-    Access, Calibration, DeviceId, FacilityId, Metric, Permission, Profile, SeriesKey, UtcMillis,
+    Access, Calibration, DeviceId, FacilityId, Metric, Permission, Profile, Scope, SeriesKey, UtcMillis,
     profile::STANDARD,
 };
 use i18n_embed_fl::fl;
@@ -328,6 +328,8 @@ struct Keys {
     qr: String,
     setup: String,
     snippet: String,
+    /// The key for signed requests; empty where there are none, or when it is a code that is shown.
+    signing: String,
     card: DeviceCard,
 }
 
@@ -347,6 +349,15 @@ async fn keys(
         Shown::Secret(secret) => (*secret).to_owned(),
         Shown::Claim(..) => String::new(),
     };
+    // Whoever is shown the secret may have the key that goes with it, also by a claim code, without a scope.
+    let signing = match (&shown, &app.stores.signing_key) {
+        (Shown::Secret(_), Some(key)) => Some(key(&app
+            .stores
+            .records
+            .device(&Scope::everything(), facility, device)
+            .await?)),
+        _ => None,
+    };
     let (code, code_until, link) = match shown {
         Shown::Secret(_) => Default::default(),
         Shown::Claim(claim, link) => (claim.code.clone(), locale.stamp(claim.expires_at).at(), link),
@@ -363,6 +374,7 @@ async fn keys(
         setup: locale.pick(&profile.setup_zh, &profile.setup_en).to_owned(),
         snippet: snippet(app.site(), &profile, (facility, device), &secret),
         card: card(app, &locale, &visitor.scope, (facility, device)),
+        signing: signing.unwrap_or_default(),
         secret,
     };
     view.page.answer(view.render())

@@ -125,6 +125,7 @@ impl Stage {
                 refused: vec![("topic", format!("{} {topic}", profile.id))],
                 ..Tried::default()
             }),
+            signing_key: Some(Arc::new(|identity| format!("key-of-{}", identity.name))),
         };
         let position = Mutex::new(LogPosition(0));
         Stage {

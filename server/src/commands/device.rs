@@ -9,7 +9,7 @@ use domain::{
 };
 
 use store::{
-    ProfileBook, Records,
+    ProfileBook, Records, Vault,
     onboarding::{self, Known, RowError, RowProblem, quoted},
 };
 
@@ -56,6 +56,7 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
                 .below(args.root.clone())
         };
         let name = identity.name.clone();
+        let signing = signing_key(&config, &identity)?;
         records.put_identities(&[identity]).await?;
         records
             .audit((ACTOR, "device.add", name.as_str(), &args.profile))
@@ -71,7 +72,7 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
             device: &args.device,
         });
         say(&format!(
-            "user      {name}\nsecret    {secret}\ntopic     {}\n\nThe secret is shown this once and kept only as a \
+            "user      {name}\nsecret    {secret}\n{signing}topic     {}\n\nThe secret is shown this once and kept only as a \
              hash. {}\n\n{snippet}",
             match &args.root {
                 Some(root) => root.to_string(),
@@ -80,6 +81,15 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
             profile.setup_en,
         ))
     })
+}
+
+/// The line that tells the key for signed requests, where any may come.
+fn signing_key(config: &Config, identity: &Identity) -> anyhow::Result<String> {
+    if config.intake.listen.is_none() {
+        return Ok(String::new());
+    }
+    let vault = Vault::open(&config.data_dir.0).context("cannot open the vault of secrets")?;
+    Ok(format!("signing   {}\n", vault.signing_key(identity)))
 }
 
 /// The profile that a device is to be added with.
