@@ -91,12 +91,22 @@ impl IdentityDirectory {
         secret: &[u8],
         now: UtcMillis,
     ) -> Result<Arc<Member>, RefusalReason> {
-        let Some(member) = self.get(name) else {
+        if self.get(name).is_none() {
             // The answer is thrown away on purpose: only the time it took matters.
             std::hint::black_box(self.nobody.verify(secret));
-            return Err(RefusalReason::BadCredentials);
-        };
-        if !member.identity.secret.verify(secret) {
+        }
+        self.sign_in_with(name, now, |identity| identity.secret.verify(secret))
+    }
+
+    /// The same with another proof than the secret itself.
+    pub(crate) fn sign_in_with(
+        &self,
+        name: &str,
+        now: UtcMillis,
+        proof: impl FnOnce(&Identity) -> bool,
+    ) -> Result<Arc<Member>, RefusalReason> {
+        let member = self.get(name).ok_or(RefusalReason::BadCredentials)?;
+        if !proof(&member.identity) {
             return Err(RefusalReason::BadCredentials);
         }
         member.barred(now).map_or(Ok(member), Err)

@@ -25,6 +25,7 @@ use crate::{
     connection,
     fanout::{self, FeedLink, Links, PublisherLink},
     hub::Hub,
+    identities::Member,
     keeper,
     session::Will,
 };
@@ -398,13 +399,40 @@ impl BrokerHandle {
     /// # Errors
     /// Why it is refused.
     pub fn sign_in(&self, name: &str, secret: &[u8], way: &str) -> Result<Identity, RefusalReason> {
+        let signed_in = self.hub.identities.sign_in(name, secret, self.hub.clock.now());
+        self.noted(name, way, signed_in)
+    }
+
+    /// The same with another proof than the secret itself, such as a signature.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn sign_in_with(
+        &self,
+        name: &str,
+        way: &str,
+        proof: impl FnOnce(&Identity) -> bool,
+    ) -> Result<Identity, RefusalReason> {
         let now = self.hub.clock.now();
-        let signed_in = self.hub.identities.sign_in(name, secret, now);
+        self.noted(name, way, self.hub.identities.sign_in_with(name, now, proof))
+    }
+
+    fn noted(
+        &self,
+        name: &str,
+        way: &str,
+        signed_in: Result<Arc<Member>, RefusalReason>,
+    ) -> Result<Identity, RefusalReason> {
         let member = signed_in.inspect_err(|reason| {
             let name = IdentityName::new(name).ok();
             self.hub.refusals.record(name.as_ref(), *reason, way);
         })?;
         Ok(member.identity.clone())
+    }
+
+    /// Notes that something of this identity was turned away that came by another way than MQTT.
+    pub fn turned_away(&self, name: &IdentityName, reason: RefusalReason, detail: &str) {
+        self.hub.refusals.record(Some(name), reason, detail);
     }
 
     /// Figures now.

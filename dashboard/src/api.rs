@@ -11,6 +11,9 @@ mod findings;
 mod forwarding;
 mod messages;
 mod points;
+mod profiles;
+mod rules;
+mod shelving;
 mod system;
 
 use std::sync::Arc;
@@ -29,7 +32,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1", get(system::index))
         .route("/api/v1/facilities", get(facilities::list))
-        .route("/api/v1/profiles", get(devices::profiles))
+        .route("/api/v1/profiles", get(profiles::list))
         .route("/api/v1/claims/{code}", post(devices::claim))
         .route(
             "/api/v1/points/{facility}/{device}/{metric}/latest",
@@ -43,6 +46,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/api/v1/cases", get(cases::list))
         .route("/api/v1/cases/{case}", get(cases::show))
         .route("/api/v1/cases/{case}/acts", post(cases::act))
+        .merge(judgement())
         .route("/api/v1/messages", get(messages::list))
         .route("/api/v1/cameras", get(cameras::list))
         .route("/api/v1/cameras/probe", post(cameras::probe))
@@ -65,9 +69,30 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/metrics", get(system::metrics))
 }
 
-/// What takes larger bodies than other addresses do: a thousand devices at a time.
+/// What people change about judgement.
+fn judgement() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/shelves", get(shelving::shelves).post(shelving::shelve))
+        .route("/api/v1/shelves/{shelf}/end", post(shelving::take_up))
+        .route(
+            "/api/v1/windows",
+            get(shelving::windows).post(shelving::add_window),
+        )
+        .route("/api/v1/windows/{window}/end", post(shelving::end_window))
+        .route(
+            "/api/v1/overrides",
+            get(rules::overrides).post(rules::override_rule),
+        )
+        .route("/api/v1/overrides/{own}/end", post(rules::restore_rule))
+        .route("/api/v1/trials", get(rules::trial).post(rules::post_trial))
+}
+
+/// What takes larger bodies than other addresses do: a thousand devices at a time, a profile with a sample.
 pub(crate) fn bulk_routes() -> Router<Arc<App>> {
-    Router::new().route("/api/v1/devices", get(devices::list).post(devices::add))
+    Router::new()
+        .route("/api/v1/devices", get(devices::list).post(devices::add))
+        .route("/api/v1/profiles/try", post(profiles::try_one))
+        .route("/api/v1/profiles/{id}", get(profiles::show).put(profiles::put))
 }
 
 /// Addresses that take a picture.

@@ -172,7 +172,7 @@ impl From<RecordError> for Failure {
             RecordError::Conflict => Failure::new(Kind::Conflict, "the record has changed since you read it"),
             RecordError::AlreadyReviewed => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::Camera { source } => Failure::new(Kind::BadRequest, source.to_string()),
-            RecordError::Missing { .. } | RecordError::Calibration { .. } => {
+            RecordError::Missing { .. } | RecordError::Calibration { .. } | RecordError::Profile { .. } => {
                 Failure::new(Kind::BadRequest, error.to_string())
             }
             RecordError::DeviceExists { .. } | RecordError::RootTaken { .. } => {

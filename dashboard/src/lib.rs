@@ -32,6 +32,7 @@ mod security;
 mod sight;
 mod signed;
 mod spark;
+mod trial;
 mod video;
 mod view;
 mod visitor;
@@ -46,10 +47,11 @@ use axum::{
     routing::{any, get},
 };
 use domain::{
-    Clock, PersonId, Profiles,
+    Clock, Identity, PersonId,
+    profile::TryProfile,
     status::{Refusal, SystemStats},
 };
-use store::{Archive, DeviceBook, Records, SeriesStore, TimeSeries};
+use store::{Archive, DeviceBook, ProfileBook, Records, SeriesStore, TimeSeries};
 
 use app::App;
 pub use live::LiveFeed;
@@ -64,6 +66,9 @@ pub use zone::offsets;
 pub type StatsSource = Arc<dyn Fn() -> SystemStats + Send + Sync>;
 /// Asks the broker for the clients and messages that it turned away last, newest last.
 pub type RefusalSource = Arc<dyn Fn() -> Vec<Refusal> + Send + Sync>;
+
+/// The key with which an identity signs its HTTP requests.
+pub type SigningKey = Arc<dyn Fn(&Identity) -> String + Send + Sync>;
 
 /// Everything the dashboard shows is read from here.
 #[derive(Clone)]
@@ -95,7 +100,11 @@ pub struct DashboardState {
     /// In a demo, people who may sign in with one press, with their passwords: the sign-in page shows them. Else empty.
     pub demo_people: Arc<[(PersonId, String)]>,
     /// How devices of which make speak.
-    pub profiles: Profiles,
+    pub profiles: ProfileBook,
+    /// Reads a message as a device of some profile would be read.
+    pub try_profile: TryProfile,
+    /// Tells devices' signing keys; `None` where nothing comes by HTTP.
+    pub signing_key: Option<SigningKey>,
 }
 
 impl fmt::Debug for DashboardState {

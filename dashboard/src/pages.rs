@@ -16,6 +16,7 @@ pub(crate) mod forwarding;
 pub(crate) mod messages;
 pub(crate) mod onboard;
 pub(crate) mod overview;
+pub(crate) mod profiles;
 pub(crate) mod reference;
 pub(crate) mod rules;
 pub(crate) mod shelving;
@@ -74,12 +75,17 @@ fn onboard_routes() -> Router<Arc<App>> {
         .route("/devices/{facility}/{device}/secret", post(onboard::secret))
         .route("/devices/{facility}/{device}/claim", post(onboard::claim))
         .route("/devices/{facility}/{device}/calibrate", post(onboard::calibrate))
+        .route("/profiles/new", get(profiles::blank))
+        .route("/profiles/{id}", get(profiles::show))
+        .route("/profiles/{id}/edit", get(profiles::edit))
         .route("/claim/{code}", get(onboard::claimed).post(onboard::use_claim))
 }
 
-/// What takes larger bodies than other pages do: a thousand devices at a time.
+/// What takes larger bodies than other pages do: a thousand devices at a time, a profile with a sample.
 pub(crate) fn bulk_routes() -> Router<Arc<App>> {
-    Router::new().route("/onboard/csv", post(onboard::csv))
+    Router::new()
+        .route("/onboard/csv", post(onboard::csv))
+        .route("/profiles", get(profiles::list).post(profiles::change))
 }
 
 /// Forms that may bring a picture.

@@ -12,5 +12,6 @@ pub(crate) mod kpis;
 pub(crate) mod onboard;
 pub(crate) mod page;
 pub(crate) mod point;
+pub(crate) mod profile;
 pub(crate) mod scene;
 pub(crate) mod tile;

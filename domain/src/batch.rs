@@ -42,6 +42,21 @@ pub struct Batch {
     pub births: Vec<Birth>,
     /// What a device should be told, because otherwise its messages cannot be read.
     pub wishes: Vec<Wish>,
+    /// Profiles that hold from their place in the log on: whoever reads it from the middle needs those before.
+    pub profiles: Vec<ProfileChange>,
+}
+
+/// An operator's profile, as it holds from a place in the log on. What stands before is read as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// Where its record stands.
+    pub position: LogPosition,
+    /// When the log took it in.
+    pub received: UtcMillis,
+    /// The profile's name.
+    pub id: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// A Sparkplug B birth certificate: it gives names to the numbers by which later messages call their metrics.

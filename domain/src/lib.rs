@@ -50,7 +50,7 @@ pub use judge::{Board, ConditionState, Judge, Mute, MuteTarget, PointState, Tran
 pub use metric::{MetricInfo, Unit};
 pub use observation::{EvidenceId, Observation, Sighted};
 pub use person::{Permission, Person, Principal, Reach, Role};
-pub use profile::{Calibration, Codec, Profile, Profiles};
+pub use profile::{Calibration, Codec, Profile, ProfileError, Profiles};
 pub use reading::{LogPosition, Quality, Reading, Sample, SeriesId, SeriesKey};
 pub use rule::{Confidence, Rule, RuleKind, Severity};
 pub use scope::Scope;

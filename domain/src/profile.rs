@@ -5,6 +5,7 @@
 //! its line. Those built in are in `domain/profiles/`; an operator's own come from a folder and may replace them.
 
 mod check;
+mod trial;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,6 +18,8 @@ use crate::{
     reading::SeriesKey,
     time::UtcMillis,
 };
+
+pub use trial::{MAX_TRIED_BYTES, Tried, TriedReading, TryProfile};
 
 /// The most fields of one profile.
 pub const MAX_FIELDS: usize = 200;
@@ -202,14 +205,18 @@ pub struct Profile {
     pub snippet: String,
     /// Its fields, in the order of the file.
     pub fields: Vec<Field>,
+    /// The text that it was read from.
+    pub text: String,
 }
 
 /// Why a text is not a profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {reason}")]
+#[error("line {line}{}: {reason}", if key.is_empty() { String::new() } else { format!(", key {key}") })]
 pub struct ProfileError {
     /// The line, from 1.
     pub line: usize,
+    /// The key that it is about; empty where it is about none.
+    pub key: String,
     /// What is wrong there, and what would be right.
     pub reason: String,
 }
@@ -301,7 +308,23 @@ impl Profile {
             setup_en: raw.setup_en,
             snippet: raw.snippet,
             fields: raw.field.into_iter().map(field).collect(),
+            text: text.to_owned(),
         })
+    }
+
+    /// This profile's text under another name: what somebody begins with who needs a little of it changed.
+    #[must_use]
+    pub fn renamed(&self, id: &str) -> String {
+        let named = |line: &str| line.trim_start().starts_with("profile") && line.contains('=');
+        let mut renamed = false;
+        let lines = self.text.lines().map(|line| {
+            if renamed || !named(line) {
+                return line.to_owned();
+            }
+            renamed = true;
+            format!("profile = {id:?}")
+        });
+        lines.collect::<Vec<_>>().join("\n") + "\n"
     }
 
     /// The field at `path` (members joined by dots), and the member that stands where the field has `*`.

@@ -156,11 +156,15 @@ pub enum RefusalReason {
     Protocol,
     /// Nothing was said in time.
     Timeout,
+    /// A body over HTTP that nothing can be made of.
+    BadBody,
+    /// A signed request whose time is too far from ours.
+    ClockWrong,
 }
 
 impl RefusalReason {
     /// Every reason, for counters and tables.
-    pub const ALL: [RefusalReason; 13] = [
+    pub const ALL: [RefusalReason; 15] = [
         RefusalReason::BadCredentials,
         RefusalReason::Expired,
         RefusalReason::Revoked,
@@ -174,6 +178,8 @@ impl RefusalReason {
         RefusalReason::PacketTooLarge,
         RefusalReason::Protocol,
         RefusalReason::Timeout,
+        RefusalReason::BadBody,
+        RefusalReason::ClockWrong,
     ];
 
     /// The name in metrics and the API.
@@ -193,6 +199,8 @@ impl RefusalReason {
             RefusalReason::PacketTooLarge => "packet_too_large",
             RefusalReason::Protocol => "protocol",
             RefusalReason::Timeout => "timeout",
+            RefusalReason::BadBody => "bad_body",
+            RefusalReason::ClockWrong => "clock_wrong",
         }
     }
 }

@@ -27,6 +27,12 @@ pub trait SeriesDirectory {
         None
     }
 
+    /// The name of the profile by which the device speaks; `None` for our own form. The log may say what that
+    /// profile is; where it does not, [`SeriesDirectory::profile`] does.
+    fn profile_name(&self, _facility: &FacilityId, _device: &DeviceId) -> Option<Arc<str>> {
+        None
+    }
+
     /// How far the sensor of this series is off; `None` when it is not known to be.
     fn calibration(&self, _key: &SeriesKey) -> Option<Calibration> {
         None
@@ -52,6 +58,10 @@ impl<D: SeriesDirectory + ?Sized> SeriesDirectory for Arc<D> {
 
     fn profile(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<Profile>> {
         (**self).profile(facility, device)
+    }
+
+    fn profile_name(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<str>> {
+        (**self).profile_name(facility, device)
     }
 
     fn calibration(&self, key: &SeriesKey) -> Option<Calibration> {

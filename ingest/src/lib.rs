@@ -43,6 +43,7 @@ mod reading;
 mod routes;
 mod senml;
 mod sightings;
+mod trial;
 mod vendor;
 
 pub use decode::{Decoded, Number, PayloadUnit, Value, decode};
@@ -50,4 +51,5 @@ pub use directory::{SeriesDirectory, TooManySeries};
 pub use error::{DecodeError, IngestError};
 pub use limits::IngestLimits;
 pub use pipeline::{Decoder, Ingest};
+pub use trial::try_profile;
 pub use vendor::{Line, LineValue, Precision, Report, VendorValue, line_pieces, lines, read_vendor};

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use domain::{
-    Batch, CameraKey, LogPosition, Observation, Quality, Reading, Sighted, UtcMillis,
-    batch::{Birth, Picture, Presence, Tick, Wish},
+    Batch, CameraKey, LogPosition, Observation, Profile, Quality, Reading, Sighted, UtcMillis,
+    batch::{Birth, Picture, Presence, ProfileChange, Tick, Wish},
     observation::ObservedState,
     status::{Reject, excerpt},
 };
 use journal::{Chunk, Kind, Reader, Record};
-use tracing::debug;
+use tracing::{debug, error};
 
 use crate::{
     DecodeError, Decoded, IngestError, IngestLimits, SeriesDirectory, Value, decode, moment,
@@ -66,6 +66,11 @@ impl<D: SeriesDirectory> Ingest<D> {
         self.decoder.restore(births);
     }
 
+    /// Takes up operators' profiles from before that place: see [`Decoder::restore_profiles`].
+    pub fn restore_profiles(&mut self, profiles: &[ProfileChange]) {
+        self.decoder.restore_profiles(profiles);
+    }
+
     /// The decoder, with its counters.
     pub fn decoder(&self) -> &Decoder<D> {
         &self.decoder
@@ -106,6 +111,16 @@ impl<D: SeriesDirectory> Decoder<D> {
                 sparkplug::parse(&birth.payload),
             ) {
                 self.nodes.restore(&topic, &payload);
+            }
+        }
+    }
+
+    /// Takes up operators' profiles from before the place at which the log will be read from, in the order of their
+    /// positions. One that this version cannot read is passed over, as it is when the log brings it.
+    pub fn restore_profiles<'c>(&mut self, profiles: impl IntoIterator<Item = &'c ProfileChange>) {
+        for change in profiles {
+            if let Ok(profile) = Profile::parse(&change.text) {
+                self.routes.speak(profile);
             }
         }
     }
@@ -209,11 +224,34 @@ impl<'c, D: SeriesDirectory> Run<'_, 'c, D> {
                     }
                 }
             }
+            Kind::MEANING => self.meaning(record.envelope.subject, record.envelope.body, received),
             // A later version's record: it is no message and no tick, so it means nothing here.
             Kind(_) => {}
         }
         // Whoever has seen a part of this run takes up where it stopped.
         self.batch.positions.resize(self.batch.readings.len(), self.place);
+    }
+
+    /// A profile of an operator's holds from here on: what stands before in the log is never read by it.
+    fn meaning(&mut self, id: &str, text: &[u8], received: UtcMillis) {
+        let text = String::from_utf8_lossy(text);
+        let read = Profile::parse(&text);
+        match read {
+            Ok(profile) if profile.id == id => {
+                self.routes.speak(profile);
+                self.batch.profiles.push(ProfileChange {
+                    position: self.place,
+                    received,
+                    id: id.to_owned(),
+                    text: text.into_owned(),
+                });
+            }
+            Ok(_) | Err(_) => error!(
+                profile = excerpt(id.as_bytes()),
+                "A profile in the log cannot be read by this version; its devices are read as before. Run the \
+                 newest version."
+            ),
+        }
     }
 
     fn message(&mut self, message: Message<'c>) {

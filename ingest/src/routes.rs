@@ -96,6 +96,8 @@ pub(crate) struct Routes {
     metrics: usize,
     /// The directory's version that this rests on.
     version: u64,
+    /// An operator's profiles, as the log has brought them so far. Never forgotten: the log says each once.
+    own: HashMap<String, Arc<Profile>>,
 }
 
 impl Routes {
@@ -104,9 +106,38 @@ impl Routes {
         if self.version != version || self.len() > max {
             *self = Routes {
                 version,
+                own: std::mem::take(&mut self.own),
                 ..Routes::default()
             };
         }
+    }
+
+    /// From here on a profile is this one. What was learnt of topics and metrics rests on the one before; devices
+    /// keep their numbers, because those are in use within a batch.
+    pub(crate) fn speak(&mut self, profile: Profile) {
+        self.own.insert(profile.id.clone(), Arc::new(profile));
+        self.topics.clear();
+        self.metrics = 0;
+        for device in &mut self.devices {
+            device.profile = None;
+            device.series.clear();
+        }
+    }
+
+    /// How a device speaks: as the log says, if it says anything of its profile.
+    fn profile<D: SeriesDirectory>(
+        &self,
+        directory: &D,
+        facility: &FacilityId,
+        device: &DeviceId,
+    ) -> Option<Arc<Profile>> {
+        if !self.own.is_empty()
+            && let Some(name) = directory.profile_name(facility, device)
+            && let Some(own) = self.own.get(&*name)
+        {
+            return Some(Arc::clone(own));
+        }
+        directory.profile(facility, device)
     }
 
     /// Topics, devices and metrics together.
@@ -128,7 +159,7 @@ impl Routes {
         };
         let facility = FacilityId::new(parsed.facility).ok()?;
         let id = DeviceId::new(parsed.device).ok()?;
-        let profile = directory.profile(&facility, &id);
+        let profile = self.profile(directory, &facility, &id);
         let codec = profile.as_ref().map_or(Codec::Standard, |p| p.codec);
         let rest = u16::try_from(topic.len() - parsed.rest.len()).ok()?;
         let kind = match parsed.leaf {
@@ -163,7 +194,7 @@ impl Routes {
     /// A topic below a root that a maker's firmware cannot leave.
     fn learn_foreign<D: SeriesDirectory>(&mut self, directory: &D, topic: &str) -> Option<Route> {
         let (facility, id) = directory.owner(topic)?;
-        let profile = directory.profile(&facility, &id)?;
+        let profile = self.profile(directory, &facility, &id)?;
         let kind = match profile.codec {
             Codec::SparkplugB => RouteKind::Sparkplug,
             _ => RouteKind::Vendor(0),

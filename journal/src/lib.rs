@@ -91,6 +91,8 @@ impl Kind {
     pub const MESSAGE: Kind = Kind(1);
     /// Time passed.
     pub const TICK: Kind = Kind(2);
+    /// From here on messages mean something else than before.
+    pub const MEANING: Kind = Kind(3);
 }
 
 /// A record's content. Borrowed on the way in and on the way out.

@@ -9,11 +9,11 @@ use std::{
 };
 
 use anyhow::Context;
-use broker::{Broker, BrokerHandle, BrokerOptions};
+use broker::{Broker, BrokerOptions};
 use dashboard::{DashboardState, SiteInfo};
-use domain::{Clock, LogPosition, PersonId, Profiles, TimeRange, UtcMillis};
+use domain::{Clock, LogPosition, PersonId, TimeRange, UtcMillis};
 use journal::{Journal, Position, TimeSource};
-use store::{DeviceBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries};
+use store::{DeviceBook, ProfileBook, Records, Remote, SeriesOptions, SeriesStore, TimeSeries, Vault};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,8 @@ use crate::{
     figures::Figures,
     findings::FindingQueue,
     forward::{self, Forwarding},
-    intake, messages,
+    intake::{self, IntakeParts},
+    messages,
     pipeline::{self, Pipeline, Upkeep},
     shutdown::{Stages, Task},
     sight::{Parts as SightParts, Sight},
@@ -63,7 +64,8 @@ pub struct App {
     broker: Broker,
     http: TcpListener,
     intake: Option<TcpListener>,
-    profiles: Profiles,
+    profiles: ProfileBook,
+    vault: Vault,
     identities: Identities,
     directory: PointDirectory,
     findings: FindingQueue,
@@ -102,7 +104,7 @@ impl App {
 
         let engine = open_engine(&config, &records, &series, &clock).await?;
         let identities = Identities::open(&config.mqtt.service, &records).await?;
-        let profiles = directory::profiles(config.ingest.profiles_dir.as_deref())?;
+        let profiles = ProfileBook::new(directory::profiles(config.ingest.profiles_dir.as_deref())?);
         let directory = PointDirectory::new(series.clone(), profiles.clone());
         directory.reload(&records).await?;
 
@@ -133,6 +135,7 @@ impl App {
             http,
             intake,
             profiles,
+            vault: Vault::open(&dir).context("cannot open the vault of secrets")?,
             identities,
             directory,
             findings: FindingQueue::default(),
@@ -212,7 +215,16 @@ impl App {
             Task::Devices,
             move |stop| async move { Ok(broker.run(stop).await?) },
         );
-        serve_intake(&mut stages, self.intake, (&broker_handle, &journal));
+        if let Some(listener) = self.intake {
+            let parts = IntakeParts {
+                broker: broker_handle.clone(),
+                journal: journal.clone(),
+                vault: self.vault.clone(),
+                clock: self.clock.clone(),
+                requests_per_second: self.config.intake.requests_per_second,
+            };
+            serve_intake(&mut stages, listener, parts);
+        }
         let (asking, clock) = (broker_handle.clone(), self.clock.clone());
         stages.add(Task::Wishes, move |stop| {
             births::grant(wished, asking, clock, stop)
@@ -227,8 +239,8 @@ impl App {
                 self.records.clone(),
                 self.identities,
                 self.directory,
-                broker_handle,
-                alerts.clone(),
+                (broker_handle, alerts.clone()),
+                journal.clone(),
             ),
         );
         stages.add_thread(Task::Ingest, move || pipeline.run(&batches))?;
@@ -272,6 +284,7 @@ impl App {
 
     fn dashboard_state(&self, figures: &Figures, messages: alerts::MessageHandle) -> DashboardState {
         let (stats, broker) = (figures.clone(), self.broker.handle());
+        let now = self.clock.clone();
         DashboardState {
             series: self.series.clone(),
             timeseries: self.timeseries(),
@@ -286,6 +299,10 @@ impl App {
             evidence: Some(self.sight.archive()),
             demo_people: self.demo_people.clone().into(),
             profiles: self.profiles.clone(),
+            try_profile: Arc::new(move |profile, topic, payload| {
+                ingest::try_profile(profile, topic, payload, now.now())
+            }),
+            signing_key: self.signing_key(),
             site: SiteInfo {
                 name_zh: self.config.site.name_zh.clone(),
                 name_en: self.config.site.name_en.clone(),
@@ -299,6 +316,15 @@ impl App {
                 time_zone: self.config.site.time_zone.clone(),
             },
         }
+    }
+
+    /// Where nothing comes by HTTP, nothing is signed.
+    fn signing_key(&self) -> Option<dashboard::SigningKey> {
+        let vault = self.vault.clone();
+        let key = move |identity: &domain::Identity| vault.signing_key(identity);
+        self.intake
+            .as_ref()
+            .map(|_| Arc::new(key) as dashboard::SigningKey)
     }
 
     /// Readings, wherever they are. A mirror is written to and never asked.
@@ -387,14 +413,9 @@ async fn open_sight(
     opened.context("opening cameras and models panicked")?
 }
 
-/// Readings that come by HTTP, where that is configured.
-fn serve_intake(
-    stages: &mut Stages,
-    listener: Option<TcpListener>,
-    (broker, journal): (&BrokerHandle, &Journal),
-) {
-    let Some(listener) = listener else { return };
-    let routes = intake::routes(broker.clone(), journal.clone());
+/// Readings that come by HTTP.
+fn serve_intake(stages: &mut Stages, listener: TcpListener, parts: IntakeParts) {
+    let routes = intake::routes(parts);
     stages.add(Task::Intake, move |stop| async move {
         Ok(axum_serve(listener, routes, stop).await?)
     });

@@ -2,7 +2,7 @@
 //!
 //! A Sparkplug edge node names its metrics once, in a birth certificate, and calls them by numbers from then on. When
 //! the log is read again from a checkpoint, the certificate may lie before it: so each is kept here, on disk before
-//! the readings that rest on it are stored.
+//! the readings that rest on it are stored. So is each profile of an operator, which holds from its place in the log on.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,10 @@ use std::{
 
 use anyhow::Context;
 use broker::BrokerHandle;
-use domain::{Clock, LogPosition, UtcMillis, batch::Birth, batch::Wish};
+use domain::{
+    Clock, LogPosition, UtcMillis,
+    batch::{Birth, ProfileChange, Wish},
+};
 use journal::Journal;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -23,8 +26,8 @@ use tracing::{info, warn};
 /// The file's name in the data folder.
 const FILE: &str = "births.jsonl";
 
-/// Certificates kept of each topic from before the lowest place that anybody may read the log from again. The newest of
-/// them is what a reader needs there; the others are for a cursor that is behind what the book was told.
+/// Certificates kept of each topic, and versions of each profile, from before the lowest place that anybody may read the
+/// log from again. The newest of them is what a reader needs there; the others are for a cursor that is behind what the book was told.
 const KEPT_BEFORE: usize = 16;
 
 /// Behind that place a reader may stop anywhere, so all are kept, up to so many of each topic: an edge node is asked for
@@ -43,12 +46,78 @@ pub(crate) const WISHES_WAITING: usize = 64;
 /// A wish older than this is not heeded: the log is being read again.
 const STALE_MS: i64 = 60_000;
 
-#[derive(Serialize, Deserialize)]
+/// A certificate, or a profile: then `topic` is its name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Line {
     position: u64,
     received: i64,
     topic: String,
     payload: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    profile: bool,
+}
+
+impl From<&Birth> for Line {
+    fn from(birth: &Birth) -> Line {
+        Line {
+            position: birth.position.0,
+            received: birth.received.0,
+            topic: birth.topic.clone(),
+            payload: hex::encode(&birth.payload),
+            profile: false,
+        }
+    }
+}
+
+impl From<&ProfileChange> for Line {
+    fn from(change: &ProfileChange) -> Line {
+        Line {
+            position: change.position.0,
+            received: change.received.0,
+            topic: change.id.clone(),
+            payload: hex::encode(&change.text),
+            profile: true,
+        }
+    }
+}
+
+/// What a reader of the log must know from before the place at which it begins, each oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    pub(crate) births: Vec<Birth>,
+    pub(crate) profiles: Vec<ProfileChange>,
+}
+
+impl Before {
+    fn of(lines: impl IntoIterator<Item = Line>, position: LogPosition) -> Before {
+        let mut before = Before::default();
+        for line in lines {
+            if line.position >= position.0 {
+                continue;
+            }
+            let (position, received) = (LogPosition(line.position), UtcMillis(line.received));
+            // The reader has seen to it that this is hexadecimal.
+            let Ok(payload) = hex::decode(line.payload) else {
+                continue;
+            };
+            if line.profile {
+                before.profiles.push(ProfileChange {
+                    position,
+                    received,
+                    id: line.topic,
+                    text: String::from_utf8_lossy(&payload).into_owned(),
+                });
+            } else {
+                before.births.push(Birth {
+                    position,
+                    received,
+                    topic: line.topic,
+                    payload,
+                });
+            }
+        }
+        before
+    }
 }
 
 /// The certificates on disk: one line of JSON each.
@@ -60,30 +129,26 @@ pub(crate) struct BirthBook {
 }
 
 impl BirthBook {
-    /// Opens the book in `dir`; answers with the certificates from before `position`, oldest first. `needed` is the
-    /// lowest place that anybody may read the log from.
+    /// Opens the book in `dir`; answers with what is from before `position`, oldest first. `needed` is the lowest place
+    /// that anybody may read the log from.
     pub(crate) fn open(
         dir: &Path,
         position: LogPosition,
         needed: LogPosition,
-    ) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+    ) -> anyhow::Result<(BirthBook, Before)> {
         let (book, all) = BirthBook::rewritten(dir, needed)?;
-        let before = all
-            .into_iter()
-            .filter(|birth| birth.position < position)
-            .collect();
-        Ok((book, before))
+        Ok((book, Before::of(all, position)))
     }
 
     /// Writes the file anew with what is worth keeping, so that it never grows without bound.
-    fn rewritten(dir: &Path, needed: LogPosition) -> anyhow::Result<(BirthBook, Vec<Birth>)> {
+    fn rewritten(dir: &Path, needed: LogPosition) -> anyhow::Result<(BirthBook, Vec<Line>)> {
         let path = dir.join(FILE);
         let all = worth_keeping(read(&path)?, needed);
         let next = dir.join("births.jsonl.new");
         let mut file = File::create(&next).with_context(|| format!("cannot write {}", next.display()))?;
         let mut bytes = 0;
-        for birth in &all {
-            let line = line(birth);
+        for line in &all {
+            let line = written(line);
             bytes += line.len() as u64;
             file.write_all(&line).context("cannot keep birth certificates")?;
         }
@@ -103,12 +168,20 @@ impl BirthBook {
         Ok((book, all))
     }
 
-    /// Keeps certificates. On disk when it returns. `needed` is the lowest place that anybody may read the log from.
-    pub(crate) fn keep(&mut self, births: &[Birth], needed: LogPosition) -> anyhow::Result<()> {
-        if births.is_empty() {
+    /// Keeps certificates and profiles. On disk when it returns. `needed` is the lowest place that anybody may read the log
+    /// from.
+    pub(crate) fn keep(
+        &mut self,
+        births: &[Birth],
+        profiles: &[ProfileChange],
+        needed: LogPosition,
+    ) -> anyhow::Result<()> {
+        if births.is_empty() && profiles.is_empty() {
             return Ok(());
         }
-        let lines: Vec<u8> = births.iter().flat_map(line).collect();
+        let births = births.iter().map(Line::from);
+        let profiles = profiles.iter().map(Line::from);
+        let lines: Vec<u8> = births.chain(profiles).flat_map(|line| written(&line)).collect();
         self.file
             .write_all(&lines)
             .and_then(|()| self.file.sync_data())
@@ -129,12 +202,11 @@ pub(crate) fn needed_from(journal: &Journal) -> LogPosition {
     LogPosition(lowest.unwrap_or(0))
 }
 
-/// The certificates in `dir` from before `position`, oldest first: for another reader of the log.
-pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Vec<Birth>> {
+/// What in `dir` is from before `position`, oldest first: for another reader of the log.
+pub(crate) fn before(dir: &Path, position: LogPosition) -> anyhow::Result<Before> {
     let mut all = read(&dir.join(FILE))?;
-    all.retain(|birth| birth.position < position);
-    all.sort_by_key(|birth| birth.position);
-    Ok(all)
+    all.sort_by_key(|line| line.position);
+    Ok(Before::of(all, position))
 }
 
 /// Since when, by the log's time, a reader that takes up `births` knows not what numbers stand for: there was a
@@ -145,39 +217,26 @@ pub(crate) fn unnamed_since(births: &[Birth]) -> Option<UtcMillis> {
     unnamed.map(|birth| birth.received).min()
 }
 
-fn line(birth: &Birth) -> Vec<u8> {
-    let line = Line {
-        position: birth.position.0,
-        received: birth.received.0,
-        topic: birth.topic.clone(),
-        payload: hex::encode(&birth.payload),
-    };
-    let mut text = serde_json::to_vec(&line).expect("texts and numbers are JSON");
+fn written(line: &Line) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).expect("texts and numbers are JSON");
     text.push(b'\n');
     text
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Birth>> {
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
     };
-    let mut births = Vec::new();
+    let mut lines = Vec::new();
     for text in BufReader::new(file).split(b'\n') {
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-        let birth = serde_json::from_slice::<Line>(&text).ok().and_then(|line| {
-            Some(Birth {
-                position: LogPosition(line.position),
-                received: UtcMillis(line.received),
-                payload: hex::decode(line.payload).ok()?,
-                topic: line.topic,
-            })
-        });
+        let line = serde_json::from_slice::<Line>(&text).ok();
         // A crash tears the last line only, and the log still holds what it was about.
-        births.extend(birth);
+        lines.extend(line.filter(|line| hex::decode(&line.payload).is_ok()));
     }
-    Ok(births)
+    Ok(lines)
 }
 
 /// What a reader of the log may need that begins at `needed` or behind it, in order: of each topic the newest from before
@@ -186,26 +245,26 @@ fn read(path: &Path) -> anyhow::Result<Vec<Birth>> {
 /// Where these are too many, the oldest from behind it are given up, down to [`KEPT_BEFORE`] of each topic. In their
 /// place one remains whose payload is empty: it says that the numbers were given anew there, and not for what. So a
 /// reader that begins there refuses values that come by number, until the next certificate; it never takes one
-/// for something else.
-fn worth_keeping(all: Vec<Birth>, needed: LogPosition) -> Vec<Birth> {
+/// for something else. A profile has no such in-between: nobody saves a thousand versions while a server is away.
+fn worth_keeping(all: Vec<Line>, needed: LogPosition) -> Vec<Line> {
     // The log is read again after a crash, and says the same again.
-    let mut by_place: BTreeMap<(String, LogPosition), Birth> = BTreeMap::new();
-    for birth in all {
-        by_place.insert((birth.topic.clone(), birth.position), birth);
+    let mut by_place: BTreeMap<(bool, String, u64), Line> = BTreeMap::new();
+    for line in all {
+        by_place.insert((line.profile, line.topic.clone(), line.position), line);
     }
-    let mut topics: BTreeMap<String, Vec<Birth>> = BTreeMap::new();
-    for ((topic, _), birth) in by_place {
-        topics.entry(topic).or_default().push(birth);
+    let mut topics: BTreeMap<(bool, String), Vec<Line>> = BTreeMap::new();
+    for ((profile, topic, _), line) in by_place {
+        topics.entry((profile, topic)).or_default().push(line);
     }
     let mut most = KEPT_BEHIND;
     let mut given_up = 0;
     loop {
         given_up += topics
             .values_mut()
-            .map(|births| thin(births, needed, most))
+            .map(|lines| thin(lines, needed.0, most))
             .sum::<usize>();
-        let bytes: usize = topics.values().flatten().map(|birth| birth.payload.len()).sum();
-        if bytes <= MOST_BYTES || most <= KEPT_BEFORE {
+        let digits: usize = topics.values().flatten().map(|line| line.payload.len()).sum();
+        if digits / 2 <= MOST_BYTES || most <= KEPT_BEFORE {
             break;
         }
         most /= 2;
@@ -217,28 +276,28 @@ fn worth_keeping(all: Vec<Birth>, needed: LogPosition) -> Vec<Birth> {
              Should the server restart there, what they name is sent from the embedded store."
         );
     }
-    let mut kept: Vec<Birth> = topics.into_values().flatten().collect();
-    kept.sort_by_key(|birth| birth.position);
+    let mut kept: Vec<Line> = topics.into_values().flatten().collect();
+    kept.sort_by_key(|line| line.position);
     kept
 }
 
-/// Leaves [`KEPT_BEFORE`] certificates of one topic from before `needed` and `most` from behind it. Answers how many of
+/// Leaves [`KEPT_BEFORE`] lines of one topic from before `needed` and `most` from behind it. Answers how many of
 /// those that may be needed are given up.
-fn thin(births: &mut Vec<Birth>, needed: LogPosition, most: usize) -> usize {
-    let before = births.partition_point(|birth| birth.position < needed);
-    births.drain(..before.saturating_sub(KEPT_BEFORE));
+fn thin(lines: &mut Vec<Line>, needed: u64, most: usize) -> usize {
+    let before = lines.partition_point(|line| line.position < needed);
+    lines.drain(..before.saturating_sub(KEPT_BEFORE));
     let before = before.min(KEPT_BEFORE);
-    let too_many = (births.len() - before).saturating_sub(most);
+    let too_many = (lines.len() - before).saturating_sub(most);
     let Some(last) = too_many.checked_sub(1) else {
         return 0;
     };
-    let had_names = births[before..=before + last]
+    let said_something = lines[before..=before + last]
         .iter()
-        .filter(|birth| !birth.payload.is_empty())
+        .filter(|line| !line.payload.is_empty())
         .count();
-    births[before + last].payload = Vec::new();
-    births.drain(before..before + last);
-    had_names
+    lines[before + last].payload = String::new();
+    lines.drain(before..before + last);
+    said_something
 }
 
 /// Hands wishes on without waiting.
@@ -307,24 +366,35 @@ mod tests {
     fn certificates_outlive_a_restart_and_a_torn_line() {
         let dir = tempfile::tempdir().unwrap();
         let (mut book, before) = BirthBook::open(dir.path(), LogPosition(0), NOBODY).unwrap();
-        assert!(before.is_empty());
+        assert!(before.births.is_empty() && before.profiles.is_empty());
         let all: Vec<Birth> = (1..=40)
             .map(|n| birth(n, if n % 2 == 0 { "even" } else { "odd" }))
             .collect();
-        book.keep(&all, NOBODY).unwrap();
-        book.keep(&all[39..], NOBODY).unwrap();
+        let profile = |position| ProfileChange {
+            position: LogPosition(position),
+            received: UtcMillis(1),
+            id: "even".to_owned(),
+            text: format!("# 冷柜 {position}"),
+        };
+        book.keep(&all, &[profile(3), profile(41)], NOBODY).unwrap();
+        book.keep(&all[39..], &[], NOBODY).unwrap();
         drop(book);
         let path = dir.path().join("births.jsonl");
         let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
         torn.write_all(b"{\"position\":99,\"to").unwrap();
         let (_, before) = BirthBook::open(dir.path(), LogPosition(40), NOBODY).unwrap();
         assert_eq!(
-            positions(&before),
+            positions(&before.births),
             (9..40).collect::<Vec<u64>>(),
             "16 of each, those before the position"
         );
-        assert_eq!(before[0], birth(9, "odd"));
-        assert_eq!(unnamed_since(&before), None);
+        assert_eq!(before.births[0], birth(9, "odd"));
+        assert_eq!(unnamed_since(&before.births), None);
+        assert_eq!(
+            before.profiles,
+            [profile(3)],
+            "apart from certificates, and those before the position"
+        );
     }
 
     #[test]
@@ -336,12 +406,12 @@ mod tests {
             ..birth(position, "t")
         };
         for position in 1..=60 {
-            book.keep(&[large(position)], NOBODY).unwrap();
+            book.keep(&[large(position)], &[], NOBODY).unwrap();
         }
         let size = fs::metadata(dir.path().join(FILE)).unwrap().len();
         assert!(size <= REWRITE_BYTES + 600_000, "{size}");
         let (_, kept) = BirthBook::open(dir.path(), NOBODY, NOBODY).unwrap();
-        assert_eq!(positions(&kept), (45..=60).collect::<Vec<u64>>());
+        assert_eq!(positions(&kept.births), (45..=60).collect::<Vec<u64>>());
     }
 
     #[test]
@@ -352,13 +422,13 @@ mod tests {
         let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), away).unwrap();
         let topic = |n: u64| if n % 3 == 0 { "seldom" } else { "often" };
         for n in 1..=900 {
-            book.keep(&[birth(n, topic(n))], away).unwrap();
+            book.keep(&[birth(n, topic(n))], &[], away).unwrap();
         }
         drop(book);
         for needed in [100, 101, 500, 899] {
             drop(BirthBook::open(dir.path(), LogPosition(900), LogPosition(needed)).unwrap());
             for place in (needed..=901).step_by(19) {
-                let before = before(dir.path(), LogPosition(place)).unwrap();
+                let before = before(dir.path(), LogPosition(place)).unwrap().births;
                 for name in ["seldom", "often"] {
                     let want = (1..place).rev().find(|n| topic(*n) == name).unwrap();
                     let got = before.iter().rev().find(|birth| birth.topic == name).unwrap();
@@ -368,7 +438,7 @@ mod tests {
             }
         }
         let (_, kept) = BirthBook::open(dir.path(), NOBODY, NOBODY).unwrap();
-        assert_eq!(kept.len(), 32, "nobody is behind any more");
+        assert_eq!(kept.births.len(), 32, "nobody is behind any more");
     }
 
     #[test]
@@ -377,11 +447,11 @@ mod tests {
         let away = LogPosition(100);
         let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), away).unwrap();
         let all: Vec<Birth> = (1..=3_000).map(|n| birth(n, "t")).collect();
-        book.keep(&all, away).unwrap();
+        book.keep(&all, &[], away).unwrap();
         drop(book);
         for _again in 0..2 {
             drop(BirthBook::open(dir.path(), NOBODY, away).unwrap());
-            let at = |place| before(dir.path(), LogPosition(place)).unwrap();
+            let at = |place| before(dir.path(), LogPosition(place)).unwrap().births;
             let first_kept = 3_001 - KEPT_BEHIND as u64;
             assert_eq!(at(100).last(), Some(&birth(99, "t")), "where it stands");
             assert_eq!(unnamed_since(&at(100)), None);
@@ -398,7 +468,8 @@ mod tests {
             payload: vec![7; 256 * 1024],
             ..birth(n, "t")
         };
-        let kept = worth_keeping((1..=400).map(large).collect(), away);
+        let all = (1..=400).map(|n| Line::from(&large(n))).collect();
+        let kept = Before::of(worth_keeping(all, away), NOBODY).births;
         let bytes: usize = kept.iter().map(|birth| birth.payload.len()).sum();
         assert!(bytes <= MOST_BYTES && kept.iter().filter(|b| b.payload.is_empty()).count() == 1);
         assert_eq!(kept.last(), Some(&large(400)));

@@ -149,7 +149,7 @@ impl Config {
         ]
     }
 
-    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 20] {
+    fn sensor_ranges(&self) -> [(&'static str, u64, u64, u64); 21] {
         let whole = |n: i64| u64::try_from(n).unwrap_or(0);
         let (journal, mqtt) = (&self.journal, &self.mqtt);
         [
@@ -168,6 +168,12 @@ impl Config {
                 whole(self.ingest.future_limit_s),
                 1,
                 86_400,
+            ),
+            (
+                "intake.requests_per_second",
+                u64::from(self.intake.requests_per_second),
+                0,
+                1_000_000,
             ),
             ("mqtt.packet_bytes", u64::from(mqtt.packet_bytes), 1024, 16 << 20),
             (

@@ -37,6 +37,7 @@ pub(crate) async fn register(
             .points
             .iter()
             .chain(district.stoves.iter().map(|s| &s.point))
+            .chain(district.makes.iter().flat_map(|m| &m.points))
             .cloned()
             .collect(),
     };
@@ -63,6 +64,12 @@ pub(crate) async fn register(
         let identity = Identity::of_device(facility, device, profile, hash)?;
         secrets.insert(identity.name.clone(), secret);
         identities.push(identity);
+    }
+    for make in &district.makes {
+        let (secret, hash) = new_secret()?;
+        let identity = Identity::of_device(make.facility(), make.device(), make.profile, hash)?;
+        secrets.insert(identity.name.clone(), secret);
+        identities.push(identity.below(make.root.clone()));
     }
     records
         .put_identities(&identities)

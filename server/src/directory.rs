@@ -20,7 +20,8 @@ use domain::{
     SeriesId, SeriesKey, Unit, VendorRoot, profile::STANDARD,
 };
 use ingest::{SeriesDirectory, TooManySeries};
-use store::{Records, SeriesStore};
+use journal::{Envelope, Journal, Kind};
+use store::{ProfileBook, Records, SeriesStore};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -34,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 #[derive(Clone)]
 pub(crate) struct PointDirectory {
     series: SeriesStore,
-    profiles: Profiles,
+    profiles: ProfileBook,
     known: Arc<RwLock<Known>>,
     version: Arc<AtomicU64>,
 }
@@ -44,13 +45,13 @@ pub(crate) struct PointDirectory {
 struct Known {
     units: HashMap<SeriesKey, Unit>,
     /// Those of devices that do not speak our own form plainly.
-    profiles: HashMap<(FacilityId, DeviceId), Arc<Profile>>,
+    profiles: HashMap<(FacilityId, DeviceId), Arc<str>>,
     calibrations: HashMap<SeriesKey, Calibration>,
     roots: HashMap<VendorRoot, (FacilityId, DeviceId)>,
 }
 
 impl PointDirectory {
-    pub(crate) fn new(series: SeriesStore, profiles: Profiles) -> PointDirectory {
+    pub(crate) fn new(series: SeriesStore, profiles: ProfileBook) -> PointDirectory {
         PointDirectory {
             series,
             profiles,
@@ -62,6 +63,8 @@ impl PointDirectory {
     /// Reads points, devices and calibrations anew.
     pub(crate) async fn reload(&self, records: &Records) -> anyhow::Result<()> {
         let everything = Scope::everything();
+        let profiles = self.profiles.reload(records).await;
+        profiles.context("cannot read the profiles")?;
         let points = records
             .points(&everything, None)
             .await
@@ -106,11 +109,11 @@ impl PointDirectory {
         if let Some(root) = root {
             known.roots.insert(root, device.clone());
         }
+        if name == STANDARD {
+            return;
+        }
         match self.profiles.get(name) {
-            Some(profile) if name != STANDARD => {
-                known.profiles.insert(device, Arc::clone(profile));
-            }
-            Some(_) => {}
+            Some(_) => drop(known.profiles.insert(device, name.into())),
             None => error!(
                 device.id = %device.1,
                 profile = name,
@@ -164,7 +167,12 @@ impl SeriesDirectory for PointDirectory {
         self.known().units.get(key).copied()
     }
 
+    /// Those that nobody can change while the product runs: what was written on the pages, the log says.
     fn profile(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<Profile>> {
+        self.profiles.fixed(&*self.profile_name(facility, device)?)
+    }
+
+    fn profile_name(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<str>> {
         let key = (facility.clone(), device.clone());
         self.known().profiles.get(&key).cloned()
     }
@@ -266,8 +274,8 @@ pub(crate) fn watch_directory(
     records: Records,
     identities: Identities,
     points: PointDirectory,
-    broker: BrokerHandle,
-    alerts: AlertHandle,
+    (broker, alerts): (BrokerHandle, AlertHandle),
+    journal: Journal,
 ) -> impl FnOnce(CancellationToken) -> std::pin::Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> {
     move |stop| {
         Box::pin(async move {
@@ -277,6 +285,7 @@ pub(crate) fn watch_directory(
                 points,
                 broker,
                 alerts,
+                journal,
             };
             watch.run(stop).await
         })
@@ -289,6 +298,7 @@ struct Watch {
     points: PointDirectory,
     broker: BrokerHandle,
     alerts: AlertHandle,
+    journal: Journal,
 }
 
 /// What the watch has seen so far.
@@ -325,6 +335,7 @@ impl Watch {
             return Ok(());
         }
         // First how devices speak, then who may: nobody is heard before it is known how to read them.
+        self.log_profiles().await?;
         self.points.reload(&self.records).await?;
         for name in self.identities.refresh(&self.records).await? {
             info!(identity = %name, "Ending the sessions of an identity that may no longer sign in as it did.");
@@ -332,6 +343,30 @@ impl Watch {
         }
         self.alerts.reload_points().await?;
         seen.version = Some(version);
+        Ok(())
+    }
+
+    /// Hands profiles that were written on the pages to the log: each holds from its record on, so that no replay reads
+    /// an earlier message by it. Killed in between, it hands over the same again, which changes nothing.
+    async fn log_profiles(&self) -> anyhow::Result<()> {
+        for own in self.records.unlogged_profiles().await? {
+            let envelope = Envelope {
+                kind: Kind::MEANING,
+                flags: 0,
+                source: "sunshine",
+                subject: &own.id,
+                attributes: &[],
+                body: own.text.as_bytes(),
+            };
+            let logged = self.journal.append_durable(&envelope).await;
+            logged.with_context(|| format!("the profile {} is not in the log", own.id))?;
+            self.records.profile_logged(&own).await?;
+            info!(
+                profile = own.id,
+                version = own.version,
+                "A profile holds from here on."
+            );
+        }
         Ok(())
     }
 }

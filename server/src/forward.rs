@@ -199,10 +199,11 @@ impl Forwarding {
             ..IngestLimits::default()
         };
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
-        let births = births::before(parts.data_dir, position)?;
-        ingest.restore(&births);
+        let before = births::before(parts.data_dir, position)?;
+        ingest.restore(&before.births);
+        ingest.restore_profiles(&before.profiles);
         // What cannot be named is refused here, and stored: it is sent from there.
-        let unnamed = births::unnamed_since(&births).map(|from| TimeRange {
+        let unnamed = births::unnamed_since(&before.births).map(|from| TimeRange {
             from,
             to: parts.clock.now(),
         });

@@ -103,7 +103,8 @@ impl Pipeline {
             births::needed_from(parts.journal),
         )?;
         let mut ingest = Ingest::new(reader, parts.directory.clone(), limits);
-        ingest.restore(&before);
+        ingest.restore(&before.births);
+        ingest.restore_profiles(&before.profiles);
         Ok(Pipeline {
             ingest,
             births,
@@ -125,13 +126,7 @@ impl Pipeline {
                 continue;
             }
             // Before storage, whose checkpoint must not leave them behind.
-            if let Err(e) = self
-                .births
-                .keep(&batch.births, births::needed_from(&self.journal))
-            {
-                // Readings go on: should the process be killed before the edge node is born again, it is asked to.
-                error!("A birth certificate is not on disk: {e:#}");
-            }
+            self.keep(&batch);
             self.findings.take(&batch);
             self.store(&batch)?;
             self.devices.apply(&batch);
@@ -151,6 +146,26 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Writes down what a reader that begins behind this batch must know of it.
+    fn keep(&mut self, batch: &Batch) {
+        let mut complained = false;
+        while let Err(e) =
+            self.births
+                .keep(&batch.births, &batch.profiles, births::needed_from(&self.journal))
+        {
+            if !complained {
+                error!("Birth certificates and profiles are not on disk: {e:#}");
+            }
+            complained = true;
+            // Readings go on without a certificate: should the process be killed before the edge node is born again,
+            // it is asked to. Without a profile they would mean something else after a restart: the log waits.
+            if batch.profiles.is_empty() {
+                return;
+            }
+            std::thread::park_timeout(PATIENCE);
+        }
     }
 
     /// Hands on what cameras published: nobody behind here needs the pictures.

@@ -10,6 +10,7 @@ use domain::{
 use crate::{
     cameras::{SimCamera, SimStove, cameras},
     equipment::{self, DeviceSpec},
+    makes::SimMake,
     names::{FACILITIES, REGIONS, ROADS},
     noise::{Dice, key},
 };
@@ -29,6 +30,8 @@ pub struct District {
     pub cameras: Vec<SimCamera>,
     /// The plugs of stoves at which cameras look. Their points are not among [`District::points`].
     pub stoves: Vec<SimStove>,
+    /// Devices of other makes, in the first facilities. Their points are not among [`District::points`].
+    pub makes: Vec<SimMake>,
 }
 
 /// A device of the district. It signs in as [`SimDevice::identity`].
@@ -79,6 +82,7 @@ pub fn district(seed: u64, facilities: usize) -> District {
         devices: Vec::with_capacity(facilities * 12),
         cameras: Vec::new(),
         stoves: Vec::new(),
+        makes: Vec::new(),
     };
     for index in 0..facilities {
         let facility = facility(seed, index);
@@ -86,6 +90,7 @@ pub fn district(seed: u64, facilities: usize) -> District {
         district.facilities.push(facility);
     }
     district.cameras = cameras(&district.facilities);
+    district.makes = SimMake::all(seed, &district.facilities);
     district.stoves = district.cameras.iter().filter_map(SimStove::below).collect();
     district
 }

@@ -21,6 +21,7 @@ use crate::{
     connection::{Device, Line, Outbox, Speech},
     district::District,
     history::History,
+    makes::{self, MadeDevice, Make, Telegraf},
     model::DeviceModel,
     noise::{Dice, key},
     schedule::Live,
@@ -38,13 +39,15 @@ pub struct Simulator {
     scenario: Scenario,
     district: District,
     broker: SocketAddr,
+    intake: Option<SocketAddr>,
     secrets: HashMap<IdentityName, String>,
     clock: Clock,
 }
 
 impl Simulator {
     /// `secrets` holds one for every device's [`crate::SimDevice::identity`], and may hold one for the
-    /// [`crate::SimCamera::identity`] of every camera that pushes: without, it publishes nothing. With a simulated `clock`, devices
+    /// [`crate::SimCamera::identity`] of every camera that pushes and for the [`crate::SimMake::identity`] of every
+    /// device of another make: without, it publishes nothing. With a simulated `clock`, devices
     /// notice within a second of real time that it was moved.
     #[must_use]
     pub fn new(
@@ -58,9 +61,17 @@ impl Simulator {
             scenario,
             district,
             broker,
+            intake: None,
             secrets,
             clock,
         }
+    }
+
+    /// Where what speaks HTTP is to send its readings; without it, that says nothing.
+    #[must_use]
+    pub fn with_intake(mut self, intake: Option<SocketAddr>) -> Simulator {
+        self.intake = intake;
+        self
     }
 
     /// Runs every device until `stop` is cancelled; each then says goodbye within two seconds. A broker that
@@ -86,6 +97,7 @@ impl Simulator {
         }
         devices.extend(self.pushed_cameras(&line));
         devices.extend(self.stove_plugs(&line));
+        self.start_makes(&mut tasks, (&line, &stop));
         tasks.spawn(announce(told_seen, count, stop.clone()));
         while let Some(device) = devices.pop_front() {
             tasks.spawn(device.run(stop.clone()));
@@ -97,6 +109,40 @@ impl Simulator {
             ended.context("a simulated device's task failed")?;
         }
         Ok(())
+    }
+
+    /// Starts the devices of other makes that have a secret.
+    fn start_makes(&mut self, tasks: &mut JoinSet<()>, (line, stop): (&Arc<Line>, &CancellationToken)) {
+        let step_ms = self.scenario.interval_ms(makes::EVERY_S);
+        for (n, of) in self.district.makes.iter().enumerate() {
+            let Some(secret) = self.secrets.remove(&of.identity()) else {
+                continue;
+            };
+            let (of, name) = (of.clone(), of.identity().to_string());
+            let (line, stop) = (Arc::clone(line), stop.clone());
+            if of.make != Make::Telegraf {
+                let dice = Dice::new(key(self.scenario.seed, 0x3A4E_F000 + n as u64));
+                let device = MadeDevice {
+                    of,
+                    name,
+                    secret,
+                    dice,
+                    step_ms,
+                    line,
+                };
+                tasks.spawn(device.run(stop));
+            } else if let Some(intake) = self.intake {
+                let agent = Telegraf {
+                    of,
+                    name,
+                    secret,
+                    intake,
+                    step_ms,
+                    line,
+                };
+                tasks.spawn(agent.run(stop));
+            }
+        }
     }
 
     /// The cameras that push and have a secret.

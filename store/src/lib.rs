@@ -12,6 +12,7 @@ pub mod devices;
 pub mod evidence;
 mod key_file;
 pub mod onboarding;
+pub mod profiles;
 pub mod records;
 pub mod remote;
 pub mod series;
@@ -21,6 +22,7 @@ pub mod vault;
 pub use devices::{DeviceBook, DeviceStatus};
 pub use evidence::{Archive, ArchiveOptions, EvidenceError};
 pub use key_file::KeyFileError;
+pub use profiles::ProfileBook;
 pub use records::{RecordError, Records};
 pub use remote::{Forwarder, Remote, RemoteError, RemoteKind, RemoteOptions, Token};
 pub use series::{

@@ -28,6 +28,7 @@ mod gateways;
 mod identities;
 mod letters;
 mod outbox;
+mod own_profiles;
 mod people;
 mod points;
 mod practice;
@@ -61,6 +62,7 @@ pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use outbox::{
     Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
 };
+pub use own_profiles::{MAX_PROFILE_VERSIONS, OwnProfile, ProfileDraft};
 pub use people::{
     MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,

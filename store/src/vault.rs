@@ -10,6 +10,10 @@ use chacha20poly1305::{
     aead::{Aead as _, Payload},
 };
 
+use domain::Identity;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
 use crate::key_file::{self, KeyFileError};
 
 /// The key's file in the data folder.
@@ -48,7 +52,14 @@ pub enum VaultError {
 
 /// A key in memory. Cheap to clone.
 #[derive(Clone)]
-pub struct Vault(Arc<XChaCha20Poly1305>);
+pub struct Vault(Arc<Keys>);
+
+/// What is made of the file's key.
+struct Keys {
+    cipher: XChaCha20Poly1305,
+    /// Signing keys are derived with this one, so that no use of the file's key helps in another.
+    signing: Hmac<Sha256>,
+}
 
 impl Vault {
     /// The vault whose key is `vault.key` in `data_dir`; made there, for its owner alone, when there is none.
@@ -58,7 +69,20 @@ impl Vault {
     /// [`VaultError::Key`] when the file cannot be read or made, holds no key, or others may read it.
     pub fn open(data_dir: &Path) -> Result<Vault, VaultError> {
         let key = key_file::read_or_make(&data_dir.join(KEY_FILE))?;
-        Ok(Vault(Arc::new(XChaCha20Poly1305::new(&key.into()))))
+        let derived = keyed(&key).chain_update(b"signing keys of devices, 1").finalize();
+        Ok(Vault(Arc::new(Keys {
+            cipher: XChaCha20Poly1305::new(&key.into()),
+            signing: keyed(&derived.into_bytes()),
+        })))
+    }
+
+    /// The key with which this identity signs its HTTP requests: 64 hexadecimal digits. It changes with the secret,
+    /// and neither the records nor `vault.key` alone tell it.
+    #[must_use]
+    pub fn signing_key(&self, of: &Identity) -> String {
+        let mac = self.0.signing.clone().chain_update(of.name.as_str());
+        let mac = mac.chain_update([0]).chain_update(of.secret.to_text());
+        hex::encode(mac.finalize().into_bytes())
     }
 
     /// Seals `secret` for `name`.
@@ -72,6 +96,7 @@ impl Vault {
         };
         let closed = self
             .0
+            .cipher
             .encrypt(&nonce.into(), payload)
             .expect("a secret is far shorter than 256 GiB");
         let mut sealed = Vec::with_capacity(1 + NONCE + closed.len());
@@ -94,6 +119,7 @@ impl Vault {
             aad: &bound,
         };
         self.0
+            .cipher
             .decrypt(&(*nonce).into(), payload)
             .map_err(|_says_nothing| VaultError::Sealed)
     }
@@ -103,6 +129,10 @@ impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Vault(..)")
     }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 /// The format is bound too: a byte that is changed to another known format does not open as that.
@@ -122,6 +152,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::open(dir.path()).unwrap();
         (dir, vault)
+    }
+
+    #[test]
+    fn a_signing_key_is_of_one_identity_and_one_secret() {
+        let (dir, vault) = vault();
+        let identity = |name: &str, secret: &[u8]| Identity {
+            name: domain::IdentityName::new(name).unwrap(),
+            access: domain::Access::Service {
+                publish: Vec::new(),
+                subscribe: Vec::new(),
+            },
+            secret: domain::SecretHash::of(secret, [1; 16]),
+            expires_at: None,
+            revoked_at: None,
+        };
+        let key = vault.signing_key(&identity("f/d", b"s"));
+        assert_eq!(key.len(), 64);
+        assert_eq!(
+            Vault::open(dir.path())
+                .unwrap()
+                .signing_key(&identity("f/d", b"s")),
+            key
+        );
+        assert_ne!(vault.signing_key(&identity("f/e", b"s")), key);
+        assert_ne!(
+            vault.signing_key(&identity("f/d", b"t")),
+            key,
+            "a new secret is a new key"
+        );
+        let (_other_dir, other) = self::vault();
+        assert_ne!(other.signing_key(&identity("f/d", b"s")), key);
     }
 
     #[test]

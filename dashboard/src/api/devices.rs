@@ -1,4 +1,4 @@
-//! `GET /api/v1/devices`.
+//! `GET` and `POST /api/v1/devices`, `POST /api/v1/claims/{code}`.
 
 use std::sync::Arc;
 
@@ -46,52 +46,6 @@ struct DeviceBody {
     reject_counts: Vec<(&'static str, u64)>,
     /// Newest last.
     rejects: Vec<RejectBody>,
-}
-
-#[derive(Serialize)]
-struct FieldBody {
-    field: String,
-    metric: String,
-    unit: Option<&'static str>,
-    range: Option<(f64, f64)>,
-    point_type: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ProfileBody {
-    profile: String,
-    title_zh: String,
-    title_en: String,
-    codec: &'static str,
-    source: String,
-    report_interval_s: u32,
-    heartbeat_s: Option<u32>,
-    needs_root: bool,
-    fields: Vec<FieldBody>,
-}
-
-/// `GET /api/v1/profiles`: how devices of which make speak.
-pub(super) async fn profiles(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let field = |field: &domain::profile::Field| FieldBody {
-        field: field.field.clone(),
-        metric: field.metric.to_string(),
-        unit: field.unit.map(domain::Unit::code),
-        range: field.range,
-        point_type: field.point_type.clone(),
-    };
-    let profile = |profile: &Arc<domain::Profile>| ProfileBody {
-        profile: profile.id.clone(),
-        title_zh: profile.title_zh.clone(),
-        title_en: profile.title_en.clone(),
-        codec: profile.codec.code(),
-        source: profile.source.clone(),
-        report_interval_s: profile.report_interval_s,
-        heartbeat_s: profile.heartbeat_s,
-        needs_root: profile.codec.needs_vendor_root(),
-        fields: profile.fields.iter().map(field).collect(),
-    };
-    let profiles: Vec<ProfileBody> = app.stores.profiles.iter().map(profile).collect();
-    json(serde_json::json!({ "profiles": profiles }))
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,9 @@ pub(super) async fn index() -> impl IntoResponse {
         "addresses": {
             "/api/v1/facilities": "facilities with their points: state, latest value, limits (facility, limit, after)",
             "/api/v1/devices": "devices: last seen, last payload, rejects with reasons (facility, limit, after)",
+            "/api/v1/profiles": "how devices of which make speak",
+            "/api/v1/profiles/{id}": "one profile with its text and versions; PUT {\"text\", \"version\", \"by\", \"why\"} keeps one of your own",
+            "/api/v1/profiles/try": "POST {\"profile\" or \"text\", \"topic\", \"payload\"}: what a message would come to",
             "/api/v1/points/{facility}/{device}/{metric}/latest": "the newest reading",
             "/api/v1/points/{facility}/{device}/{metric}/window":
                 "min, max, avg, count and last per bucket, and which level answered (from, to, buckets: 1 to 2000, \
@@ -33,6 +36,10 @@ pub(super) async fn index() -> impl IntoResponse {
             "/api/v1/cases/{case}": "one case with everything that was done to it",
             "/api/v1/cases/{case}/acts": "POST {\"act\", \"by\", \"comment\", \"version\", …}: what people do to a case",
             "/api/v1/cases/{case}/pictures": "POST a JPEG: kept without its metadata; answers with its name",
+            "/api/v1/shelves": "what is set aside (facility); POST {\"target\", \"until\", \"why\", \"by\"}; /{id}/end takes it up",
+            "/api/v1/windows": "maintenance, defrost, cleaning, service hours (facility); POST {\"kind\", \"target\", …}; /{id}/end",
+            "/api/v1/overrides": "facilities' own numbers (rule, facility); POST {\"rule\", \"facility\", …}; /{id}/end",
+            "/api/v1/trials": "what other numbers would have meant (rule, limit, hold_s, days, facility), also by POST",
             "/api/v1/messages": "what people were told, newest first (state, facility, case, limit, before)",
             "/api/v1/cameras": "cameras: settings, state, health (facility, limit, after)",
             "/api/v1/cameras/{facility}/{camera}": "one camera; PUT {\"by\", \"camera\"} attaches or changes it",

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{
-    Access, Calibration, DeviceId, FacilityId, Metric, Permission, Profile, SeriesKey, UtcMillis,
+    Access, Calibration, DeviceId, FacilityId, Metric, Permission, Profile, Scope, SeriesKey, UtcMillis,
     profile::STANDARD,
 };
 use i18n_embed_fl::fl;
@@ -93,7 +93,7 @@ pub(crate) struct OneForm {
 
 type Sent<T> = Result<Form<T>, FormRejection>;
 
-fn sent<T>(form: Sent<T>) -> Result<T, Failure> {
+pub(super) fn sent<T>(form: Sent<T>) -> Result<T, Failure> {
     let Form(form) = form.map_err(|e| {
         let kind = match e.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
@@ -127,7 +127,7 @@ async fn known(app: &App, visitor: &Visitor) -> Result<Known, Failure> {
 /// Reads a file and adds what is sound, unless it is only to be checked. What the records refuse joins the errors.
 pub(crate) async fn add(app: &App, visitor: &Visitor, text: &str, check: bool) -> Result<Plan, Failure> {
     let known = known(app, visitor).await?;
-    let mut plan = onboarding::plan(text, &app.stores.profiles, &known)?;
+    let mut plan = onboarding::plan(text, &app.stores.profiles.now(), &known)?;
     if check {
         return Ok(plan);
     }
@@ -167,7 +167,8 @@ async fn draw(
         "" => STANDARD,
         name => name,
     };
-    let profiles = app.stores.profiles.iter().map(|p| Choice {
+    let profiles = app.stores.profiles.now();
+    let profiles = profiles.iter().map(|p| Choice {
         value: p.id.clone(),
         label: locale.pick(&p.title_zh, &p.title_en).to_owned(),
         current: p.id == chosen,
@@ -327,6 +328,8 @@ struct Keys {
     qr: String,
     setup: String,
     snippet: String,
+    /// The key for signed requests; empty where there are none, or when it is a code that is shown.
+    signing: String,
     card: DeviceCard,
 }
 
@@ -346,6 +349,15 @@ async fn keys(
         Shown::Secret(secret) => (*secret).to_owned(),
         Shown::Claim(..) => String::new(),
     };
+    // Whoever is shown the secret may have the key that goes with it, also by a claim code, without a scope.
+    let signing = match (&shown, &app.stores.signing_key) {
+        (Shown::Secret(_), Some(key)) => Some(key(&app
+            .stores
+            .records
+            .device(&Scope::everything(), facility, device)
+            .await?)),
+        _ => None,
+    };
     let (code, code_until, link) = match shown {
         Shown::Secret(_) => Default::default(),
         Shown::Claim(claim, link) => (claim.code.clone(), locale.stamp(claim.expires_at).at(), link),
@@ -362,6 +374,7 @@ async fn keys(
         setup: locale.pick(&profile.setup_zh, &profile.setup_en).to_owned(),
         snippet: snippet(app.site(), &profile, (facility, device), &secret),
         card: card(app, &locale, &visitor.scope, (facility, device)),
+        signing: signing.unwrap_or_default(),
         secret,
     };
     view.page.answer(view.render())
@@ -382,7 +395,7 @@ pub(crate) async fn profile_of(
         Err(RecordError::NotFound) => STANDARD,
         Err(_) => STANDARD,
     };
-    let profiles = &app.stores.profiles;
+    let profiles = app.stores.profiles.now();
     let found = profiles.get(name).or_else(|| profiles.get(STANDARD)).cloned();
     found.ok_or_else(|| Failure::not_found("profile"))
 }

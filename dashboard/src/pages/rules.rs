@@ -3,35 +3,32 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use alerts::whatif::{Circumstances, History, Outcome, what_if};
+use alerts::whatif::Outcome;
 use askama::Template;
 use axum::{
     extract::{Form, Path, State},
     http::{StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{
-    FacilityId, Permission, Point, Rule, RuleId, TimeRange, UtcMillis,
-    rule::{OverrideError, RuleOverride},
-};
+use domain::{FacilityId, Permission, Rule, RuleId, UtcMillis, rule::RuleOverride};
 use i18n_embed_fl::fl;
 use serde::Deserialize;
 
 use super::shelving::{Choice, facility_choices};
 use crate::{
     app::App,
-    failure::{Failure, Kind},
+    failure::Failure,
     format::Locale,
     picture::Shown,
     query::{self, Parameters},
     signed,
+    trial::{self, Wish},
     view::{
         authority::Authority,
         case::MAX_NAME,
         page::{Nav, Page},
     },
     visitor::Visitor,
-    zone,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -208,54 +205,34 @@ struct RulePage {
     max_name: usize,
 }
 
-/// What somebody wants to try.
-struct Wish {
-    limit: Option<f64>,
-    hold_s: Option<u32>,
-    numbers: BTreeMap<String, f64>,
-    days: u32,
-    facility: Option<FacilityId>,
-}
-
-impl Wish {
-    fn of(uri: &Uri, rule: &Rule) -> Result<Wish, Failure> {
-        let parameters = Parameters::of(uri)?;
-        let mut numbers = BTreeMap::new();
-        for known in rule.numbers() {
-            if let Some(text) = parameters.get(&known.name) {
-                numbers.insert(known.name.clone(), number(&known.name, text)?);
-            }
+/// What the address asks to try.
+fn wished(uri: &Uri, rule: &Rule) -> Result<Wish, Failure> {
+    let parameters = Parameters::of(uri)?;
+    let mut numbers = BTreeMap::new();
+    for known in rule.numbers() {
+        if let Some(text) = parameters.get(&known.name) {
+            numbers.insert(known.name.clone(), number(&known.name, text)?);
         }
-        let hold_s = parameters
-            .get("hold")
-            .map(|text| number("hold", text))
-            .transpose()?;
-        Ok(Wish {
-            limit: parameters
-                .get("limit")
-                .map(|text| number("limit", text))
-                .transpose()?,
-            hold_s,
-            numbers,
-            days: parameters.number("days", 1, 100, 30)?,
-            facility: parameters.facility()?,
-        })
     }
-
-    fn is_one(&self) -> bool {
-        self.limit.is_some() || self.hold_s.is_some() || !self.numbers.is_empty()
-    }
+    let hold_s = parameters
+        .get("hold")
+        .map(|text| number("hold", text))
+        .transpose()?;
+    Ok(Wish {
+        limit: parameters
+            .get("limit")
+            .map(|text| number("limit", text))
+            .transpose()?,
+        hold_s,
+        numbers,
+        days: parameters.number("days", 1, 100, 30)?,
+        facility: parameters.facility()?,
+    })
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, Failure> {
     let wrong = |_| Failure::bad_parameter(name, "a number, with a point before its decimals");
     text.trim().parse().map_err(wrong)
-}
-
-fn find(app: &App, id: &str) -> Result<Rule, Failure> {
-    let id = query::id("rule", id, RuleId::new)?;
-    let rules = app.stores.alerts.rules();
-    rules.get(&id).cloned().ok_or_else(|| Failure::not_found("rule"))
 }
 
 pub(crate) async fn show(
@@ -264,8 +241,8 @@ pub(crate) async fn show(
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let rule = find(&app, &id)?;
-    let wish = Wish::of(&uri, &rule)?;
+    let rule = trial::rule(&app, &id)?;
+    let wish = wished(&uri, &rule)?;
     let locale = visitor.locale(&app);
     let trial = if wish.is_one() {
         Some(try_it(&app, &visitor, &rule, &wish).await?)
@@ -320,42 +297,8 @@ fn own_row(locale: &Locale, facilities: &[Choice], rule: &Rule, own: &RuleOverri
 }
 
 async fn try_it(app: &Arc<App>, visitor: &Visitor, rule: &Rule, wish: &Wish) -> Result<Trial, Failure> {
-    // As it is judged: for the facilities whose region has chosen its pack.
-    let judged = app.stores.alerts.rule_as_judged(&rule.id);
-    let rule = judged.as_ref().unwrap_or(rule);
-    let hold_ms = wish.hold_s.map(|s| i64::from(s) * 1000);
-    let new = rule
-        .with_numbers(wish.limit, hold_ms, &wish.numbers)
-        .map_err(|refused| match refused {
-            OverrideError::NoLimit => {
-                Failure::bad_parameter("limit", "a number that a rule of this kind can have")
-            }
-            refused => Failure::new(Kind::BadRequest, refused.to_string()),
-        })?;
+    let (new, outcome) = trial::run(app, visitor, rule, wish).await?;
     let locale = visitor.locale(app);
-    let range = TimeRange::ending_at(locale.now, i64::from(wish.days) * DAY_MS);
-    let directory = app.directory().await?;
-    let points: Vec<Point> = directory
-        .facilities(&visitor.scope)
-        .filter(|entry| wish.facility.as_ref().is_none_or(|f| *f == entry.facility.id))
-        .flat_map(|entry| entry.points.iter().map(|p| p.point.clone()))
-        .collect();
-    let zone = zone::offsets(&app.zone);
-    let mut around = Circumstances::load(&app.stores.records, &visitor.scope, &zone, range).await?;
-    around.own.clone_from(&wish.facility);
-    let (scope, old, changed) = (visitor.scope.clone(), rule.clone(), new.clone());
-    let outcome = app
-        .read_blocking(move |app| {
-            let history = History {
-                series: &app.stores.series,
-                scope: &scope,
-                points: &points,
-                zone: &zone,
-                around: &around,
-            };
-            what_if(history, &old, &changed, range)
-        })
-        .await??;
     Ok(words(&locale, &new, &outcome))
 }
 
@@ -426,7 +369,7 @@ pub(crate) async fn override_rule(
     Form(form): Form<OverrideForm>,
 ) -> Result<Response, Failure> {
     visitor.check(Permission::ChangeRules)?;
-    let rule = find(&app, &id)?;
+    let rule = trial::rule(&app, &id)?;
     let given = |text: &str| (!text.trim().is_empty()).then(|| text.trim().to_owned());
     let limit = given(&form.limit)
         .map(|text| number("limit", &text))
@@ -475,7 +418,7 @@ pub(crate) async fn restore_rule(
     Form(form): Form<EndForm>,
 ) -> Result<Response, Failure> {
     visitor.check(Permission::ChangeRules)?;
-    let rule = find(&app, &id)?;
+    let rule = trial::rule(&app, &id)?;
     let by = signed::name(&visitor, &form.by)?;
     app.stores.alerts.restore_rule(&visitor.scope, own, by).await?;
     Ok(back(&rule.id))

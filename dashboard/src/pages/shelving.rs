@@ -33,6 +33,9 @@ const HOUR_MS: i64 = 3_600_000;
 /// What was set aside is listed for this long after it is over.
 const LISTED_MS: i64 = 30 * 24 * HOUR_MS;
 
+/// The names of a form's fields for the days of the week, Monday first.
+const DAY_FIELDS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
 /// Something to choose from.
 pub(super) struct Choice {
     pub(super) value: String,
@@ -89,6 +92,8 @@ struct ShelvingPage {
     facilities: Vec<Choice>,
     rules: Vec<Choice>,
     kinds: Vec<Choice>,
+    /// The days of the week: the field's name, and the day's.
+    days: Vec<(&'static str, String)>,
     /// How long anything was set aside in the last 30 days.
     month: String,
     max_name: usize,
@@ -141,6 +146,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
                 current: false,
             })
             .collect(),
+        days: DAY_FIELDS.into_iter().zip(day_names(&locale)).collect(),
         facilities,
         max_name: MAX_NAME,
     };
@@ -186,21 +192,7 @@ fn window_row(locale: &Locale, facilities: &[Choice], window: &Window) -> Window
         When::Once { from, until } => {
             format!("{} – {}", locale.stamp(from).at(), locale.stamp(until).at())
         }
-        When::Recurring { days, from, minutes } => {
-            let time = locale.duration(i64::from(minutes) * 60_000);
-            let days = (0..7).filter(|day| days & (1 << day) != 0).count();
-            if days == 7 {
-                fl!(locale.l, "window-daily", from = from.to_string(), time = time)
-            } else {
-                fl!(
-                    locale.l,
-                    "window-days",
-                    n = days,
-                    from = from.to_string(),
-                    time = time
-                )
-            }
-        }
+        When::Recurring { days, from, minutes } => recurrence(locale, (days, from, minutes)),
     };
     WindowRow {
         id: window.id,
@@ -211,6 +203,43 @@ fn window_row(locale: &Locale, facilities: &[Choice], window: &Window) -> Window
         who: window.who.clone(),
         stands: window.ended.is_none(),
     }
+}
+
+/// When a window comes again, in words: its days, its beginning and its end.
+fn recurrence(locale: &Locale, (days, from, minutes): (u8, DayMinute, u16)) -> String {
+    let end = from.minute() + minutes;
+    let until = DayMinute::new(end % (24 * 60))
+        .map(|m| m.to_string())
+        .unwrap_or_default();
+    let until = if end > 24 * 60 {
+        fl!(locale.l, "window-next-day", until = until)
+    } else {
+        until
+    };
+    let from = from.to_string();
+    if days & 0x7f == 0x7f {
+        return fl!(locale.l, "window-daily", from = from, until = until);
+    }
+    let chosen = day_names(locale)
+        .into_iter()
+        .enumerate()
+        .filter(|(day, _)| days & (1 << day) != 0);
+    let names: Vec<String> = chosen.map(|(_, name)| name).collect();
+    let names = names.join(&fl!(locale.l, "list-comma"));
+    fl!(locale.l, "window-days", days = names, from = from, until = until)
+}
+
+/// The days of the week, Monday first.
+fn day_names(locale: &Locale) -> [String; 7] {
+    [
+        fl!(locale.l, "day-mon"),
+        fl!(locale.l, "day-tue"),
+        fl!(locale.l, "day-wed"),
+        fl!(locale.l, "day-thu"),
+        fl!(locale.l, "day-fri"),
+        fl!(locale.l, "day-sat"),
+        fl!(locale.l, "day-sun"),
+    ]
 }
 
 /// What is to be set aside, as a form brings it.
@@ -277,20 +306,90 @@ pub(crate) async fn take_up(
     Ok(back())
 }
 
-/// A window, as a form brings it: it recurs every day.
-#[derive(Debug, Deserialize)]
+/// A window, as a form brings it: once, or again and again on some days of the week.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(crate) struct WindowForm {
     kind: String,
     facility: String,
-    #[serde(default)]
     device: String,
-    #[serde(default)]
     rule: String,
+    /// When it begins, HH:MM, and when it ends; an end before the beginning lies on the next day.
     from: String,
-    minutes: u16,
-    #[serde(default)]
+    until: String,
+    /// In place of an end.
+    minutes: String,
+    mon: String,
+    tue: String,
+    wed: String,
+    thu: String,
+    fri: String,
+    sat: String,
+    sun: String,
+    /// In place of all these: two moments by the local clock.
+    once_from: String,
+    once_until: String,
     by: String,
     why: String,
+}
+
+impl WindowForm {
+    fn when(&self, app: &App) -> Result<When, Failure> {
+        if !self.once_from.trim().is_empty() || !self.once_until.trim().is_empty() {
+            return Ok(When::Once {
+                from: local(app, "once_from", &self.once_from)?,
+                until: local(app, "once_until", &self.once_until)?,
+            });
+        }
+        let from = day_minute("from", &self.from)?;
+        let minutes = match (self.until.trim(), self.minutes.trim()) {
+            ("", minutes) => minutes
+                .parse()
+                .map_err(|_no_number| Failure::bad_parameter("minutes", "1 to 1440, or give an end"))?,
+            (until, _) => minutes_until(from, day_minute("until", until)?),
+        };
+        Ok(When::Recurring {
+            days: self.days(),
+            from,
+            minutes,
+        })
+    }
+
+    /// The chosen days, bit 0 for Monday; every day when none is chosen.
+    fn days(&self) -> u8 {
+        let days = [
+            &self.mon, &self.tue, &self.wed, &self.thu, &self.fri, &self.sat, &self.sun,
+        ];
+        let chosen = days.iter().enumerate().filter(|(_, day)| !day.is_empty());
+        match chosen.fold(0, |set, (day, _)| set | (1 << day)) {
+            0 => 0x7f,
+            days => days,
+        }
+    }
+}
+
+fn day_minute(name: &str, text: &str) -> Result<DayMinute, Failure> {
+    let minute = DayMinute::parse(text.trim());
+    minute.ok_or_else(|| Failure::bad_parameter(name, "a time of day, HH:MM"))
+}
+
+/// How long it is until a time of day comes again: a whole day when it is the same.
+fn minutes_until(from: DayMinute, until: DayMinute) -> u16 {
+    match (until.minute() + 24 * 60 - from.minute()) % (24 * 60) {
+        0 => 24 * 60,
+        minutes => minutes,
+    }
+}
+
+/// A moment by the facilities' clock, as a browser sends it: `2026-12-31T22:00`.
+fn local(app: &App, name: &str, text: &str) -> Result<UtcMillis, Failure> {
+    let moment = text
+        .trim()
+        .parse::<jiff::civil::DateTime>()
+        .and_then(|moment| moment.to_zoned(app.zone.clone()));
+    let wanted = "a moment such as 2026-12-31T22:00";
+    let moment = moment.map_err(|_no_moment| Failure::bad_parameter(name, wanted))?;
+    Ok(UtcMillis(moment.timestamp().as_millisecond()))
 }
 
 pub(crate) async fn add_window(
@@ -302,17 +401,11 @@ pub(crate) async fn add_window(
     let kind = WindowKind::parse(&form.kind);
     let kind =
         kind.ok_or_else(|| Failure::bad_parameter("kind", "maintenance, defrost, cleaning or service"))?;
-    let from = DayMinute::parse(form.from.trim());
-    let from = from.ok_or_else(|| Failure::bad_parameter("from", "a time of day, HH:MM"))?;
     let window = Window {
         id: 0,
         kind,
         target: target(&form.facility, &form.device, &form.rule)?,
-        when: When::Recurring {
-            days: 0x7f,
-            from,
-            minutes: form.minutes,
-        },
+        when: form.when(&app)?,
         since: UtcMillis(0),
         ended: None,
         who: signed::name(&visitor, &form.by)?.to_owned(),

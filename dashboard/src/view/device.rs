@@ -152,6 +152,8 @@ pub(crate) fn refusal_reason(locale: &Locale, reason: domain::status::RefusalRea
         R::PacketTooLarge => fl!(locale.l, "refusal-too-large"),
         R::Protocol => fl!(locale.l, "refusal-protocol"),
         R::Timeout => fl!(locale.l, "refusal-timeout"),
+        R::BadBody => fl!(locale.l, "refusal-bad-body"),
+        R::ClockWrong => fl!(locale.l, "refusal-clock"),
     }
 }
 
@@ -167,5 +169,7 @@ pub(crate) fn refusal_remedy(locale: &Locale, reason: domain::status::RefusalRea
         R::ClientIdTaken | R::TooManyConnections => fl!(locale.l, "refusal-do-connections"),
         R::TooFast | R::PacketTooLarge => fl!(locale.l, "refusal-do-less"),
         R::Protocol | R::Timeout => fl!(locale.l, "refusal-do-protocol"),
+        R::BadBody => fl!(locale.l, "refusal-do-bad-body"),
+        R::ClockWrong => fl!(locale.l, "refusal-do-clock"),
     }
 }

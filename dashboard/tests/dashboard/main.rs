@@ -11,6 +11,7 @@ mod live;
 mod messages;
 mod onboard;
 mod pages;
+mod profiles;
 mod rules;
 mod signing;
 mod stage;

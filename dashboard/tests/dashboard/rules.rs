@@ -184,3 +184,179 @@ async fn things_are_set_aside_with_who_why_and_until_when() {
     assert_eq!(kept[0].ended_by.as_deref(), Some("Wang"));
     stage.finish().await;
 }
+
+/// Asks the API as a program would that sits at this machine.
+async fn call(router: &axum::Router, path: &str, body: serde_json::Value) -> crate::Answer {
+    let request = axum::http::Request::post(path)
+        .header("host", "localhost:8080")
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from(body.to_string()))
+        .unwrap();
+    crate::ask(router, request).await
+}
+
+#[tokio::test]
+async fn a_window_is_on_some_days_over_midnight_or_once() {
+    let (stage, router) = two_kitchens().await;
+    let rest = "facility=binhe-01&device=fridge-1&rule=&by=Li&why=w";
+    for form in [
+        "kind=cleaning&from=22:00&until=02:30&mon=yes&fri=yes",
+        "kind=maintenance&once_from=2026-11-22T08:00&once_until=2026-11-22T12:00&from=&until=",
+        "kind=cleaning&from=05:00&until=05:00",
+    ] {
+        let done = post(&router, "/windows", &format!("{form}&{rest}")).await;
+        assert_eq!(done.status, StatusCode::SEE_OTHER, "{form}: {}", done.text);
+    }
+    let page = get(&router, "/shelving?lang=en")
+        .await
+        .text
+        .replace(['\u{2068}', '\u{2069}'], "");
+    for fact in [
+        "Mon, Fri 22:00–02:30 the next day",
+        "2026-11-22 08:00",
+        "every day 05:00–05:00 the next day",
+    ] {
+        assert!(page.contains(fact), "{fact} is missing: {page}");
+    }
+    for (bad, why) in [
+        ("kind=cleaning&from=22:00&until=&minutes=", "minutes"),
+        ("kind=cleaning&from=&until=02:00", "from"),
+        (
+            "kind=maintenance&once_from=2026-11-22T08:00&once_until=",
+            "once_until",
+        ),
+        (
+            "kind=maintenance&once_from=2026-11-22T08:00&once_until=2026-11-22T07:00",
+            "after it begins",
+        ),
+        (
+            "kind=service&from=10:00&until=14:00",
+            "service hours name the rule",
+        ),
+    ] {
+        let refused = post(&router, "/windows", &format!("{bad}&{rest}")).await;
+        assert!(
+            refused.status == StatusCode::BAD_REQUEST && refused.text.contains(why),
+            "{bad}: {}",
+            refused.text
+        );
+    }
+    let kept = get(&router, "/api/v1/windows?facility=binhe-01").await.json();
+    assert_eq!(
+        kept["windows"][2]["days"],
+        serde_json::json!(["mon", "fri"]),
+        "{kept}"
+    );
+    assert_eq!(kept["windows"][2]["minutes"], 270);
+    assert_eq!(
+        kept["windows"][1]["once"]["from"], "2026-11-22T00:00:00.000Z",
+        "by the facilities' clock"
+    );
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn programs_set_aside_override_and_try_as_the_pages_do() {
+    let (stage, router) = two_kitchens().await;
+    let target = serde_json::json!({"facility": "binhe-01", "device": "fridge-1"});
+    let shelf = |target: &serde_json::Value| serde_json::json!({"target": target, "until": "2026-11-21T12:00:00Z", "why": "repair", "by": "Li"});
+    let done = call(&router, "/api/v1/shelves", shelf(&target)).await;
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text);
+    assert_eq!(done.json()["until"], "2026-11-21T12:00:00.000Z");
+    let smoke = serde_json::json!({"facility": "binhe-01", "rule": "FG-SMK-01"});
+    let refused = call(&router, "/api/v1/shelves", shelf(&smoke)).await;
+    assert!(refused.status == StatusCode::BAD_REQUEST && refused.text.contains("endangers life"));
+    let elsewhere = serde_json::json!({"facility": "binhe-01", "room": "x"});
+    assert_eq!(
+        call(&router, "/api/v1/shelves", shelf(&elsewhere)).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    let listed = get(&router, "/api/v1/shelves").await.json();
+    assert_eq!(listed["shelves"][0]["stands"], true, "{listed}");
+    let by = serde_json::json!({"by": "Wang"});
+    let ended = call(&router, "/api/v1/shelves/1/end", by.clone()).await;
+    assert_eq!(ended.json()["ended_by"], "Wang");
+    assert_eq!(
+        call(&router, "/api/v1/shelves/1/end", by.clone()).await.status,
+        StatusCode::NOT_FOUND
+    );
+
+    let window = serde_json::json!({"kind": "defrost", "target": target, "days": ["sat", "sun"], "from": "03:00",
+        "minutes": 30, "why": "w", "by": "Li"});
+    let done = call(&router, "/api/v1/windows", window.clone()).await;
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text);
+    let mut both = window;
+    both["once"] = serde_json::json!({"from": 0, "until": 1});
+    assert_eq!(
+        call(&router, "/api/v1/windows", both).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        call(&router, "/api/v1/windows/1/end", by.clone()).await.status,
+        StatusCode::OK
+    );
+
+    let own = serde_json::json!({"rule": "CN-TMP-01", "facility": "binhe-01", "limit": 6.0, "reason": "r", "by": "Li"});
+    let done = call(&router, "/api/v1/overrides", own.clone()).await;
+    assert_eq!(
+        (done.status, &done.json()["version"]),
+        (StatusCode::CREATED, &1.into()),
+        "{}",
+        done.text
+    );
+    let mut laxer = own;
+    laxer["limit"] = 12.0.into();
+    let refused = call(&router, "/api/v1/overrides", laxer).await;
+    assert!(refused.status == StatusCode::BAD_REQUEST && refused.text.contains("approver"));
+    assert_eq!(
+        get(&router, "/api/v1/overrides?rule=CN-TMP-01").await.json()["overrides"][0]["limit"],
+        6.0
+    );
+    assert_eq!(
+        call(&router, "/api/v1/overrides/1/end", by).await.status,
+        StatusCode::OK
+    );
+
+    let asked = get(&router, "/api/v1/trials?rule=CN-TMP-01&limit=3&hold_s=20&days=2")
+        .await
+        .json();
+    assert_eq!((&asked["old"], &asked["new"]), (&0.into(), &1.into()), "{asked}");
+    let body = serde_json::json!({"rule": "CN-TMP-01", "limit": 3.0, "hold_s": 20, "days": 2});
+    assert_eq!(call(&router, "/api/v1/trials", body).await.json(), asked);
+    for bad in ["rule=CN-TMP-01&limit=x", "rule=CN-TMP-01&days=101", "rule=%20"] {
+        assert_eq!(
+            get(&router, &format!("/api/v1/trials?{bad}")).await.status,
+            StatusCode::BAD_REQUEST,
+            "{bad}"
+        );
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn an_integrator_sets_nothing_aside_by_the_api_either() {
+    let (stage, router) = two_kitchens().await;
+    let records = &stage.state.records;
+    let cookie = crate::signing::sign_in(&router, records, domain::Role::Integrator).await;
+    for path in [
+        "/api/v1/shelves",
+        "/api/v1/windows",
+        "/api/v1/overrides",
+        "/api/v1/shelves/1/end",
+    ] {
+        let request = axum::http::Request::post(path)
+            .header("host", "localhost:8080")
+            .header("sec-fetch-site", "same-origin")
+            .header("content-type", "application/json")
+            .header("cookie", &cookie)
+            .body(axum::body::Body::from("{}"))
+            .unwrap();
+        assert_eq!(
+            crate::ask(&router, request).await.status,
+            StatusCode::FORBIDDEN,
+            "{path}"
+        );
+    }
+    stage.finish().await;
+}

@@ -32,7 +32,7 @@ pub(crate) async fn sign_in(router: &Router, records: &Records, role: Role) -> S
     enter(router, role.code()).await
 }
 
-async fn enter(router: &Router, account: &str) -> String {
+pub(crate) async fn enter(router: &Router, account: &str) -> String {
     let form = format!("account={account}&password=correct+horse&back=/cases");
     let answer = post(router, "/sign-in", &form).await;
     assert_eq!(

@@ -11,9 +11,10 @@ use domain::{
     Metric, Point, Profiles, Quality, Reading, Region, RegionId, Scope, SecretHash, SizeClass, UtcMillis,
     batch::Tick,
     pack::{self, DEFAULT_PACKS},
+    profile::Tried,
     status::{Refusal, RefusalReason, Reject, RejectReason, Sighting, SystemStats},
 };
-use store::{DeviceBook, Records, SeriesOptions, SeriesStore};
+use store::{DeviceBook, ProfileBook, Records, SeriesOptions, SeriesStore};
 use sunshine_dashboard::{DashboardState, Sight, SiteInfo};
 use tokio::{sync::mpsc, task::JoinSet};
 
@@ -118,7 +119,13 @@ impl Stage {
             sight: Sight::none(),
             evidence: None,
             demo_people: Arc::from([]),
-            profiles: Profiles::built_in(),
+            profiles: ProfileBook::new(Profiles::built_in()),
+            // What a message means is ingest's to know; the stage takes in readings.
+            try_profile: Arc::new(|profile, topic, _| Tried {
+                refused: vec![("topic", format!("{} {topic}", profile.id))],
+                ..Tried::default()
+            }),
+            signing_key: Some(Arc::new(|identity| format!("key-of-{}", identity.name))),
         };
         let position = Mutex::new(LogPosition(0));
         Stage {

@@ -1,12 +1,15 @@
 //! Devices that may sign in to the broker.
 
+use std::sync::Arc;
+
 use anyhow::{Context, bail};
 use domain::{
-    Access, Calibration, Clock, Identity, Profiles, Scope, SeriesKey, UtcMillis, profile::SnippetWords,
+    Access, Calibration, Clock, Identity, Profile, Profiles, Scope, SeriesKey, UtcMillis,
+    profile::SnippetWords,
 };
 
 use store::{
-    Records,
+    ProfileBook, Records, Vault,
     onboarding::{self, Known, RowError, RowProblem, quoted},
 };
 
@@ -35,7 +38,62 @@ async fn existing_records(config: &Config, clock: &Clock) -> anyhow::Result<Reco
 
 pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
-    let profiles = known_profiles(&config)?;
+    block_on(async {
+        let records = existing_records(&config, &Clock::system()).await?;
+        let profile = profile_for(args, &known_profiles(&config, Some(&records)).await?)?;
+        let facility = records.facility(&Scope::everything(), &args.facility).await?;
+        if facility.is_none() {
+            bail!(
+                "there is no facility {}; read it in first with `sunshine import`",
+                args.facility
+            );
+        }
+        let (secret, hash) = new_secret()?;
+        let identity = Identity {
+            expires_at: args.expires.map(|at| UtcMillis(at.as_millisecond())),
+            ..Identity::of_device(&args.facility, &args.device, &args.profile, hash)
+                .context("facility and device together make the user name")?
+                .below(args.root.clone())
+        };
+        let name = identity.name.clone();
+        let signing = signing_key(&config, &identity)?;
+        records.put_identities(&[identity]).await?;
+        records
+            .audit((ACTOR, "device.add", name.as_str(), &args.profile))
+            .await?;
+        records.close().await;
+        let (port, intake) = (config.mqtt.listen.port().to_string(), config.intake.listen);
+        let snippet = profile.filled_snippet(&SnippetWords {
+            host: "HOST",
+            port: &port,
+            http: &intake.map_or("HOST:8086".to_owned(), |at| format!("HOST:{}", at.port())),
+            secret: &secret,
+            facility: &args.facility,
+            device: &args.device,
+        });
+        say(&format!(
+            "user      {name}\nsecret    {secret}\n{signing}topic     {}\n\nThe secret is shown this once and kept only as a \
+             hash. {}\n\n{snippet}",
+            match &args.root {
+                Some(root) => root.to_string(),
+                None => domain::address::device_root(&args.facility, &args.device),
+            },
+            profile.setup_en,
+        ))
+    })
+}
+
+/// The line that tells the key for signed requests, where any may come.
+fn signing_key(config: &Config, identity: &Identity) -> anyhow::Result<String> {
+    if config.intake.listen.is_none() {
+        return Ok(String::new());
+    }
+    let vault = Vault::open(&config.data_dir.0).context("cannot open the vault of secrets")?;
+    Ok(format!("signing   {}\n", vault.signing_key(identity)))
+}
+
+/// The profile that a device is to be added with.
+fn profile_for(args: &DeviceAddArgs, profiles: &Profiles) -> anyhow::Result<Arc<Profile>> {
     let Some(profile) = profiles.get(&args.profile) else {
         bail!(
             "there is no profile {:?}; `sunshine device profiles` lists those there are",
@@ -53,63 +111,42 @@ pub(crate) fn add(args: &DeviceAddArgs) -> anyhow::Result<()> {
             }
         );
     }
-    block_on(async {
-        let records = existing_records(&config, &Clock::system()).await?;
-        let facility = records.facility(&Scope::everything(), &args.facility).await?;
-        if facility.is_none() {
-            bail!(
-                "there is no facility {}; read it in first with `sunshine import`",
-                args.facility
-            );
-        }
-        let (secret, hash) = new_secret()?;
-        let identity = Identity {
-            expires_at: args.expires.map(|at| UtcMillis(at.as_millisecond())),
-            ..Identity::of_device(&args.facility, &args.device, &args.profile, hash)
-                .context("facility and device together make the user name")?
-                .below(args.root.clone())
-        };
-        let name = identity.name.clone();
-        records.put_identities(&[identity]).await?;
-        records
-            .audit((ACTOR, "device.add", name.as_str(), &args.profile))
-            .await?;
-        records.close().await;
-        let (port, intake) = (config.mqtt.listen.port().to_string(), config.intake.listen);
-        let snippet = profile.filled_snippet(&SnippetWords {
-            host: "HOST",
-            port: &port,
-            http: &intake.map_or("HOST:8086".to_owned(), |at| format!("HOST:{}", at.port())),
-            secret: &secret,
-            facility: &args.facility,
-            device: &args.device,
-        });
-        say(&format!(
-            "user      {name}\nsecret    {secret}\ntopic     {}\n\nThe secret is shown this once and kept only as a \
-             hash. {}\n\n{snippet}",
-            match &args.root {
-                Some(root) => root.to_string(),
-                None => domain::address::device_root(&args.facility, &args.device),
-            },
-            profile.setup_en,
-        ))
-    })
+    Ok(Arc::clone(profile))
 }
 
-fn known_profiles(config: &Config) -> anyhow::Result<Profiles> {
-    directory::profiles(config.ingest.profiles_dir.as_deref())
+/// Those that come with the product, those of the folder, and those that were written on the pages.
+async fn known_profiles(config: &Config, records: Option<&Records>) -> anyhow::Result<Profiles> {
+    let book = ProfileBook::new(directory::profiles(config.ingest.profiles_dir.as_deref())?);
+    if let Some(records) = records {
+        book.reload(records).await?;
+    }
+    Ok(book.now())
 }
 
 pub(crate) fn profiles(args: &ConfigArgs) -> anyhow::Result<()> {
-    for profile in known_profiles(&load(args)?)?.iter() {
-        say(&format!(
-            "{}\t{}\t{}",
-            profile.id,
-            profile.codec.code(),
-            profile.title_en
-        ))?;
-    }
-    Ok(())
+    let config = load(args)?;
+    block_on(async {
+        let clock = Clock::system();
+        let there = config.data_dir.0.join("records.db").exists();
+        let records = if there {
+            Some(existing_records(&config, &clock).await?)
+        } else {
+            None
+        };
+        let profiles = known_profiles(&config, records.as_ref()).await?;
+        if let Some(records) = records {
+            records.close().await;
+        }
+        for profile in profiles.iter() {
+            say(&format!(
+                "{}\t{}\t{}",
+                profile.id,
+                profile.codec.code(),
+                profile.title_en
+            ))?;
+        }
+        Ok(())
+    })
 }
 
 pub(crate) fn claim(args: &DeviceRevokeArgs) -> anyhow::Result<()> {
@@ -181,11 +218,11 @@ async fn known(records: &Records) -> anyhow::Result<Known> {
 /// Prints the secrets as CSV to standard output and what is wrong to standard error.
 pub(crate) fn import(args: &DeviceImportArgs) -> anyhow::Result<()> {
     let config = load(&args.config)?;
-    let profiles = known_profiles(&config)?;
     let text = std::fs::read_to_string(&args.file)
         .with_context(|| format!("cannot read {} as UTF-8", args.file.display()))?;
     block_on(async {
         let records = existing_records(&config, &Clock::system()).await?;
+        let profiles = known_profiles(&config, Some(&records)).await?;
         let mut plan = onboarding::plan(&text, &profiles, &known(&records).await?)?;
         let mut added = 0;
         if !args.check {

@@ -21,6 +21,9 @@ use crate::{
 /// The status of a process that a second signal ended.
 const FORCED: i32 = 130;
 
+/// Where HTTP intake of a demo listens, if that is free.
+const INTAKE_PORT: u16 = 8086;
+
 /// Where the demo's cameras are.
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -48,6 +51,9 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
     config.data_dir.0.clone_from(&args.data_dir);
     config.http.listen = args.http;
     config.mqtt.listen = free_or_any(args.mqtt);
+    // One device of the district speaks HTTP. Whoever asks for any port gets any here too.
+    let intake = if args.mqtt.port() == 0 { 0 } else { INTAKE_PORT };
+    config.intake.listen = Some(free_or_any(SocketAddr::new(args.mqtt.ip(), intake)));
     config.site.name_zh = "滨河区".into();
     config.site.name_en = "Binhe District".into();
     // The demo's cameras are on this machine.
@@ -78,8 +84,9 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
             facilities: usize::from(args.facilities),
             ..Scenario::new(args.seed, now)
         };
-        let broker = app.addrs()?.mqtt;
-        let simulator = Simulator::new(scenario, district, broker, secrets, clock);
+        let addresses = app.addrs()?;
+        let simulator = Simulator::new(scenario, district, addresses.mqtt, secrets, clock);
+        let simulator = simulator.with_intake(addresses.intake);
         announce(
             &app,
             &args.data_dir.display().to_string(),

@@ -196,11 +196,22 @@ impl Default for IngestConfig {
     }
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct IntakeConfig {
     /// Where readings come by HTTP; nowhere without it.
     pub(crate) listen: Option<SocketAddr>,
+    /// How many requests one identity may send in a second; 0 for no bound.
+    pub(crate) requests_per_second: u32,
+}
+
+impl Default for IntakeConfig {
+    fn default() -> Self {
+        IntakeConfig {
+            listen: None,
+            requests_per_second: 100,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -112,6 +112,12 @@ pub enum RecordError {
         /// Why.
         why: &'static str,
     },
+    /// A profile that is none.
+    #[error("the profile is refused: {source}")]
+    Profile {
+        /// Line, key and reason.
+        source: domain::ProfileError,
+    },
     /// The database file could not be opened.
     #[error("the record store {path:?} cannot be opened; check that the folder exists and is writable")]
     Open {

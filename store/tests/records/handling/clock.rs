@@ -3,7 +3,7 @@
 use domain::{Severity, UtcMillis, case::cause::Trouble, message::NoticeKind};
 use sunshine_store::records::CaseWrite;
 
-use crate::{Fixture, MINUTE, NOW, Step, new_case};
+use super::{Fixture, MINUTE, NOW, Step, new_case};
 
 const TEN_YEARS_MS: i64 = 3_653 * 24 * 60 * MINUTE;
 

@@ -6,7 +6,7 @@ use sunshine_store::{
     records::{CaseFilter, CaseWrite, DeliveryState},
 };
 
-use crate::{Fixture, NOW, Step, new_case};
+use super::{Fixture, NOW, Step, new_case};
 
 /// Each device with the device whose case it is a part of, and how many parts it has.
 async fn folds(f: &Fixture) -> Vec<(String, Option<String>, u32)> {
