@@ -10,11 +10,12 @@
 
 mod bundle;
 mod line;
+mod push;
 mod trial;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use domain::{CaseChange, Clock, Scope, UtcMillis, message::NoticeKind, outbound::Addresses};
+use domain::{CaseChange, Clock, Scope, UtcMillis, message::{ChannelKind, ChannelSecrets, NoticeKind}, outbound::Addresses};
 use store::{
     RecordError, Records, Vault,
     records::{Channel, DeliveryId, Outcome},
@@ -27,11 +28,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     AlertHandle, OutsideError, Publish,
-    channel::{Courier, FailureKind, SendFailure},
+    channel::{Courier, FailureKind, Letter, PushKeys, SendFailure},
     wording::{Moments, PictureSource, Wording},
 };
 use bundle::{Bundle, Content};
 use line::Line;
+pub use push::{PUSH_CHANNEL, SubscribeError};
 pub use trial::{MessageHandle, TrialError};
 
 /// Refusals of one message before it is given up.
@@ -78,6 +80,10 @@ pub struct MessengerParts {
     pub addresses: Addresses,
     /// Publishes under our own MQTT listener.
     pub publish: Publish,
+    /// Authorities that are trusted besides the machine's, for mail servers and others over TLS: PEM; empty for none.
+    pub authorities: Vec<u8>,
+    /// The keys by which browsers' push services know this server; `None` where browsers are not notified.
+    pub push: Option<PushKeys>,
     /// Finds pictures of cases.
     pub picture: PictureSource,
     /// Writes moments.
@@ -125,7 +131,7 @@ impl Messenger {
     /// Sends nothing yet.
     ///
     /// # Errors
-    /// [`OutsideError`] when no HTTP client can be made.
+    /// [`OutsideError`] when no HTTP client can be made, or the authorities cannot be read.
     pub fn open(parts: MessengerParts) -> Result<Messenger, OutsideError> {
         let changes = parts.alerts.subscribe();
         let wording = Wording {
@@ -136,7 +142,11 @@ impl Messenger {
         };
         Ok(Messenger {
             context: Arc::new(Context {
-                courier: Courier::new(parts.addresses, parts.publish)?,
+                courier: Courier::new(
+                    parts.addresses,
+                    parts.publish,
+                    (parts.push, &parts.authorities),
+                )?,
                 records: parts.records,
                 vault: parts.vault,
                 clock: parts.clock,
@@ -340,7 +350,7 @@ impl Context {
                     continue;
                 }
             };
-            match self.courier.send(channel, &secrets, &letter).await {
+            match self.send(channel, &secrets, &letter).await? {
                 Ok(()) => {
                     self.records
                         .settle_deliveries(&bundle.ids, &Outcome::Sent)
@@ -352,16 +362,33 @@ impl Context {
                 Err(failure) => {
                     let outcome = self.outcome(&bundle, &failure);
                     self.records.settle_deliveries(&bundle.ids, &outcome).await?;
+                    refusals += 1;
+                    if channel.kind.is_scattered() {
+                        // It says nothing about the next one's server; the browser's own result is noted.
+                        continue;
+                    }
                     let passes = matches!(failure.kind, FailureKind::Transient { .. });
                     done.failure = Some(failure);
                     if passes {
                         break;
                     }
-                    refusals += 1;
                 }
             }
         }
         self.note(channel, done).await
+    }
+
+    /// Sends one letter: over the channel, or to the browsers of its person.
+    async fn send(
+        &self,
+        channel: &Channel,
+        secrets: &ChannelSecrets,
+        letter: &Letter,
+    ) -> Result<Result<(), SendFailure>, RecordError> {
+        match channel.kind {
+            ChannelKind::Push => self.push(letter).await,
+            _ => Ok(self.courier.send(channel, secrets, letter).await),
+        }
     }
 
     /// What is written down of a failed attempt.

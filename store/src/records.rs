@@ -31,6 +31,7 @@ mod people;
 mod points;
 mod practice;
 mod profiles;
+mod push;
 mod regions;
 mod rule_changes;
 mod shelves;
@@ -61,11 +62,12 @@ pub use outbox::{
     Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
 };
 pub use people::{
-    MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
+    Account, MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
 pub use practice::Practice;
 pub use profiles::{MAX_ONBOARD, NewDevice, fresh_secret};
+pub use push::{MAX_SUBSCRIPTIONS, NewSubscription, Subscription, SubscriptionId};
 pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{

@@ -109,6 +109,8 @@ const fn per_minute(kind: ChannelKind) -> usize {
         ChannelKind::WeCom | ChannelKind::DingTalk | ChannelKind::Telegram => 18,
         ChannelKind::Feishu | ChannelKind::Ntfy | ChannelKind::Sms | ChannelKind::Email => 60,
         ChannelKind::Webhook | ChannelKind::Mqtt => 6_000,
+        // By many people's browsers: the pace is each push service's own.
+        ChannelKind::Push => 1_200,
     }
 }
 

@@ -938,6 +938,7 @@ kind-ntfy = ntfy
 kind-telegram = Telegram
 kind-sms = SMS gateway
 kind-mqtt = MQTT topic
+kind-push = Browser notifications
 how-webhook = Every notice as JSON, signed as Standard Webhooks says (webhook-id, webhook-timestamp, webhook-signature). The secret is whsec_ and 24 to 64 bytes in Base64.
 how-email = Through your mail server. One inside a private network must be allowed in [messages] networks first.
 how-wecom = Add a robot to the WeCom group; what follows key= in its address is the key.
@@ -947,6 +948,7 @@ how-ntfy = Subscribe to the same topic with the ntfy app; a protected topic need
 how-telegram = Ask @BotFather for a bot; its token is the token. The contact’s address is the chat id.
 how-sms = The HTTP interface of your provider. { "{" }phone{ "}" }, { "{" }text{ "}" }, { "{" }token{ "}" } and { "{" }secret{ "}" } are filled into the template.
 how-mqtt = Published under this product’s own MQTT listener, for other programs. { "{" }facility{ "}" } stands for the facility.
+how-push = Notifies people’s own browsers: each person signs in and presses “notify this browser” under “My messages”. The server’s keys come from [messages] push_key_file. Tests are sent from there, too.
 step-duty = Facility: on duty
 step-head = Facility: head
 step-town = Town’s inspector

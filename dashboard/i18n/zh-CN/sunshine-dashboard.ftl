@@ -938,6 +938,7 @@ kind-ntfy = ntfy
 kind-telegram = Telegram
 kind-sms = 短信网关
 kind-mqtt = MQTT 主题
+kind-push = 浏览器通知
 how-webhook = 以 JSON 发送每条通知，按 Standard Webhooks 签名（webhook-id、webhook-timestamp、webhook-signature）。签名密钥以 whsec_ 开头，后接 24 至 64 字节的 Base64。
 how-email = 通过您的邮件服务器发送。内网服务器须先在配置 [messages] networks 中放行。
 how-wecom = 在企业微信群里添加群机器人，复制地址中 key= 后面的内容作为密钥。
@@ -947,6 +948,7 @@ how-ntfy = 在手机上安装 ntfy 并订阅同一主题；受保护的主题须
 how-telegram = 向 @BotFather 申请机器人，令牌为密钥；联系人地址填 chat id。
 how-sms = 填写短信服务商的 HTTP 接口。模板中的 { "{" }phone{ "}" }、{ "{" }text{ "}" }、{ "{" }token{ "}" }、{ "{" }secret{ "}" } 会被替换。
 how-mqtt = 发布到本系统的 MQTT 端口，供其他程序订阅。{ "{" }facility{ "}" } 代表机构编号。
+how-push = 通知每个人自己的浏览器:各人登录后在「我的消息」里按「通知这个浏览器」。服务器的密钥由 [messages] push_key_file 给出。测试也在那里发送。
 step-duty = 机构值班人员
 step-head = 机构负责人
 step-town = 街镇检查员

@@ -235,6 +235,14 @@ fn messages(
         alerts: alerts.clone(),
         addresses: domain::outbound::Addresses::public_and(networks),
         publish: Arc::new(|_topic, _payload| Box::pin(async { Ok(()) })),
+        authorities: Vec::new(),
+        push: Some(
+            alerts::PushKeys::read(
+                "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
+                "mailto:kitchen@example.org",
+            )
+            .unwrap(),
+        ),
         picture: Arc::new(|_point, _since| Box::pin(async { None })),
         moments: alerts::Moments {
             local: Arc::new(|at| at.to_string()),

@@ -55,6 +55,7 @@ struct ContactPage {
 pub(crate) async fn blank(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
     let contact = Contact {
         id: ContactId(0),
+        person: None,
         name: String::new(),
         language: Language::Zh,
         step: Step::Duty,
@@ -242,6 +243,7 @@ fn contact(form: &Fields) -> Result<Contact, Failure> {
         .map_err(|_not_a_number| wrong("id", "the number that the form had"))?;
     Ok(Contact {
         id: ContactId(id),
+        person: None,
         name: form.get("name").to_owned(),
         language: Language::parse(form.get("language")).ok_or_else(|| wrong("language", "zh-CN or en"))?,
         step: Step::parse(form.get("step")).ok_or_else(|| wrong("step", "a step of the ladder"))?,
