@@ -15,7 +15,11 @@ mod trial;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use domain::{CaseChange, Clock, Scope, UtcMillis, message::{ChannelKind, ChannelSecrets, NoticeKind}, outbound::Addresses};
+use domain::{
+    CaseChange, Clock, Scope, UtcMillis,
+    message::{ChannelKind, ChannelSecrets, NoticeKind},
+    outbound::Addresses,
+};
 use store::{
     RecordError, Records, Vault,
     records::{Channel, DeliveryId, Outcome},
@@ -142,11 +146,7 @@ impl Messenger {
         };
         Ok(Messenger {
             context: Arc::new(Context {
-                courier: Courier::new(
-                    parts.addresses,
-                    parts.publish,
-                    (parts.push, &parts.authorities),
-                )?,
+                courier: Courier::new(parts.addresses, parts.publish, (parts.push, &parts.authorities))?,
                 records: parts.records,
                 vault: parts.vault,
                 clock: parts.clock,

@@ -177,9 +177,7 @@ impl From<RecordError> for Failure {
             }
             RecordError::DeviceExists { .. }
             | RecordError::RootTaken { .. }
-            | RecordError::PersonExists { .. } => {
-                Failure::new(Kind::Conflict, error.to_string())
-            }
+            | RecordError::PersonExists { .. } => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::BadClaim => Failure::new(Kind::NotFound, error.to_string()),
             RecordError::Picture { .. } | RecordError::Channel { .. } => {
                 Failure::new(Kind::BadRequest, error.to_string())
@@ -187,9 +185,7 @@ impl From<RecordError> for Failure {
             RecordError::Refused { .. }
             | RecordError::WrongState { .. }
             | RecordError::InUse { .. }
-            | RecordError::LastAdministrator => {
-                Failure::new(Kind::Refused, error.to_string())
-            }
+            | RecordError::LastAdministrator => Failure::new(Kind::Refused, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

@@ -64,7 +64,9 @@ pub(super) async fn send(
 /// The certificate must be `host`'s, vouched for by the machine's authorities or those that are named.
 fn tls_parameters(host: &str, authorities: &[u8]) -> Result<TlsParameters, SendFailure> {
     let unset = |_no_certificates| {
-        SendFailure::permanent("TLS cannot be set up; check the machine's certificates and [messages] ca_file")
+        SendFailure::permanent(
+            "TLS cannot be set up; check the machine's certificates and [messages] ca_file",
+        )
     };
     let mut builder = TlsParameters::builder(host.to_owned());
     if !authorities.is_empty() {

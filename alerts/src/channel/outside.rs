@@ -58,7 +58,8 @@ pub(super) struct Answer {
 impl Outside {
     pub(super) fn new(addresses: Addresses, authorities: &[u8]) -> Result<Outside, OutsideError> {
         let addresses = Arc::new(addresses);
-        let trusted = reqwest::Certificate::from_pem_bundle(authorities).map_err(OutsideError::Authorities)?;
+        let trusted =
+            reqwest::Certificate::from_pem_bundle(authorities).map_err(OutsideError::Authorities)?;
         let http = reqwest::Client::builder()
             .tls_certs_merge(trusted)
             .redirect(reqwest::redirect::Policy::none())
@@ -107,7 +108,8 @@ impl Outside {
 
     /// The address that a browser gave. Push services speak TLS; only what stands on this machine need not.
     pub(super) fn place(&self, endpoint: &str) -> Result<Url, SendFailure> {
-        let unreadable = || SendFailure::permanent("the browser's address cannot be read; subscribe it again");
+        let unreadable =
+            || SendFailure::permanent("the browser's address cannot be read; subscribe it again");
         let url = Url::parse(endpoint).map_err(|_quotes_the_address| unreadable())?;
         let local = matches!(url.host(), Some(Host::Ipv4(address)) if address.is_loopback());
         let plain = url.username().is_empty() && url.password().is_none();

@@ -50,7 +50,9 @@ pub enum PushKeyError {
     #[error("it holds no key; make one with `sunshine messages push-keys`")]
     Unreadable,
     /// The contact is none that push services take.
-    #[error("the contact must begin with mailto: or https://: push services write there when something goes wrong")]
+    #[error(
+        "the contact must begin with mailto: or https://: push services write there when something goes wrong"
+    )]
     Contact,
     /// The machine gives no keys.
     #[error("no key can be made on this machine")]
@@ -102,11 +104,8 @@ impl PushKeys {
         let key = PrivateKey::from_private_key(&ECDH_P256, &bytes);
         let key = key.map_err(|_not_on_the_curve| PushKeyError::Unreadable)?;
         let public = public_of(&key).map_err(|_unspecified| PushKeyError::Unreadable)?;
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            &bytes,
-            &public,
-        );
+        let pair =
+            EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &bytes, &public);
         Ok(PushKeys {
             pair: pair.map_err(|_rejected| PushKeyError::Unreadable)?,
             public: URL_SAFE_NO_PAD.encode(&public),
@@ -250,7 +249,14 @@ fn seal_with(
         .seal_in_place_append_tag(nonce, Aad::empty(), &mut record)
         .map_err(|_unspecified| broken())?;
     let length = u8::try_from(PUBLIC).expect("65 is less than 256");
-    Ok([salt.as_slice(), &RECORD_BYTES.to_be_bytes(), &[length], &public, &record].concat())
+    Ok([
+        salt.as_slice(),
+        &RECORD_BYTES.to_be_bytes(),
+        &[length],
+        &public,
+        &record,
+    ]
+    .concat())
 }
 
 fn public_of(key: &PrivateKey) -> Result<Vec<u8>, SendFailure> {
@@ -284,9 +290,8 @@ mod tests {
     fn a_message_is_sealed_as_in_the_example_of_rfc_8291() {
         let ours: [u8; PRIVATE] = bytes("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw");
         let ours = PrivateKey::from_private_key(&ECDH_P256, &ours).unwrap();
-        let key = bytes(
-            "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
-        );
+        let key =
+            bytes("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4");
         let (secret, salt) = (bytes("BTBZMqHH6r4Tts7J_aSIgg"), bytes("DGv6ra1nlYgDCS1FRnbzlw"));
         let plain = b"When I grow up, I want to be a watermelon";
         let sealed = seal_with(&ours, &salt, (&key, &secret), plain).unwrap();
@@ -302,7 +307,10 @@ mod tests {
         let made = PushKeys::made().unwrap();
         let keys = PushKeys::read(&format!("{made}\n"), "mailto:kitchen@example.org").unwrap();
         assert_eq!(URL_SAFE_NO_PAD.decode(keys.public()).unwrap().len(), PUBLIC);
-        assert!(!format!("{keys:?}").contains(&made), "the private key is not shown");
+        assert!(
+            !format!("{keys:?}").contains(&made),
+            "the private key is not shown"
+        );
         for bad in ["", "AAAA", "not base64!", &"A".repeat(43)] {
             let read = PushKeys::read(bad, "mailto:kitchen@example.org");
             assert!(matches!(read, Err(PushKeyError::Unreadable)), "{bad:?}");

@@ -94,11 +94,13 @@ fn sender(seen: &Seen, public: &str) -> serde_json::Value {
     let (token, key) = (part("t="), part("k="));
     assert_eq!((scheme, key.as_str()), ("vapid", public));
     let (signed, proof) = token.rsplit_once('.').unwrap();
-    let key = signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, URL_SAFE_NO_PAD.decode(key).unwrap());
+    let key =
+        signature::UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, URL_SAFE_NO_PAD.decode(key).unwrap());
     key.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(proof).unwrap())
         .expect("signed by the key that it names");
     let (header, claims) = signed.split_once('.').unwrap();
-    let json = |text| serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
+    let json =
+        |text| serde_json::from_slice::<serde_json::Value>(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap();
     assert_eq!(json(header)["alg"], "ES256");
     json(claims)
 }
@@ -152,7 +154,10 @@ async fn a_browser_is_told_what_only_it_can_read_by_a_server_that_proves_itself(
         let life = claims["exp"].as_i64().unwrap() - START.0 / 1_000;
         assert!((60..=86_400).contains(&life), "{life} s");
         assert_eq!(request.header("content-encoding"), "aes128gcm");
-        assert_eq!((request.header("urgency"), request.header("ttl")), ("high", "86400"));
+        assert_eq!(
+            (request.header("urgency"), request.header("ttl")),
+            ("high", "86400")
+        );
         let words = browser.read(&request.body);
         assert_eq!(words["link"], "https://kitchen.example/cases/1");
         assert!(words["body"].as_str().unwrap().contains("1 号冷藏柜"), "{words}");
@@ -161,7 +166,14 @@ async fn a_browser_is_told_what_only_it_can_read_by_a_server_that_proves_itself(
     }
     let outbox = post.outbox().await;
     assert_eq!(outbox[0].state.code(), "sent");
-    assert!(post.records.subscriptions(&wang).await.unwrap().iter().all(|b| b.worked == Some(true)));
+    assert!(
+        post.records
+            .subscriptions(&wang)
+            .await
+            .unwrap()
+            .iter()
+            .all(|b| b.worked == Some(true))
+    );
 }
 
 #[tokio::test]
@@ -180,10 +192,17 @@ async fn a_browser_that_is_gone_is_forgotten_and_one_that_is_down_holds_up_nobod
     post.handle.subscribe(&wang, &dead, "王芳").await.unwrap();
     post.put(&hers(&wang)).await;
     let works = Browser::new(2);
-    post.handle.subscribe(&li, &works.subscription(&sink, "/li"), "李伟").await.unwrap();
+    post.handle
+        .subscribe(&li, &works.subscription(&sink, "/li"), "李伟")
+        .await
+        .unwrap();
     post.put(&hers(&li)).await;
     open(&mut post, Severity::P2).await;
-    assert_eq!(sink.take().len(), 1, "hers does not wait for the other one's server");
+    assert_eq!(
+        sink.take().len(),
+        1,
+        "hers does not wait for the other one's server"
+    );
     let outbox = post.outbox().await;
     let states: Vec<&str> = outbox.iter().map(|row| row.state.code()).collect();
     assert_eq!(states, ["waiting", "sent"]);
@@ -192,14 +211,26 @@ async fn a_browser_that_is_gone_is_forgotten_and_one_that_is_down_holds_up_nobod
     assert!(noted[0].said.contains("cannot be connected"), "{}", noted[0].said);
     sink.always(410, "");
     open(&mut post, Severity::P2).await;
-    assert!(post.records.subscriptions(&li).await.unwrap().is_empty(), "410: gone");
+    assert!(
+        post.records.subscriptions(&li).await.unwrap().is_empty(),
+        "410: gone"
+    );
     let told = post.outbox().await;
-    assert!(told.iter().any(|row| row.error.contains("switch them on again")), "and said so");
+    assert!(
+        told.iter().any(|row| row.error.contains("switch them on again")),
+        "and said so"
+    );
     for _ in 0..40 {
         post.pass(3_600_000);
         post.messenger.round().await.unwrap();
     }
-    assert!(post.outbox().await.iter().all(|row| row.state.code() != "waiting"), "nothing is tried for ever");
+    assert!(
+        post.outbox()
+            .await
+            .iter()
+            .all(|row| row.state.code() != "waiting"),
+        "nothing is tried for ever"
+    );
 }
 
 #[tokio::test]
@@ -208,7 +239,10 @@ async fn a_person_hears_of_what_they_may_see_and_nothing_while_barred() {
     let elsewhere = Reach::Facilities(vec![FacilityId::new("elsewhere").unwrap()]);
     let wang = person(&post, "wang", elsewhere).await;
     let browser = Browser::new(1);
-    post.handle.subscribe(&wang, &browser.subscription(&sink, "/w"), "王芳").await.unwrap();
+    post.handle
+        .subscribe(&wang, &browser.subscription(&sink, "/w"), "王芳")
+        .await
+        .unwrap();
     post.put(&hers(&wang)).await;
     open(&mut post, Severity::P0).await;
     assert_eq!(sink.take().len(), 0, "not hers to see");
@@ -235,7 +269,10 @@ async fn who_follows_everything_and_is_a_person_has_quiet_hours() {
     let sink = Sink::start().await;
     let wang = person(&post, "wang", Reach::Everything).await;
     let browser = Browser::new(1);
-    post.handle.subscribe(&wang, &browser.subscription(&sink, "/w"), "王芳").await.unwrap();
+    post.handle
+        .subscribe(&wang, &browser.subscription(&sink, "/w"), "王芳")
+        .await
+        .unwrap();
     let digest = Contact {
         step: Step::Observer,
         digest: Some(Severity::P3),
@@ -248,7 +285,10 @@ async fn who_follows_everything_and_is_a_person_has_quiet_hours() {
     open(&mut post, Severity::P1).await;
     let seen = sink.take();
     let words = browser.read(&seen[0].body);
-    assert!(words["body"].as_str().unwrap().contains("Fridge 1"), "in her language: {words}");
+    assert!(
+        words["body"].as_str().unwrap().contains("Fridge 1"),
+        "in her language: {words}"
+    );
 }
 
 #[tokio::test]
@@ -272,14 +312,21 @@ async fn what_a_browser_gives_is_checked_and_bounded() {
         let refused = post.handle.subscribe(&wang, &given, "王芳").await;
         assert!(matches!(refused, Err(SubscribeError::Unusable(_))), "{endpoint}");
     }
-    for (p256dh, auth) in [("AAAA", good.auth.as_str()), (good.p256dh.as_str(), "AA"), (&"B".repeat(87), &good.auth)] {
+    for (p256dh, auth) in [
+        ("AAAA", good.auth.as_str()),
+        (good.p256dh.as_str(), "AA"),
+        (&"B".repeat(87), &good.auth),
+    ] {
         let given = NewSubscription {
             p256dh: p256dh.into(),
             auth: auth.into(),
             ..good.clone()
         };
         let refused = post.handle.subscribe(&wang, &given, "王芳").await;
-        assert!(matches!(refused, Err(SubscribeError::Unusable(_))), "{p256dh} {auth}");
+        assert!(
+            matches!(refused, Err(SubscribeError::Unusable(_))),
+            "{p256dh} {auth}"
+        );
     }
     for n in 0..MAX_SUBSCRIPTIONS + 3 {
         let given = Browser::new(1).subscription(&sink, &format!("/{n}"));
@@ -296,7 +343,9 @@ async fn what_a_browser_gives_is_checked_and_bounded() {
     assert!(matches!(other, Err(TrialError::NotFound)), "somebody else's");
     // The same browser with somebody else signed in is theirs.
     post.handle.subscribe(&li, &kept[0].given, "李伟").await.unwrap();
-    let ends = |browsers: &[store::records::Subscription]| browsers.iter().any(|b| b.given.endpoint.ends_with("/12"));
+    let ends = |browsers: &[store::records::Subscription]| {
+        browsers.iter().any(|b| b.given.endpoint.ends_with("/12"))
+    };
     assert!(!ends(&post.records.subscriptions(&wang).await.unwrap()));
     assert!(ends(&post.records.subscriptions(&li).await.unwrap()));
 }

@@ -100,7 +100,9 @@ async fn serve(
         return Ok(());
     }
     let secured = acceptor.accept(plain.into_inner()).await?;
-    converse(&mut BufReader::new(secured), kept, (implicit, false)).await.map(drop)
+    converse(&mut BufReader::new(secured), kept, (implicit, false))
+        .await
+        .map(drop)
 }
 
 /// A kitchen that trusts `authority`, with one contact by mail over `settings`.
@@ -121,7 +123,8 @@ async fn mail_goes_over_tls_from_the_first_byte_and_by_starttls() {
     for tls in [SmtpTls::Implicit, SmtpTls::StartTls] {
         let mails = TlsMail::start(&authority, "localhost", tls == SmtpTls::Implicit).await;
         let mut post = kitchen(Some(&authority), mails.settings(tls)).await;
-        post.open_case("CN-TMP-01", key("fridge-1", "temperature"), Severity::P2).await;
+        post.open_case("CN-TMP-01", key("fridge-1", "temperature"), Severity::P2)
+            .await;
         post.messenger.round().await.unwrap();
         let outbox = post.outbox().await;
         assert_eq!(outbox[0].state.code(), "sent", "{tls:?}: {}", outbox[0].error);
@@ -143,9 +146,15 @@ async fn a_certificate_that_is_not_trusted_or_another_names_is_refused_and_said_
         for tls in [SmtpTls::Implicit, SmtpTls::StartTls] {
             let mails = TlsMail::start(signer, name, tls == SmtpTls::Implicit).await;
             let post = kitchen(trusted, mails.settings(tls)).await;
-            let tried = post.handle.try_channel("email", "manager@example.org", Language::En).await;
+            let tried = post
+                .handle
+                .try_channel("email", "manager@example.org", Language::En)
+                .await;
             let said = tried.unwrap_err().to_string();
-            assert!(said.contains("certificate is not accepted"), "{tls:?} {name}: {said}");
+            assert!(
+                said.contains("certificate is not accepted"),
+                "{tls:?} {name}: {said}"
+            );
             assert!(said.contains("ca_file"), "the remedy: {said}");
             assert_eq!(mails.take().len(), 0);
         }
@@ -172,10 +181,18 @@ async fn where_starttls_was_taken_out_nothing_is_said_in_the_clear() {
         ..ChannelSettings::default()
     };
     let mut post = kitchen(None, settings).await;
-    post.open_case("CN-TMP-01", key("fridge-1", "temperature"), Severity::P2).await;
+    post.open_case("CN-TMP-01", key("fridge-1", "temperature"), Severity::P2)
+        .await;
     post.messenger.round().await.unwrap();
     let row = post.outbox().await.remove(0);
     assert_eq!(row.state.code(), "waiting", "it waits until the server can");
-    assert!(row.error.contains("STARTTLS") && row.error.contains("nothing was sent in the clear"), "{}", row.error);
-    assert!(heard.lock().unwrap().is_empty(), "neither the mail nor the password");
+    assert!(
+        row.error.contains("STARTTLS") && row.error.contains("nothing was sent in the clear"),
+        "{}",
+        row.error
+    );
+    assert!(
+        heard.lock().unwrap().is_empty(),
+        "neither the mail nor the password"
+    );
 }

@@ -10,6 +10,7 @@ mod live;
 mod messages;
 mod onboard;
 mod pages;
+mod people;
 mod rules;
 mod signing;
 mod stage;

@@ -222,7 +222,10 @@ mod tests {
             base_url: Some("https://kitchen.example".into()),
             ..keys
         };
-        assert!(reached.check().is_ok(), "pages that are reached over TLS are contact enough");
+        assert!(
+            reached.check().is_ok(),
+            "pages that are reached over TLS are contact enough"
+        );
         let messages = Messages {
             networks: vec!["10.0.0.0/33".into()],
             ..Messages::default()

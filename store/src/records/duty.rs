@@ -3,9 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use domain::{
-    FacilityId, PersonId, RegionId, person,
+    FacilityId, PersonId, RegionId,
     duty::{Contact, ContactId, DAY_MINUTES, MAX_REACH, MAX_SHIFTS, Reach, Span},
     message::ChannelKind,
+    person,
 };
 use sqlx::Row as _;
 
@@ -286,7 +287,11 @@ pub(super) struct Listeners {
 impl Listeners {
     /// Those who may hear of this facility: a person hears of nothing that they may not see.
     pub(super) fn of(&self, facility: &FacilityId, regions: &[RegionId]) -> Cow<'_, [Contact]> {
-        let sees = |c: &Contact| self.reaches.get(&c.id).is_none_or(|r| r.covers(facility, regions));
+        let sees = |c: &Contact| {
+            self.reaches
+                .get(&c.id)
+                .is_none_or(|r| r.covers(facility, regions))
+        };
         match self.contacts.iter().all(sees) {
             true => Cow::Borrowed(&self.contacts),
             false => self.contacts.iter().filter(|c| sees(c)).cloned().collect(),
