@@ -33,7 +33,9 @@ pub use domain::judge::{Board, ConditionState, PointState};
 pub use engine::Engine;
 pub use error::AlertError;
 pub use handle::{AlertHandle, Health};
-pub use outbox::{MessageHandle, Messenger, MessengerParts, PUSH_CHANNEL, SubscribeError, TrialError};
+pub use outbox::{
+    ChannelFigures, MessageHandle, Messenger, MessengerParts, PUSH_CHANNEL, SubscribeError, TrialError,
+};
 pub use place::Place;
 pub use wording::{Moments, PictureSource};
 

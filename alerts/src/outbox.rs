@@ -9,6 +9,7 @@
 //! - What was sent and not yet written down when the process died is sent again, under the same key.
 
 mod bundle;
+mod figures;
 mod line;
 mod push;
 mod trial;
@@ -36,6 +37,7 @@ use crate::{
     wording::{Moments, PictureSource, Wording},
 };
 use bundle::{Bundle, Content};
+pub use figures::ChannelFigures;
 use line::Line;
 pub use push::{PUSH_CHANNEL, SubscribeError};
 pub use trial::{MessageHandle, TrialError};
@@ -111,6 +113,7 @@ pub(crate) struct Context {
     courier: Courier,
     picture: PictureSource,
     wording: Wording,
+    counters: figures::Counters,
     wake: Notify,
 }
 
@@ -153,6 +156,7 @@ impl Messenger {
                 alerts: parts.alerts,
                 picture: parts.picture,
                 wording,
+                counters: figures::Counters::default(),
                 wake: Notify::new(),
             }),
             changes,
@@ -244,14 +248,22 @@ impl Messenger {
                 context.give_up(&name, "the channel is switched off").await?;
                 continue;
             }
+            line.kind = Some(channel.kind);
             let room = line.room(channel.kind, now);
             if room > 0 {
                 line.begin();
                 self.jobs.spawn(Arc::clone(&context).turn(channel, room));
             }
         }
+        self.count_rests(now);
         self.prune(now).await?;
         self.pause(now).await
+    }
+
+    /// How many channels rest, for whoever watches the server.
+    fn count_rests(&self, now: UtcMillis) {
+        let resting = self.lines.values().filter(|line| line.opens_in(now).is_some());
+        self.context.counters.rest(resting.filter_map(|line| line.kind));
     }
 
     async fn pause(&self, now: UtcMillis) -> Result<Duration, RecordError> {
@@ -295,6 +307,7 @@ impl Messenger {
                 self.lines.values_mut().for_each(Line::release);
             }
         }
+        self.count_rests(now);
     }
 
     /// One look answers to all the news there are.
@@ -355,11 +368,13 @@ impl Context {
                     self.records
                         .settle_deliveries(&bundle.ids, &Outcome::Sent)
                         .await?;
+                    self.counters.sent(channel.kind, bundle.ids.len());
                     done.sent += 1;
                     refusals = 0;
                     done.failure = None;
                 }
                 Err(failure) => {
+                    self.counters.failed(channel.kind);
                     let outcome = self.outcome(&bundle, &failure);
                     self.records.settle_deliveries(&bundle.ids, &outcome).await?;
                     refusals += 1;

@@ -59,7 +59,7 @@ pub use findings::{
 };
 pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use outbox::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, OutboxState, Outcome,
 };
 pub use people::{
     Account, MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,

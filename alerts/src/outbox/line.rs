@@ -29,6 +29,8 @@ const PACE_MS: i64 = 60_000;
 /// One channel's state. Lost with the process: after a restart every channel is tried again at once.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// Which kind of channel it is, once it was looked at.
+    pub(super) kind: Option<ChannelKind>,
     busy: bool,
     failures: u32,
     rests_until: Option<UtcMillis>,

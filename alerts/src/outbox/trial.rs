@@ -9,7 +9,7 @@ use domain::{
 use serde_json::json;
 use store::{RecordError, records::Channel};
 
-use super::Context;
+use super::{ChannelFigures, Context};
 use crate::channel::{Letter, SendFailure};
 
 /// Why a trial did not go well.
@@ -74,6 +74,12 @@ impl MessageHandle {
     pub async fn words(&self, said: &Said, language: Language) -> Result<Text, RecordError> {
         let told = self.0.wording.look_up(said).await?;
         Ok(self.0.wording.text(said, &told, language))
+    }
+
+    /// What went and failed over each kind of channel since start, and what rests now.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ChannelFigures> {
+        self.0.counters.read()
     }
 
     /// Looks at the outbox now: something was put into it, or is to be sent again.

@@ -198,7 +198,10 @@ async fn somebody_is_barred_let_in_again_and_given_a_new_password() {
     post_as(&router, "/people/inspector/lift", ("", &admin)).await;
     let renewed = post_as(&router, "/people/inspector/password", ("", &admin)).await;
     let list = get_as(&router, "/people?lang=en", &admin).await.text;
-    assert!(!list.contains("Barred") && list.contains("One-time password"), "{list}");
+    assert!(
+        !list.contains("Barred") && list.contains("One-time password"),
+        "{list}"
+    );
     enter(&router, "inspector", shown(&renewed.text)).await;
     let trail = records.audit_trail(50).await.unwrap();
     let line = |action: &str| {
