@@ -6,6 +6,7 @@
 mod email;
 mod ntfy;
 mod outside;
+mod push;
 mod robots;
 mod sms;
 mod telegram;
@@ -15,15 +16,17 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use domain::{
-    Severity, UtcMillis,
+    PersonId, Severity, UtcMillis,
     message::{ChannelKind, ChannelSecrets, Text},
     outbound::Addresses,
 };
 use futures::future::BoxFuture;
-use store::records::Channel;
+use store::records::{Channel, NewSubscription};
 
 use outside::Outside;
 pub use outside::OutsideError;
+pub(crate) use push::Pushed;
+pub use push::{PushKeyError, PushKeys};
 
 /// The most characters of why a message was not taken.
 const MAX_WORDS: usize = 200;
@@ -44,6 +47,8 @@ pub(crate) struct Letter {
     pub(crate) facility: String,
     /// Where on the channel.
     pub(crate) address: String,
+    /// Whose browsers, where the channel is those.
+    pub(crate) person: Option<PersonId>,
     /// What goes with the words, as JPEG.
     pub(crate) picture: Option<Bytes>,
     /// The same for programs.
@@ -116,14 +121,40 @@ impl std::error::Error for SendFailure {}
 pub(crate) struct Courier {
     outside: Outside,
     publish: Publish,
+    keys: Option<Arc<PushKeys>>,
 }
 
 impl Courier {
-    pub(crate) fn new(addresses: Addresses, publish: Publish) -> Result<Courier, OutsideError> {
+    pub(crate) fn new(
+        addresses: Addresses,
+        publish: Publish,
+        (keys, authorities): (Option<PushKeys>, &[u8]),
+    ) -> Result<Courier, OutsideError> {
         Ok(Courier {
-            outside: Outside::new(addresses)?,
+            outside: Outside::new(addresses, authorities)?,
             publish,
+            keys: keys.map(Arc::new),
         })
+    }
+
+    /// The public key that browsers subscribe to.
+    pub(crate) fn push_key(&self) -> Option<&str> {
+        self.keys.as_ref().map(|keys| keys.public())
+    }
+
+    /// Whether a browser gave what can be sent to.
+    pub(crate) fn check_place(&self, given: &NewSubscription) -> Result<(), SendFailure> {
+        push::check(&self.outside, given)
+    }
+
+    /// Sends one letter to one browser. Safe to cancel, as [`Courier::send`].
+    pub(crate) async fn push(&self, given: &NewSubscription, letter: &Letter) -> Pushed {
+        match &self.keys {
+            Some(keys) => push::send(&self.outside, keys, given, letter).await,
+            None => Pushed::Failed(SendFailure::transient(
+                "no keys are set for browsers; see [messages] push_key_file",
+            )),
+        }
     }
 
     /// Sends one letter. Safe to cancel: then nobody knows whether it arrived, and it is sent again.
@@ -148,6 +179,9 @@ impl Courier {
                 let published = (self.publish)(topic, letter.event.to_string().into_bytes()).await;
                 published.map_err(SendFailure::transient)
             }
+            ChannelKind::Push => Err(SendFailure::permanent(
+                "a browser is notified by its own address, not by the channel's",
+            )),
         };
         sent.map_err(|failure| failure.scrubbed(secrets))
     }

@@ -28,12 +28,14 @@ mod shelving;
 pub mod whatif;
 mod wording;
 
-pub use channel::{FailureKind, OutsideError, Publish, SendFailure};
+pub use channel::{FailureKind, OutsideError, Publish, PushKeyError, PushKeys, SendFailure};
 pub use domain::judge::{Board, ConditionState, PointState};
 pub use engine::Engine;
 pub use error::AlertError;
 pub use handle::{AlertHandle, Health};
-pub use outbox::{MessageHandle, Messenger, MessengerParts, TrialError};
+pub use outbox::{
+    ChannelFigures, MessageHandle, Messenger, MessengerParts, PUSH_CHANNEL, SubscribeError, TrialError,
+};
 pub use place::Place;
 pub use wording::{Moments, PictureSource};
 

@@ -9,12 +9,18 @@
 //! - What was sent and not yet written down when the process died is sent again, under the same key.
 
 mod bundle;
+mod figures;
 mod line;
+mod push;
 mod trial;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use domain::{CaseChange, Clock, Scope, UtcMillis, message::NoticeKind, outbound::Addresses};
+use domain::{
+    CaseChange, Clock, Scope, UtcMillis,
+    message::{ChannelKind, ChannelSecrets, NoticeKind},
+    outbound::Addresses,
+};
 use store::{
     RecordError, Records, Vault,
     records::{Channel, DeliveryId, Outcome},
@@ -27,11 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     AlertHandle, OutsideError, Publish,
-    channel::{Courier, FailureKind, SendFailure},
+    channel::{Courier, FailureKind, Letter, PushKeys, SendFailure},
     wording::{Moments, PictureSource, Wording},
 };
 use bundle::{Bundle, Content};
+pub use figures::ChannelFigures;
 use line::Line;
+pub use push::{PUSH_CHANNEL, SubscribeError};
 pub use trial::{MessageHandle, TrialError};
 
 /// Refusals of one message before it is given up.
@@ -78,6 +86,10 @@ pub struct MessengerParts {
     pub addresses: Addresses,
     /// Publishes under our own MQTT listener.
     pub publish: Publish,
+    /// Authorities that are trusted besides the machine's, for mail servers and others over TLS: PEM; empty for none.
+    pub authorities: Vec<u8>,
+    /// The keys by which browsers' push services know this server; `None` where browsers are not notified.
+    pub push: Option<PushKeys>,
     /// Finds pictures of cases.
     pub picture: PictureSource,
     /// Writes moments.
@@ -101,6 +113,7 @@ pub(crate) struct Context {
     courier: Courier,
     picture: PictureSource,
     wording: Wording,
+    counters: figures::Counters,
     wake: Notify,
 }
 
@@ -125,7 +138,7 @@ impl Messenger {
     /// Sends nothing yet.
     ///
     /// # Errors
-    /// [`OutsideError`] when no HTTP client can be made.
+    /// [`OutsideError`] when no HTTP client can be made, or the authorities cannot be read.
     pub fn open(parts: MessengerParts) -> Result<Messenger, OutsideError> {
         let changes = parts.alerts.subscribe();
         let wording = Wording {
@@ -136,13 +149,14 @@ impl Messenger {
         };
         Ok(Messenger {
             context: Arc::new(Context {
-                courier: Courier::new(parts.addresses, parts.publish)?,
+                courier: Courier::new(parts.addresses, parts.publish, (parts.push, &parts.authorities))?,
                 records: parts.records,
                 vault: parts.vault,
                 clock: parts.clock,
                 alerts: parts.alerts,
                 picture: parts.picture,
                 wording,
+                counters: figures::Counters::default(),
                 wake: Notify::new(),
             }),
             changes,
@@ -234,14 +248,22 @@ impl Messenger {
                 context.give_up(&name, "the channel is switched off").await?;
                 continue;
             }
+            line.kind = Some(channel.kind);
             let room = line.room(channel.kind, now);
             if room > 0 {
                 line.begin();
                 self.jobs.spawn(Arc::clone(&context).turn(channel, room));
             }
         }
+        self.count_rests(now);
         self.prune(now).await?;
         self.pause(now).await
+    }
+
+    /// How many channels rest, for whoever watches the server.
+    fn count_rests(&self, now: UtcMillis) {
+        let resting = self.lines.values().filter(|line| line.opens_in(now).is_some());
+        self.context.counters.rest(resting.filter_map(|line| line.kind));
     }
 
     async fn pause(&self, now: UtcMillis) -> Result<Duration, RecordError> {
@@ -285,6 +307,7 @@ impl Messenger {
                 self.lines.values_mut().for_each(Line::release);
             }
         }
+        self.count_rests(now);
     }
 
     /// One look answers to all the news there are.
@@ -340,28 +363,47 @@ impl Context {
                     continue;
                 }
             };
-            match self.courier.send(channel, &secrets, &letter).await {
+            match self.send(channel, &secrets, &letter).await? {
                 Ok(()) => {
                     self.records
                         .settle_deliveries(&bundle.ids, &Outcome::Sent)
                         .await?;
+                    self.counters.sent(channel.kind, bundle.ids.len());
                     done.sent += 1;
                     refusals = 0;
                     done.failure = None;
                 }
                 Err(failure) => {
+                    self.counters.failed(channel.kind);
                     let outcome = self.outcome(&bundle, &failure);
                     self.records.settle_deliveries(&bundle.ids, &outcome).await?;
+                    refusals += 1;
+                    if channel.kind.is_scattered() {
+                        // It says nothing about the next one's server; the browser's own result is noted.
+                        continue;
+                    }
                     let passes = matches!(failure.kind, FailureKind::Transient { .. });
                     done.failure = Some(failure);
                     if passes {
                         break;
                     }
-                    refusals += 1;
                 }
             }
         }
         self.note(channel, done).await
+    }
+
+    /// Sends one letter: over the channel, or to the browsers of its person.
+    async fn send(
+        &self,
+        channel: &Channel,
+        secrets: &ChannelSecrets,
+        letter: &Letter,
+    ) -> Result<Result<(), SendFailure>, RecordError> {
+        match channel.kind {
+            ChannelKind::Push => self.push(letter).await,
+            _ => Ok(self.courier.send(channel, secrets, letter).await),
+        }
     }
 
     /// What is written down of a failed attempt.

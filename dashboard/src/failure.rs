@@ -175,16 +175,17 @@ impl From<RecordError> for Failure {
             RecordError::Missing { .. } | RecordError::Calibration { .. } | RecordError::Profile { .. } => {
                 Failure::new(Kind::BadRequest, error.to_string())
             }
-            RecordError::DeviceExists { .. } | RecordError::RootTaken { .. } => {
-                Failure::new(Kind::Conflict, error.to_string())
-            }
+            RecordError::DeviceExists { .. }
+            | RecordError::RootTaken { .. }
+            | RecordError::PersonExists { .. } => Failure::new(Kind::Conflict, error.to_string()),
             RecordError::BadClaim => Failure::new(Kind::NotFound, error.to_string()),
             RecordError::Picture { .. } | RecordError::Channel { .. } => {
                 Failure::new(Kind::BadRequest, error.to_string())
             }
-            RecordError::Refused { .. } | RecordError::WrongState { .. } | RecordError::InUse { .. } => {
-                Failure::new(Kind::Refused, error.to_string())
-            }
+            RecordError::Refused { .. }
+            | RecordError::WrongState { .. }
+            | RecordError::InUse { .. }
+            | RecordError::LastAdministrator => Failure::new(Kind::Refused, error.to_string()),
             other => Failure::unavailable(other),
         }
     }

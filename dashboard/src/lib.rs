@@ -175,6 +175,7 @@ pub fn build(state: DashboardState) -> Result<Dashboard, DashboardError> {
         .merge(quick)
         .route("/live", get(live::stream))
         .route("/live/{facility}/{camera}", any(video::watch))
+        .route("/push.js", get(assets::service_worker))
         .nest("/a", assets::routes())
         .merge(security::uploads(pages::uploads().merge(api::uploads())))
         .method_not_allowed_fallback(failure::wrong_method);

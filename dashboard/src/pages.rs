@@ -13,9 +13,11 @@ pub(crate) mod facility;
 pub(crate) mod finding;
 pub(crate) mod findings;
 pub(crate) mod forwarding;
+pub(crate) mod me;
 pub(crate) mod messages;
 pub(crate) mod onboard;
 pub(crate) mod overview;
+pub(crate) mod people;
 pub(crate) mod profiles;
 pub(crate) mod reference;
 pub(crate) mod rules;
@@ -54,6 +56,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/analysis.csv", get(analysis::csv))
         .merge(rule_routes())
         .merge(message_routes())
+        .merge(people_routes())
         .route("/help", get(reference::help))
 }
 
@@ -127,6 +130,19 @@ fn message_routes() -> Router<Arc<App>> {
         .route("/messages/contacts/new", get(contact::blank))
         .route("/messages/contacts/{contact}", get(contact::show))
         .route("/messages/contacts/{contact}/remove", post(contact::remove))
+}
+
+fn people_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/me", get(me::show))
+        .route("/me/password", get(me::show_password).post(me::choose))
+        .route("/me/contacts/{contact}", post(me::prefer))
+        .route("/me/browsers", post(me::notify))
+        .route("/me/browsers/{browser}/test", post(me::trial))
+        .route("/me/browsers/{browser}/remove", post(me::forget))
+        .route("/people", get(people::list).post(people::add))
+        .route("/people/{person}", get(people::show).post(people::change))
+        .route("/people/{person}/{act}", post(people::bar))
 }
 
 fn finding_routes() -> Router<Arc<App>> {

@@ -11,7 +11,7 @@ use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderMap, header, request::Parts},
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
 };
 use domain::{
     Permission, Principal, Scope,
@@ -117,6 +117,7 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     }
     let (mut parts, body) = request.into_parts();
     match Visitor::of_session(&parts, &app).await {
+        Ok(visitor) if has_to_choose(&visitor, parts.uri.path()) => choose_first(parts.uri.path()),
         Ok(visitor) => {
             // Handlers take it from here: the session is looked up once.
             parts.extensions.insert(visitor);
@@ -126,13 +127,32 @@ pub(crate) async fn gate(State(app): State<Arc<App>>, request: Request, next: Ne
     }
 }
 
+/// Whether somebody signed in with a password that another chose, and asks for anything but to choose their own.
+fn has_to_choose(visitor: &Visitor, path: &str) -> bool {
+    let must = visitor
+        .principal
+        .as_ref()
+        .is_some_and(|me| me.must_choose_password);
+    must && path != "/me/password"
+}
+
+fn choose_first(path: &str) -> Response {
+    if path.starts_with("/api/") || path.starts_with("/live") {
+        let words = "the password was chosen by somebody else; choose your own at /me/password first";
+        return Failure::new(Kind::NotAllowed, words).into_response();
+    }
+    Redirect::to("/me/password").into_response()
+}
+
 /// What needs nobody to sign in: the way in, what the pages are made of, what watches the server, and the exchange of
 /// a claim code, which is a secret itself.
 fn is_open(path: &str) -> bool {
-    matches!(path, "/sign-in" | "/sign-out" | "/livez" | "/readyz" | "/metrics")
-        || ["/a/", "/claim/", "/api/v1/claims/"]
-            .iter()
-            .any(|open| path.starts_with(open))
+    matches!(
+        path,
+        "/sign-in" | "/sign-out" | "/push.js" | "/livez" | "/readyz" | "/metrics"
+    ) || ["/a/", "/claim/", "/api/v1/claims/"]
+        .iter()
+        .any(|open| path.starts_with(open))
 }
 
 /// The value of this cookie.

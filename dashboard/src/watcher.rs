@@ -218,6 +218,7 @@ mod tests {
             name: "王芳".into(),
             role: Role::Inspector,
             scope: Scope::everything(),
+            must_choose_password: false,
         };
         let said = Purpose {
             account: "wang".into(),

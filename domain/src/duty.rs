@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{FacilityId, RegionId},
+    id::{FacilityId, PersonId, RegionId},
     message::{Language, NoticeKind},
     rule::Severity,
 };
@@ -196,6 +196,11 @@ pub struct ContactId(pub i64);
 pub struct Contact {
     /// Its number.
     pub id: ContactId,
+    /// Whose account it is. Then it hears of what lies within that person's reach only, nothing while they are barred,
+    /// and they choose channel, language, quiet hours and digest themselves. `None` for a robot, a program, and
+    /// somebody who does not sign in.
+    #[serde(default)]
+    pub person: Option<PersonId>,
     /// A name for people.
     pub name: String,
     /// The language to write in.
@@ -273,7 +278,7 @@ fn when(contact: &Contact, heard: &Heard<'_>, now: LocalTime) -> Planned {
     let urgent = heard.severity <= Severity::P1;
     let in_digest = heard.late || contact.digest.is_some_and(|from| heard.severity >= from);
     // A program reads everything as it happens.
-    let program = contact.step == Step::Observer && contact.digest.is_none();
+    let program = contact.step == Step::Observer && contact.digest.is_none() && contact.person.is_none();
     let digest = in_digest && !urgent && !program;
     let wait_min = if digest {
         let until = Span {
@@ -304,6 +309,7 @@ mod tests {
     fn contact(id: i64, step: Step) -> Contact {
         Contact {
             id: ContactId(id),
+            person: None,
             name: format!("contact {id}"),
             language: Language::Zh,
             step,

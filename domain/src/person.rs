@@ -61,6 +61,7 @@ impl Role {
             Permission::ChangeRules => matches!(self, Role::Inspector | Role::Administrator),
             Permission::Shelve => !matches!(self, Role::Integrator),
             Permission::Configure => matches!(self, Role::Integrator | Role::Administrator | Role::Manager),
+            Permission::KeepPeople => matches!(self, Role::Administrator),
         }
     }
 }
@@ -84,11 +85,13 @@ pub enum Permission {
     Shelve,
     /// Attach and change cameras, teach checks, change devices.
     Configure,
+    /// Put people on record, give them role, reach and password. It also takes a reach of everything.
+    KeepPeople,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Permission; 8] = [
+    pub const ALL: [Permission; 9] = [
         Permission::SeePeople,
         Permission::Review,
         Permission::DealWithCases,
@@ -97,6 +100,7 @@ impl Permission {
         Permission::ChangeRules,
         Permission::Shelve,
         Permission::Configure,
+        Permission::KeepPeople,
     ];
 }
 
@@ -110,6 +114,18 @@ pub enum Reach {
     Region(RegionId),
     /// These facilities.
     Facilities(Vec<FacilityId>),
+}
+
+impl Reach {
+    /// Whether a facility, in a region inside those of `regions`, lies within.
+    #[must_use]
+    pub fn covers(&self, facility: &FacilityId, regions: &[RegionId]) -> bool {
+        match self {
+            Reach::Everything => true,
+            Reach::Region(id) => regions.contains(id),
+            Reach::Facilities(ids) => ids.contains(facility),
+        }
+    }
 }
 
 /// Somebody who may sign in.
@@ -138,6 +154,8 @@ pub struct Principal {
     pub role: Role,
     /// How far they see now.
     pub scope: Scope,
+    /// Somebody else chose their password: they have to choose their own before anything else.
+    pub must_choose_password: bool,
 }
 
 #[cfg(test)]
@@ -147,12 +165,12 @@ mod tests {
     #[test]
     fn roles_may_what_their_work_needs_and_no_more() {
         let may = |role: Role| Permission::ALL.map(|what| role.may(what));
-        // SeePeople, Review, DealWithCases, Decide, HoldEvidence, ChangeRules, Shelve, Configure.
+        // SeePeople, Review, DealWithCases, Decide, HoldEvidence, ChangeRules, Shelve, Configure, KeepPeople.
         let roles = [
-            (Role::Inspector, "yes yes yes yes yes yes yes no"),
-            (Role::Manager, "yes yes yes no no no yes yes"),
-            (Role::Integrator, "no no no no no no no yes"),
-            (Role::Administrator, "yes no no no yes yes yes yes"),
+            (Role::Inspector, "yes yes yes yes yes yes yes no no"),
+            (Role::Manager, "yes yes yes no no no yes yes no"),
+            (Role::Integrator, "no no no no no no no yes no"),
+            (Role::Administrator, "yes no no no yes yes yes yes yes"),
         ];
         for (role, want) in roles {
             let got = may(role).map(|may| if may { "yes" } else { "no" }).join(" ");

@@ -34,6 +34,9 @@ enum Command {
     /// Add, list or bar the people who may sign in to the pages
     #[command(subcommand)]
     Person(PersonCommand),
+    /// Prepare what messages need
+    #[command(subcommand)]
+    Messages(MessagesCommand),
     /// Show the rules, or try a changed one on the stored history
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -283,6 +286,19 @@ pub(crate) struct PersonBarArgs {
     pub(crate) lift: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum MessagesCommand {
+    /// Make the key by which browsers are notified, for [messages] push_key_file
+    PushKeys(PushKeysArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PushKeysArgs {
+    /// Where the private key is written, for its owner's eyes only; a file that is there already is left as it is
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
 fn role(text: &str) -> Result<Role, String> {
     Role::parse(text).ok_or_else(|| {
         let all = Role::ALL.map(Role::code).join(", ");
@@ -507,6 +523,7 @@ fn run(cli: Cli) -> ExitCode {
         Command::Person(PersonCommand::List(args)) => commands::person_list(&args),
         Command::Person(PersonCommand::Password(args)) => commands::person_password(&args),
         Command::Person(PersonCommand::Bar(args)) => commands::person_bar(&args),
+        Command::Messages(MessagesCommand::PushKeys(args)) => commands::push_keys(&args),
         Command::Rules(RulesCommand::List(args)) => commands::rules_list(&args),
         Command::Rules(RulesCommand::Test(args)) => commands::rules_test(&args),
         Command::Device(DeviceCommand::Import(args)) => commands::device_import(&args),

@@ -5,6 +5,7 @@ mod camera;
 mod device;
 mod evidence;
 mod journal;
+mod messages;
 mod person;
 mod progress;
 mod rules;
@@ -26,6 +27,7 @@ pub(crate) use device::{
 };
 pub(crate) use evidence::check as evidence_verify;
 pub(crate) use journal::inspect as journal_inspect;
+pub(crate) use messages::push_keys;
 pub(crate) use person::{
     add as person_add, bar as person_bar, list as person_list, set_password as person_password,
 };

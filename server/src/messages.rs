@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use alerts::{AlertHandle, Messenger, MessengerParts, Moments, PictureSource, Publish};
+use alerts::{AlertHandle, Messenger, MessengerParts, Moments, PictureSource, Publish, PushKeys};
 use anyhow::Context;
 use broker::BrokerHandle;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use store::{
     records::Practice,
 };
 
-use crate::Config;
+use crate::{Config, secret_file::first_line};
 
 /// What the messenger is made from.
 pub(crate) struct Parts {
@@ -57,11 +57,38 @@ pub(crate) fn open(config: &Config, parts: Parts) -> anyhow::Result<Messenger> {
         clock: parts.clock,
         alerts: parts.alerts,
         addresses: config.messages.addresses(),
+        authorities: authorities(config)?,
+        push: push_keys(config)?,
         publish: publisher(parts.broker),
         moments,
         link,
     })
     .context("cannot set up messages")
+}
+
+/// The authorities that are trusted besides the machine's.
+fn authorities(config: &Config) -> anyhow::Result<Vec<u8>> {
+    let Some(path) = &config.messages.ca_file else {
+        return Ok(Vec::new());
+    };
+    std::fs::read(path).with_context(|| {
+        format!(
+            "option messages.ca_file: cannot read {}; it holds certificates as PEM",
+            path.display()
+        )
+    })
+}
+
+/// The keys by which browsers are notified, where there are any.
+fn push_keys(config: &Config) -> anyhow::Result<Option<PushKeys>> {
+    let messages = &config.messages;
+    let (Some(path), Some(contact)) = (&messages.push_key_file, messages.push_contact()) else {
+        return Ok(None);
+    };
+    let key = first_line(path).context("option messages.push_key_file")?;
+    let keys = PushKeys::read(&key, contact);
+    keys.map(Some)
+        .with_context(|| format!("option messages.push_key_file: {}", path.display()))
 }
 
 fn zone(config: &Config) -> anyhow::Result<TimeZone> {

@@ -33,6 +33,7 @@ mod people;
 mod points;
 mod practice;
 mod profiles;
+mod push;
 mod regions;
 mod rule_changes;
 mod shelves;
@@ -60,15 +61,16 @@ pub use findings::{
 };
 pub use letters::{DeadLetter, ForwardGap, LetterCounts, MAX_LETTERS};
 pub use outbox::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, Outcome,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, MAX_DELIVERIES, OutboxCounts, OutboxState, Outcome,
 };
 pub use own_profiles::{MAX_PROFILE_VERSIONS, OwnProfile, ProfileDraft};
 pub use people::{
-    MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
+    Account, MAX_PEOPLE, MAX_PERSON_NAME, MAX_REACH, PASSWORD_BYTES, SESSION_IDLE_MS, SESSION_LONGEST_MS,
     SessionToken, SignIn,
 };
 pub use practice::Practice;
 pub use profiles::{MAX_ONBOARD, NewDevice, fresh_secret};
+pub use push::{MAX_SUBSCRIPTIONS, NewSubscription, Subscription, SubscriptionId};
 pub use shelves::{MAX_SHELVES, MAX_WHY};
 pub use snapshot::EngineSnapshot;
 pub use teaching::{

@@ -46,6 +46,7 @@ impl TestApp {
             .await?;
         let contact = Contact {
             id: ContactId(0),
+            person: None,
             name: "a program".into(),
             language: Language::En,
             step: Step::Observer,

@@ -44,7 +44,7 @@ const MOVES: &str = "(d => { if (Number(d.frames ?? 0) >= 10) return true; \
 static BROWSER: Semaphore = Semaphore::const_new(1);
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 17] = [
+const PAGES: [&str; 18] = [
     "/",
     "/cases",
     "/facilities",
@@ -57,6 +57,7 @@ const PAGES: [&str; 17] = [
     "/messages",
     "/messages/channels/new?kind=email",
     "/messages/contacts/new",
+    "/people",
     "/rules",
     "/shelving",
     "/forwarding",
@@ -234,6 +235,70 @@ async fn signs_in(app: &TestApp, page: &chromium::Tab) -> anyhow::Result<()> {
                 document.querySelector('form[action=\"/watcher\"]'))";
     until("the form asks why", || page.evaluates(fill)).await?;
     Ok(())
+}
+
+/// Somebody who may keep accounts, signed in at this page.
+async fn keeper_enters(app: &TestApp, page: &chromium::Tab) -> anyhow::Result<()> {
+    let person = Person {
+        id: PersonId::new("wang.fang")?,
+        name: "王芳".to_owned(),
+        role: Role::Administrator,
+        reach: Reach::Everything,
+        barred: false,
+    };
+    app.records.put_person(&person, "test").await?;
+    app.records
+        .set_password(&person.id, "a long password", "test")
+        .await?;
+    page.go(&app.url("/sign-in?back=/me")).await?;
+    let enter = "(f => { if (!f) return false; f.account.value = 'wang.fang'; f.password.value = 'a long password'; \
+                 f.requestSubmit(); return true; })(document.querySelector('form.stacked[action=\"/sign-in\"]'))";
+    until("the sign-in is there", || page.evaluates(enter)).await?;
+    until("the own page is there", || {
+        page.evaluates("location.pathname === '/me'")
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_shows_what_it_is_told_and_leads_to_the_case() -> anyhow::Result<()> {
+    let _turn = BROWSER.acquire().await?;
+    let Some(browser) = Chromium::launch().await? else {
+        return Ok(());
+    };
+    let keys = tempfile::tempdir()?;
+    let key = keys.path().join("push.key");
+    // The server's key of the example of RFC 8291.
+    std::fs::write(&key, "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw\n")?;
+    let app = TestApp::start_with(&format!(
+        "[messages]\npush_key_file = {key:?}\npush_contact = \"mailto:kitchen@example.org\"\n"
+    ))
+    .await?;
+    let page = browser
+        .open(&app.url("/sign-in"), look("en", (1280, 900), false))
+        .await?;
+    keeper_enters(&app, &page).await?;
+    until("the button is there", || {
+        page.evaluates("document.getElementById('notify')?.hidden === false")
+    })
+    .await?;
+    // No push service can be reached from here: what one would deliver is handed over by the debugger.
+    let told = r#"{"title":"CN-TMP-01","body":"1 号冷藏柜 9.3 °C","link":"https://kitchen.example/cases/7","tag":"c7-v1"}"#;
+    page.deliver_push(&app.url(""), told).await?;
+    until("the notification is shown", || {
+        page.evaluates(
+            "navigator.serviceWorker.ready.then(r => r.getNotifications()).then(all => all.some(n => \
+             n.title === 'CN-TMP-01' && n.body.includes('9.3') && n.tag === 'c7-v1' && n.data.path === '/cases/7'))",
+        )
+    })
+    .await?;
+    std::fs::create_dir_all(pictures())?;
+    let pages = ["/me", "/me/password", "/people", "/people/wang.fang"];
+    let pages = pages.map(|path| (path.trim_start_matches('/').replace('/', "-"), path.to_owned()));
+    let wrong = faults(&browser, &app, &pages).await?;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    browser.close().await?;
+    app.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

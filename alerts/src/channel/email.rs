@@ -1,13 +1,15 @@
 //! E-mail over SMTP. The server's name is resolved and checked here; the connection goes to the checked address, and the
 //! certificate must be the name's.
 
+use std::{error::Error as _, io};
+
 use domain::message::{ChannelSecrets, ChannelSettings, SmtpTls};
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Attachment, Mailbox, MultiPart, SinglePart, header::ContentType},
     transport::smtp::{
         authentication::Credentials,
-        client::{Tls, TlsParameters},
+        client::{Certificate, Tls, TlsParameters},
         extension::ClientId,
     },
 };
@@ -36,11 +38,7 @@ pub(super) async fn send(
         (port, _) => port,
     };
     let server = outside.resolve(&settings.host, port).await?;
-    let parameters = || {
-        TlsParameters::new(settings.host.clone()).map_err(|_no_certificates| {
-            SendFailure::permanent("TLS cannot be set up; check the machine's certificates")
-        })
-    };
+    let parameters = || tls_parameters(&settings.host, outside.authorities());
     let tls = match settings.tls {
         SmtpTls::StartTls => Tls::Required(parameters()?),
         SmtpTls::Implicit => Tls::Wrapper(parameters()?),
@@ -63,16 +61,59 @@ pub(super) async fn send(
     }
 }
 
+/// The certificate must be `host`'s, vouched for by the machine's authorities or those that are named.
+fn tls_parameters(host: &str, authorities: &[u8]) -> Result<TlsParameters, SendFailure> {
+    let unset = |_no_certificates| {
+        SendFailure::permanent(
+            "TLS cannot be set up; check the machine's certificates and [messages] ca_file",
+        )
+    };
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if !authorities.is_empty() {
+        builder = builder.add_root_certificate(Certificate::from_pem(authorities).map_err(unset)?);
+    }
+    builder.build_rustls().map_err(unset)
+}
+
 /// The server's code, or what kind of trouble it is.
 fn words(error: &lettre::transport::smtp::Error) -> String {
     match error.status() {
         Some(code) => format!("the mail server answered {code}: {error}"),
         None if error.is_timeout() => "the mail server does not answer in time".to_owned(),
-        None if error.is_tls() => {
-            "the mail server's TLS is not accepted: check its name and certificate".to_owned()
-        }
-        None => format!("the mail server cannot be talked to: {error}"),
+        None => match untrusted(error) {
+            Some(why) => format!(
+                "the mail server's certificate is not accepted: correct the server's name, or name its authority in \
+                 [messages] ca_file; nothing was sent ({why})"
+            ),
+            None if error.is_client() => format!(
+                "the mail server does not do what the channel asks for ({}); nothing was sent in the clear",
+                cause(error)
+            ),
+            None => format!("the mail server cannot be talked to: {}", cause(error)),
+        },
     }
+}
+
+/// What TLS says where it is what failed: it comes as an error of reading.
+fn untrusted(error: &lettre::transport::smtp::Error) -> Option<String> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let read = error.downcast_ref::<io::Error>();
+        if let Some(read) = read.filter(|read| read.kind() == io::ErrorKind::InvalidData) {
+            return Some(read.to_string());
+        }
+        source = error.source();
+    }
+    error.is_tls().then(|| error.to_string())
+}
+
+/// The innermost cause, in words.
+fn cause(error: &lettre::transport::smtp::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 fn written(settings: &ChannelSettings, letter: &Letter) -> Result<Message, SendFailure> {

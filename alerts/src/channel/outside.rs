@@ -30,14 +30,22 @@ const MAX_RETRY_AFTER_S: i64 = 3_600;
 
 /// Why messages cannot be sent over HTTP at all.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client for messages cannot be made; check the machine's certificates")]
-pub struct OutsideError(#[source] reqwest::Error);
+pub enum OutsideError {
+    /// The HTTP client does not come up.
+    #[error("the HTTP client for messages cannot be made; check the machine's certificates")]
+    Http(#[source] reqwest::Error),
+    /// What is to be trusted cannot be read.
+    #[error("the certificates that messages are to trust cannot be read; give PEM files of authorities")]
+    Authorities(#[source] reqwest::Error),
+}
 
 /// What may be connected to, and the client that does.
 #[derive(Debug, Clone)]
 pub(crate) struct Outside {
     addresses: Arc<Addresses>,
     http: reqwest::Client,
+    /// Authorities that are trusted besides the machine's, as PEM; empty where there are none.
+    authorities: Arc<[u8]>,
 }
 
 /// An answer, as much of it as counts.
@@ -48,9 +56,12 @@ pub(super) struct Answer {
 }
 
 impl Outside {
-    pub(super) fn new(addresses: Addresses) -> Result<Outside, OutsideError> {
+    pub(super) fn new(addresses: Addresses, authorities: &[u8]) -> Result<Outside, OutsideError> {
         let addresses = Arc::new(addresses);
+        let trusted =
+            reqwest::Certificate::from_pem_bundle(authorities).map_err(OutsideError::Authorities)?;
         let http = reqwest::Client::builder()
+            .tls_certs_merge(trusted)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .referer(false)
@@ -61,8 +72,16 @@ impl Outside {
             .pool_max_idle_per_host(2)
             .dns_resolver(Arc::new(CheckedNames(Arc::clone(&addresses))))
             .build()
-            .map_err(OutsideError)?;
-        Ok(Outside { addresses, http })
+            .map_err(OutsideError::Http)?;
+        Ok(Outside {
+            addresses,
+            http,
+            authorities: Arc::from(authorities),
+        })
+    }
+
+    pub(super) fn authorities(&self) -> &[u8] {
+        &self.authorities
     }
 
     /// The address for `kind`: what is set, or the vendor's, with `path` behind it.
@@ -83,6 +102,20 @@ impl Outside {
         let url = Url::parse(&whole).map_err(|_quotes_the_address| {
             SendFailure::permanent("the channel's address cannot be read; correct it")
         })?;
+        self.admit(&url)?;
+        Ok(url)
+    }
+
+    /// The address that a browser gave. Push services speak TLS; only what stands on this machine need not.
+    pub(super) fn place(&self, endpoint: &str) -> Result<Url, SendFailure> {
+        let unreadable =
+            || SendFailure::permanent("the browser's address cannot be read; subscribe it again");
+        let url = Url::parse(endpoint).map_err(|_quotes_the_address| unreadable())?;
+        let local = matches!(url.host(), Some(Host::Ipv4(address)) if address.is_loopback());
+        let plain = url.username().is_empty() && url.password().is_none();
+        if !plain || !(url.scheme() == "https" || (url.scheme() == "http" && local)) {
+            return Err(unreadable());
+        }
         self.admit(&url)?;
         Ok(url)
     }
@@ -251,7 +284,7 @@ mod tests {
 
     fn outside(networks: &[&str]) -> Outside {
         let networks = networks.iter().map(|text| text.parse().unwrap()).collect();
-        Outside::new(Addresses::public_and(networks)).unwrap()
+        Outside::new(Addresses::public_and(networks), b"").unwrap()
     }
 
     #[tokio::test]

@@ -104,6 +104,7 @@ mod tests {
             severity: Severity::P1,
             facility: String::new(),
             address: "+8613800000000".into(),
+            person: None,
             picture: None,
             event: serde_json::Value::Null,
         };

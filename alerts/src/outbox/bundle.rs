@@ -124,6 +124,7 @@ impl Context {
             severity: severity.unwrap_or(Severity::P4),
             facility: bundle.said[0].point.facility.to_string(),
             address: contact.address,
+            person: contact.person,
             picture,
             event,
         })))

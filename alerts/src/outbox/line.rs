@@ -29,6 +29,8 @@ const PACE_MS: i64 = 60_000;
 /// One channel's state. Lost with the process: after a restart every channel is tried again at once.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// Which kind of channel it is, once it was looked at.
+    pub(super) kind: Option<ChannelKind>,
     busy: bool,
     failures: u32,
     rests_until: Option<UtcMillis>,
@@ -109,6 +111,8 @@ const fn per_minute(kind: ChannelKind) -> usize {
         ChannelKind::WeCom | ChannelKind::DingTalk | ChannelKind::Telegram => 18,
         ChannelKind::Feishu | ChannelKind::Ntfy | ChannelKind::Sms | ChannelKind::Email => 60,
         ChannelKind::Webhook | ChannelKind::Mqtt => 6_000,
+        // By many people's browsers: the pace is each push service's own.
+        ChannelKind::Push => 1_200,
     }
 }
 

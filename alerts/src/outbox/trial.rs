@@ -3,13 +3,13 @@
 use std::{fmt, sync::Arc};
 
 use domain::{
-    Severity,
+    PersonId, Severity,
     message::{ChannelSecrets, Language, NoticeKind, Said, Text},
 };
 use serde_json::json;
 use store::{RecordError, records::Channel};
 
-use super::Context;
+use super::{ChannelFigures, Context};
 use crate::channel::{Letter, SendFailure};
 
 /// Why a trial did not go well.
@@ -28,7 +28,7 @@ pub enum TrialError {
 
 /// A handle on the messenger. Cheap to clone.
 #[derive(Clone)]
-pub struct MessageHandle(Arc<Context>);
+pub struct MessageHandle(pub(super) Arc<Context>);
 
 impl MessageHandle {
     pub(super) fn new(context: Arc<Context>) -> MessageHandle {
@@ -52,7 +52,7 @@ impl MessageHandle {
             .await
     }
 
-    /// Sends a trial over a channel, now, and notes how it fared. `address` is where on the channel.
+    /// Sends a trial over a channel, now, and notes how it fared. `address` is where on the channel; over browsers, whose.
     ///
     /// # Errors
     /// [`TrialError`]; the words of a failure hold no secret.
@@ -60,34 +60,8 @@ impl MessageHandle {
         let context = &self.0;
         let channel = context.records.channel(name).await?.ok_or(TrialError::NotFound)?;
         let secrets = context.records.channel_secrets(name, &context.vault).await?;
-        let now = context.clock.now();
-        let (title, body) = match language {
-            Language::Zh => ("阳光厨房：测试消息", "如果您看到这条消息，说明该渠道可用。"),
-            Language::En => (
-                "Sunshine Kitchen: test message",
-                "When you read this, the channel works.",
-            ),
-        };
-        let kind = NoticeKind::Test;
-        let letter = Letter {
-            name: format!("test-{}", now.0),
-            at: now,
-            text: Text {
-                title: title.to_owned(),
-                body: body.to_owned(),
-                link: context.wording.cases_link(),
-            },
-            severity: Severity::P4,
-            facility: String::new(),
-            address: address.to_owned(),
-            picture: None,
-            event: json!({
-                "type": kind.code(),
-                "timestamp": (context.wording.moments.iso)(now),
-                "data": { "link": context.wording.cases_link() },
-            }),
-        };
-        let sent = context.courier.send(&channel, &secrets, &letter).await;
+        let letter = letter(context, address, language);
+        let sent = context.send(&channel, &secrets, &letter).await?;
         let said = sent.as_ref().err().map_or("", |failure| failure.words.as_str());
         context.records.note_channel(name, sent.is_ok(), said).await?;
         Ok(sent?)
@@ -102,9 +76,47 @@ impl MessageHandle {
         Ok(self.0.wording.text(said, &told, language))
     }
 
+    /// What went and failed over each kind of channel since start, and what rests now.
+    #[must_use]
+    pub fn figures(&self) -> Vec<ChannelFigures> {
+        self.0.counters.read()
+    }
+
     /// Looks at the outbox now: something was put into it, or is to be sent again.
     pub fn wake(&self) {
         self.0.wake.notify_one();
+    }
+}
+
+/// What a trial says. `address` is where on the channel: of browsers, whose.
+pub(super) fn letter(context: &Context, address: &str, language: Language) -> Letter {
+    let now = context.clock.now();
+    let (title, body) = match language {
+        Language::Zh => ("阳光厨房：测试消息", "如果您看到这条消息，说明该渠道可用。"),
+        Language::En => (
+            "Sunshine Kitchen: test message",
+            "When you read this, the channel works.",
+        ),
+    };
+    let kind = NoticeKind::Test;
+    Letter {
+        name: format!("test-{}", now.0),
+        at: now,
+        text: Text {
+            title: title.to_owned(),
+            body: body.to_owned(),
+            link: context.wording.cases_link(),
+        },
+        severity: Severity::P4,
+        facility: String::new(),
+        address: address.to_owned(),
+        person: PersonId::new(address).ok(),
+        picture: None,
+        event: json!({
+            "type": kind.code(),
+            "timestamp": (context.wording.moments.iso)(now),
+            "data": { "link": context.wording.cases_link() },
+        }),
     }
 }
 

@@ -50,6 +50,16 @@ async fn a_webhook_that_is_down_for_an_hour_gets_every_alarm_afterwards_and_no_s
         "{} tries in an hour",
         tries.len()
     );
+    let hook = |post: &Post| {
+        let all = post.handle.figures();
+        all.into_iter().find(|f| f.kind == ChannelKind::Webhook).unwrap()
+    };
+    let figures = hook(&post);
+    assert_eq!((figures.sent, figures.resting), (0, 1));
+    assert_eq!(figures.failed, tries.len() as u64);
+    let state = post.records.outbox_state().await.unwrap();
+    let age_ms = post.clock.now().ms_since(state.oldest.unwrap());
+    assert!(state.waiting >= 60 && age_ms >= 59 * MINUTE, "{state:?}");
     // The process is restarted while the other side is still down.
     post.restart();
     post.messenger.round().await.unwrap();
@@ -73,6 +83,9 @@ async fn a_webhook_that_is_down_for_an_hour_gets_every_alarm_afterwards_and_no_s
     );
     let names: BTreeSet<&str> = seen.iter().map(|s| s.header("webhook-id")).collect();
     assert_eq!(names.len(), seen.len());
+    let figures = hook(&post);
+    assert_eq!((figures.sent, figures.resting), (seen.len() as u64, 0));
+    assert_eq!(post.records.outbox_state().await.unwrap().oldest, None);
     assert!(
         post.outbox()
             .await

@@ -17,10 +17,13 @@ use store::{
     Records, SeriesOptions, SeriesStore, Vault,
     records::{CaseAction, CaseWrite, Channel, Delivery, DeliveryFilter, NewCase},
 };
-use sunshine_alerts::{AlertHandle, Engine, MessageHandle, Messenger, MessengerParts, Moments};
+use sunshine_alerts::{AlertHandle, Engine, MessageHandle, Messenger, MessengerParts, Moments, PushKeys};
 
 pub(crate) const START: UtcMillis = UtcMillis(1_795_243_200_000);
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A private key of nobody.
+const VAPID: &str = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw";
 
 /// What was published under our own listener.
 pub(crate) type Published = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -33,6 +36,8 @@ pub(crate) struct Post {
     pub(crate) published: Published,
     pub(crate) picture: Arc<Mutex<Option<Bytes>>>,
     alerts: AlertHandle,
+    /// Authorities that are trusted besides the machine's, from the next restart on.
+    pub(crate) authorities: Vec<u8>,
     vault: Vault,
     _engine: Engine,
     _dir: tempfile::TempDir,
@@ -49,6 +54,7 @@ pub(crate) fn key(device: &str, metric: &str) -> SeriesKey {
 pub(crate) fn contact(channel: &str, address: &str) -> Contact {
     Contact {
         id: ContactId(0),
+        person: None,
         name: format!("duty over {channel}"),
         language: Language::Zh,
         step: Step::Duty,
@@ -109,7 +115,7 @@ impl Post {
         let vault = Vault::open(dir.path()).unwrap();
         let (published, picture) = (Published::default(), Arc::new(Mutex::new(None::<Bytes>)));
         let alerts = engine.handle();
-        let messenger = messenger(&records, &clock, &alerts, (&vault, &published, &picture));
+        let messenger = messenger(&records, &clock, &alerts, (&vault, &published, &picture, b""));
         Post {
             handle: messenger.handle(),
             messenger,
@@ -118,6 +124,7 @@ impl Post {
             published,
             picture,
             alerts,
+            authorities: Vec::new(),
             vault,
             _engine: engine,
             _dir: dir,
@@ -126,7 +133,12 @@ impl Post {
 
     /// As after a restart: what the messenger held in memory is gone.
     pub(crate) fn restart(&mut self) {
-        let held = (&self.vault, &self.published, &self.picture);
+        let held = (
+            &self.vault,
+            &self.published,
+            &self.picture,
+            self.authorities.as_slice(),
+        );
         self.messenger = messenger(&self.records, &self.clock, &self.alerts, held);
         self.handle = self.messenger.handle();
     }
@@ -214,7 +226,7 @@ fn messenger(
     records: &Records,
     clock: &Clock,
     alerts: &AlertHandle,
-    (vault, published, picture): (&Vault, &Published, &Arc<Mutex<Option<Bytes>>>),
+    (vault, published, picture, authorities): (&Vault, &Published, &Arc<Mutex<Option<Bytes>>>, &[u8]),
 ) -> Messenger {
     let (published, picture) = (Arc::clone(published), Arc::clone(picture));
     let networks = ["127.0.0.0/8"].map(|text| text.parse().unwrap()).to_vec();
@@ -228,6 +240,8 @@ fn messenger(
             published.lock().unwrap().push((topic, payload));
             async { Ok(()) }.boxed()
         }),
+        authorities: authorities.to_vec(),
+        push: Some(PushKeys::read(VAPID, "mailto:kitchen@example.org").unwrap()),
         picture: Arc::new(move |_point, _since| {
             let picture = picture.lock().unwrap().clone();
             async { picture }.boxed()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
@@ -165,7 +165,7 @@ impl MailSink {
                 let kept = Arc::clone(&kept);
                 connections.spawn(async move {
                     let mut stream = BufReader::new(stream);
-                    drop(converse(&mut stream, &kept).await);
+                    drop(converse(&mut stream, &kept, (true, false)).await);
                 });
             }
         });
@@ -182,14 +182,29 @@ impl MailSink {
     }
 }
 
-async fn converse(stream: &mut BufReader<TcpStream>, kept: &Mutex<Vec<String>>) -> std::io::Result<()> {
+/// How a conversation ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Over,
+    /// The client wants TLS, and was told to begin.
+    TurnsToTls,
+}
+
+/// Talks as a mail server does. `greets` says whether it speaks first, `offers` whether it can turn to TLS.
+pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    kept: &Mutex<Vec<String>>,
+    (greets, offers): (bool, bool),
+) -> std::io::Result<Ended> {
     let mut said = String::new();
-    stream.get_mut().write_all(b"220 sink ESMTP\r\n").await?;
+    if greets {
+        stream.get_mut().write_all(b"220 sink ESMTP\r\n").await?;
+    }
     let mut in_data = false;
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {
-            return Ok(());
+            return Ok(Ended::Over);
         }
         said.push_str(&line);
         if in_data {
@@ -206,6 +221,11 @@ async fn converse(stream: &mut BufReader<TcpStream>, kept: &Mutex<Vec<String>>) 
             .unwrap_or_default()
             .to_ascii_uppercase();
         let answer: &[u8] = match verb.as_str() {
+            "STARTTLS" if offers => {
+                stream.get_mut().write_all(b"220 begin\r\n").await?;
+                return Ok(Ended::TurnsToTls);
+            }
+            "EHLO" if offers => b"250-sink\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n",
             "EHLO" => b"250-sink\r\n250 AUTH PLAIN\r\n",
             "AUTH" => b"235 welcome\r\n",
             "RCPT" if line.contains("unknown@") => b"550 no such user\r\n",

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
+use alerts::ChannelFigures;
 use axum::{
     Json,
     extract::State,
@@ -10,6 +11,7 @@ use axum::{
 };
 use domain::status::{ForwardState, ForwardStats, SystemStats};
 use serde::Serialize;
+use store::records::OutboxState;
 
 use super::{forwarding::ForwardBody, json};
 use crate::{app::App, sight::VisionBackend};
@@ -166,7 +168,13 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
-    let text = exposition(&(app.stores.stats)(), app.live.viewers());
+    let mut text = exposition(&(app.stores.stats)(), app.live.viewers());
+    // A store that does not answer is said by /readyz; the other figures are worth having then.
+    if let Ok(state) = app.stores.records.outbox_state().await {
+        let now = app.stores.clock.now();
+        let age_ms = state.oldest.map_or(0, |at| now.ms_since(at).max(0));
+        outbox(&mut text, (&state, age_ms), &app.stores.messages.figures());
+    }
     let headers = [
         (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
@@ -206,6 +214,53 @@ fn exposition(stats: &SystemStats, viewers: usize) -> String {
         forwarding(&mut out, forward);
     }
     out
+}
+
+fn outbox(out: &mut String, (state, age_ms): (&OutboxState, i64), kinds: &[ChannelFigures]) {
+    for (name, help, value) in [
+        (
+            "outbox_waiting",
+            "Messages that are to be sent, now or later.",
+            state.waiting as f64,
+        ),
+        (
+            "outbox_oldest_seconds",
+            "Age of the oldest message that should have gone out; 0 when there is none.",
+            age_ms as f64 / 1_000.0,
+        ),
+        ("outbox_dead", "Messages that were given up.", state.dead as f64),
+    ] {
+        family(out, name, "gauge", help);
+        line(out, name, "", value);
+    }
+    let one = |of: fn(&ChannelFigures) -> u64| {
+        move |figures: &ChannelFigures| (figures.kind.code(), of(figures) as f64)
+    };
+    for (name, kind, help, of) in [
+        (
+            "messages_sent_total",
+            "counter",
+            "Notices that channels took.",
+            one(|figures| figures.sent),
+        ),
+        (
+            "messages_failed_total",
+            "counter",
+            "Attempts to send that failed.",
+            one(|figures| figures.failed),
+        ),
+        (
+            "channels_resting",
+            "gauge",
+            "Channels that rest because they do not take messages.",
+            one(|figures| figures.resting),
+        ),
+    ] {
+        family(out, name, kind, help);
+        for (code, value) in kinds.iter().map(of) {
+            line(out, name, &format!("{{channel=\"{code}\"}}"), value);
+        }
+    }
 }
 
 fn forwarding(out: &mut String, forward: &ForwardStats) {
@@ -351,6 +406,8 @@ fn line(out: &mut String, name: &str, labels: &str, value: f64) {
 
 #[cfg(test)]
 mod tests {
+    use domain::message::ChannelKind;
+
     use super::*;
 
     #[test]
@@ -365,7 +422,22 @@ mod tests {
             }),
             ..SystemStats::default()
         };
-        let text = exposition(&stats, 2);
+        let mut text = exposition(&stats, 2);
+        let figures = ChannelKind::ALL.map(|kind| ChannelFigures {
+            kind,
+            sent: 4,
+            failed: 2,
+            resting: 1,
+        });
+        let state = OutboxState {
+            waiting: 3,
+            ..OutboxState::default()
+        };
+        outbox(&mut text, (&state, 2_500), &figures);
+        assert!(text.contains("sunshine_outbox_waiting 3\n"));
+        assert!(text.contains("sunshine_outbox_oldest_seconds 2.5\n"));
+        assert!(text.contains("sunshine_messages_sent_total{channel=\"email\"} 4\n"));
+        assert!(text.contains("sunshine_channels_resting{channel=\"push\"} 1\n"));
         assert!(text.contains("sunshine_records_accepted_total 7\n"));
         assert!(text.contains("sunshine_rejects_total{reason=\"syntax\"} 3\n"));
         assert!(text.contains("sunshine_lag_seconds 1.5\n"));

@@ -281,6 +281,7 @@ pub(crate) fn kind_words(locale: &Locale, kind: ChannelKind) -> String {
         ChannelKind::Telegram => fl!(locale.l, "kind-telegram"),
         ChannelKind::Sms => fl!(locale.l, "kind-sms"),
         ChannelKind::Mqtt => fl!(locale.l, "kind-mqtt"),
+        ChannelKind::Push => fl!(locale.l, "kind-push"),
     }
 }
 

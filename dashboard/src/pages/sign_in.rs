@@ -10,7 +10,7 @@ use axum::{
 };
 use i18n_embed_fl::fl;
 use serde::Deserialize;
-use store::records::{PASSWORD_BYTES, SignIn};
+use store::records::{PASSWORD_BYTES, SessionToken, SignIn};
 
 use crate::{
     app::App,
@@ -82,11 +82,7 @@ pub(crate) async fn enter(
         .await?
     {
         SignIn::Done(token) => {
-            let session = format!(
-                "{SESSION_COOKIE}={}; Path=/; SameSite=Lax; HttpOnly",
-                token.as_str()
-            );
-            return watcher::lead_back(&form.back, &[session, watcher::forgotten()]);
+            return watcher::lead_back(&form.back, &[session_cookie(&token), watcher::forgotten()]);
         }
         SignIn::Refused => fl!(locale.l, "sign-in-wrong"),
         SignIn::Locked { until } => fl!(locale.l, "sign-in-locked", until = locale.moment(until)),
@@ -94,6 +90,14 @@ pub(crate) async fn enter(
     let mut response = draw(&app, &visitor, (&form.back, &form.account), Some(wrong)).await?;
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     Ok(response)
+}
+
+/// What keeps somebody signed in.
+pub(crate) fn session_cookie(token: &SessionToken) -> String {
+    format!(
+        "{SESSION_COOKIE}={}; Path=/; SameSite=Lax; HttpOnly",
+        token.as_str()
+    )
 }
 
 /// Where to go after signing out.

@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{Html, IntoResponse as _, Response},
 };
+use domain::{Permission, Scope};
 use i18n_embed_fl::fl;
 
 use crate::{
@@ -36,6 +37,8 @@ pub(crate) enum Nav {
 pub(crate) struct Me {
     pub(crate) name: String,
     pub(crate) role: String,
+    /// Whether they may keep accounts.
+    pub(crate) keeps: bool,
 }
 
 /// What every page has around it.
@@ -77,6 +80,7 @@ impl Page {
             me: visitor.principal.as_ref().map(|principal| Me {
                 name: principal.name.clone(),
                 role: locale.role(principal.role),
+                keeps: principal.role.may(Permission::KeepPeople) && principal.scope == Scope::everything(),
             }),
             now: locale.stamp(locale.now),
             version: assets::VERSION,

@@ -11,6 +11,7 @@ mod live;
 mod messages;
 mod onboard;
 mod pages;
+mod people;
 mod profiles;
 mod rules;
 mod signing;

@@ -103,7 +103,7 @@ impl Stage {
             series,
             records,
             devices: DeviceBook::new(),
-            messages: messages(&records_for_messages, &vault, &handle, &clock),
+            messages: messages(&records_for_messages, &vault, (&handle, &clock), true),
             alerts: handle,
             stats: Arc::new(move || figures.lock().unwrap().clone()),
             refusals: Arc::new(move || vec![refusal(at)]),
@@ -138,6 +138,14 @@ impl Stage {
             position,
             engine: task,
         }
+    }
+
+    /// As where browsers are not notified.
+    pub(crate) fn without_push_keys(&mut self) {
+        let vault = store::Vault::open(self._dir.path()).unwrap();
+        let state = &self.state;
+        let messages = messages(&state.records, &vault, (&state.alerts, &self.clock), false);
+        self.state.messages = messages;
     }
 
     pub(crate) fn alerts(&self) -> &AlertHandle {
@@ -231,8 +239,8 @@ impl Stage {
 fn messages(
     records: &Records,
     vault: &store::Vault,
-    alerts: &AlertHandle,
-    clock: &Clock,
+    (alerts, clock): (&AlertHandle, &Clock),
+    push: bool,
 ) -> alerts::MessageHandle {
     let networks = vec!["127.0.0.0/8".parse().unwrap()];
     let messenger = alerts::Messenger::open(alerts::MessengerParts {
@@ -242,6 +250,14 @@ fn messages(
         alerts: alerts.clone(),
         addresses: domain::outbound::Addresses::public_and(networks),
         publish: Arc::new(|_topic, _payload| Box::pin(async { Ok(()) })),
+        authorities: Vec::new(),
+        push: push.then(|| {
+            alerts::PushKeys::read(
+                "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw",
+                "mailto:kitchen@example.org",
+            )
+            .unwrap()
+        }),
         picture: Arc::new(|_point, _since| Box::pin(async { None })),
         moments: alerts::Moments {
             local: Arc::new(|at| at.to_string()),

@@ -33,11 +33,13 @@ pub enum ChannelKind {
     Sms,
     /// A topic of our own MQTT listener.
     Mqtt,
+    /// Notifications of a person's browsers (Web Push).
+    Push,
 }
 
 impl ChannelKind {
     /// Every kind.
-    pub const ALL: [ChannelKind; 9] = [
+    pub const ALL: [ChannelKind; 10] = [
         ChannelKind::Webhook,
         ChannelKind::Email,
         ChannelKind::WeCom,
@@ -47,6 +49,7 @@ impl ChannelKind {
         ChannelKind::Telegram,
         ChannelKind::Sms,
         ChannelKind::Mqtt,
+        ChannelKind::Push,
     ];
 
     /// The name in the record store and the API.
@@ -62,6 +65,7 @@ impl ChannelKind {
             ChannelKind::Telegram => "telegram",
             ChannelKind::Sms => "sms",
             ChannelKind::Mqtt => "mqtt",
+            ChannelKind::Push => "push",
         }
     }
 
@@ -80,7 +84,11 @@ impl ChannelKind {
             ChannelKind::Feishu => "https://open.feishu.cn",
             ChannelKind::Ntfy => "https://ntfy.sh",
             ChannelKind::Telegram => "https://api.telegram.org",
-            ChannelKind::Webhook | ChannelKind::Email | ChannelKind::Sms | ChannelKind::Mqtt => "",
+            ChannelKind::Webhook
+            | ChannelKind::Email
+            | ChannelKind::Sms
+            | ChannelKind::Mqtt
+            | ChannelKind::Push => "",
         }
     }
 
@@ -91,6 +99,19 @@ impl ChannelKind {
             self,
             ChannelKind::Email | ChannelKind::Telegram | ChannelKind::Sms
         )
+    }
+
+    /// Whether it reaches people, who read what is told, and not a program.
+    #[must_use]
+    pub const fn is_for_people(self) -> bool {
+        !matches!(self, ChannelKind::Webhook | ChannelKind::Mqtt)
+    }
+
+    /// Whether every contact has a place of its own at a server of its own: that one of them does not answer says nothing
+    /// about the others.
+    #[must_use]
+    pub const fn is_scattered(self) -> bool {
+        matches!(self, ChannelKind::Push)
     }
 
     /// Whether several notices that wait may be sent as one. A program gets each by itself.
@@ -239,6 +260,8 @@ impl ChannelSettings {
                 present("topic", &self.topic)?;
                 check_topic(&self.topic)
             }
+            // The keys are the server's, the places are the people's own.
+            ChannelKind::Push => Ok(()),
         }
     }
 

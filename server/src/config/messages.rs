@@ -1,5 +1,7 @@
 //! How cases are dealt with, and where messages may go: the sections `[cases]` and `[messages]`.
 
+use std::path::PathBuf;
+
 use domain::{
     case::{
         CasePolicy,
@@ -150,6 +152,9 @@ impl Cases {
 pub(crate) struct Messages {
     pub(crate) base_url: Option<String>,
     pub(crate) networks: Vec<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) push_key_file: Option<PathBuf>,
+    pub(crate) push_contact: Option<String>,
 }
 
 impl Messages {
@@ -163,6 +168,14 @@ impl Messages {
                 format!("{url:?} begins neither with https:// nor with http://"),
             );
         }
+        if self.push_key_file.is_some() && self.push_contact().is_none() {
+            return refuse(
+                "messages.push_contact",
+                "it is missing: mailto: and an address, or an https:// address, where push services write when \
+                 something goes wrong"
+                    .to_owned(),
+            );
+        }
         if self.networks.len() > MAX_NETWORKS {
             return refuse("messages.networks", format!("there are more than {MAX_NETWORKS}"));
         }
@@ -174,6 +187,13 @@ impl Messages {
             Some((text, error)) => refuse("messages.networks", format!("{text:?}: {error}")),
             None => Ok(()),
         }
+    }
+
+    /// Where push services write: what is set, or where people reach the pages.
+    pub(crate) fn push_contact(&self) -> Option<&str> {
+        let fits = |text: &&str| text.starts_with("mailto:") || text.starts_with("https://");
+        let set = self.push_contact.as_deref();
+        set.or(self.base_url.as_deref()).filter(fits)
     }
 
     /// Public addresses, and the networks that are named.
@@ -198,6 +218,19 @@ mod tests {
         let mut cases = Cases::default();
         cases.p1.fix_h = 0;
         assert!(cases.check().unwrap_err().to_string().contains("cases.P1"));
+        let keys = Messages {
+            push_key_file: Some("push.key".into()),
+            ..Messages::default()
+        };
+        assert!(keys.check().unwrap_err().to_string().contains("push_contact"));
+        let reached = Messages {
+            base_url: Some("https://kitchen.example".into()),
+            ..keys
+        };
+        assert!(
+            reached.check().is_ok(),
+            "pages that are reached over TLS are contact enough"
+        );
         let messages = Messages {
             networks: vec!["10.0.0.0/33".into()],
             ..Messages::default()

@@ -203,6 +203,7 @@ async fn webhook(records: &Records, data: &Path, port: u16) {
         .unwrap();
     let contact = Contact {
         id: ContactId(0),
+        person: None,
         name: "a program".into(),
         language: Language::En,
         step: Step::Observer,

@@ -1,10 +1,12 @@
 //! Contacts: who is told of cases, over which channel, and what each wants to hear.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use domain::{
+    FacilityId, PersonId, RegionId,
     duty::{Contact, ContactId, DAY_MINUTES, MAX_REACH, MAX_SHIFTS, Reach, Span},
     message::ChannelKind,
+    person,
 };
 use sqlx::Row as _;
 
@@ -54,6 +56,7 @@ impl Records {
         if kind.needs_address() {
             check_line("address", &contact.address, MAX_ADDRESS)?;
         }
+        check_person(&mut transaction, contact, kind).await?;
         let id = match contact.id {
             ContactId(0) => insert(&mut transaction, contact).await?,
             id => {
@@ -118,6 +121,21 @@ impl Records {
     /// When the database fails.
     pub async fn contacts(&self) -> Result<Vec<(Contact, i64)>, RecordError> {
         let rows = sqlx::query("SELECT * FROM contacts ORDER BY id")
+            .fetch_all(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        rows.iter()
+            .map(|row| Ok((contact_of(row)?, row.get::<i64, _>("version"))))
+            .collect()
+    }
+
+    /// The contacts that are this person, with their versions, in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn contacts_of_person(&self, person: &PersonId) -> Result<Vec<(Contact, i64)>, RecordError> {
+        let rows = sqlx::query("SELECT * FROM contacts WHERE person = $1 ORDER BY id")
+            .bind(person.as_str())
             .fetch_all(self.database.readers())
             .await
             .map_err(RecordError::from_database)?;
@@ -191,14 +209,17 @@ async fn insert(transaction: &mut Transaction, contact: &Contact) -> Result<Cont
         id: ContactId(id),
         ..contact.clone()
     };
-    sqlx::query("INSERT INTO contacts (id, channel, enabled, settings, version) VALUES ($1, $2, $3, $4, 1)")
-        .bind(id)
-        .bind(&numbered.channel)
-        .bind(numbered.enabled)
-        .bind(serde_json::to_string(&numbered).expect("a contact is JSON"))
-        .execute(&mut **transaction)
-        .await
-        .map_err(RecordError::from_database)?;
+    sqlx::query(
+        "INSERT INTO contacts (id, channel, enabled, settings, person, version) VALUES ($1, $2, $3, $4, $5, 1)",
+    )
+    .bind(id)
+    .bind(&numbered.channel)
+    .bind(numbered.enabled)
+    .bind(serde_json::to_string(&numbered).expect("a contact is JSON"))
+    .bind(numbered.person.as_ref().map(PersonId::as_str))
+    .execute(&mut **transaction)
+    .await
+    .map_err(RecordError::from_database)?;
     Ok(numbered.id)
 }
 
@@ -212,38 +233,102 @@ async fn change(transaction: &mut Transaction, contact: &Contact, version: i64) 
         return Err(RecordError::Conflict);
     }
     sqlx::query(
-        "UPDATE contacts SET channel = $2, enabled = $3, settings = $4, version = version + 1 WHERE id = $1",
+        "UPDATE contacts SET channel = $2, enabled = $3, settings = $4, person = $5, version = version + 1 \
+         WHERE id = $1",
     )
     .bind(contact.id.0)
     .bind(&contact.channel)
     .bind(contact.enabled)
     .bind(serde_json::to_string(contact).expect("a contact is JSON"))
+    .bind(contact.person.as_ref().map(PersonId::as_str))
     .execute(&mut **transaction)
     .await
     .map(drop)
     .map_err(RecordError::from_database)
 }
 
-/// Contacts that may be told something now, and the kinds of their channels.
-pub(super) async fn contacts_of(
+/// A person must be on record, and browsers are notified for a person only.
+async fn check_person(
     transaction: &mut Transaction,
-) -> Result<(Vec<Contact>, BTreeMap<String, ChannelKind>), RecordError> {
+    contact: &Contact,
+    kind: ChannelKind,
+) -> Result<(), RecordError> {
+    let Some(person) = &contact.person else {
+        let needed = kind == ChannelKind::Push;
+        return match needed {
+            true => Err(RecordError::Invalid {
+                field: "person",
+                problem: Problem::Empty,
+            }),
+            false => Ok(()),
+        };
+    };
+    let known: Option<String> = sqlx::query_scalar("SELECT id FROM people WHERE id = $1")
+        .bind(person.as_str())
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(RecordError::from_database)?;
+    known.map(drop).ok_or_else(|| RecordError::Missing {
+        what: "person",
+        id: person.to_string(),
+    })
+}
+
+/// Contacts that may be told something now.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    contacts: Vec<Contact>,
+    /// How far those see who are persons.
+    reaches: BTreeMap<ContactId, person::Reach>,
+    /// The kinds of their channels.
+    pub(super) kinds: BTreeMap<String, ChannelKind>,
+}
+
+impl Listeners {
+    /// Those who may hear of this facility: a person hears of nothing that they may not see.
+    pub(super) fn of(&self, facility: &FacilityId, regions: &[RegionId]) -> Cow<'_, [Contact]> {
+        let sees = |c: &Contact| {
+            self.reaches
+                .get(&c.id)
+                .is_none_or(|r| r.covers(facility, regions))
+        };
+        match self.contacts.iter().all(sees) {
+            true => Cow::Borrowed(&self.contacts),
+            false => self.contacts.iter().filter(|c| sees(c)).cloned().collect(),
+        }
+    }
+}
+
+/// Contacts that may be told something now: switched on, over a channel that is, and not barred.
+pub(super) async fn listeners(transaction: &mut Transaction) -> Result<Listeners, RecordError> {
     let rows = sqlx::query(
-        "SELECT contacts.id AS id, contacts.settings AS settings, channels.name AS name, channels.kind AS kind \
+        "SELECT contacts.id AS id, contacts.settings AS settings, channels.name AS name, channels.kind AS kind, \
+           people.reach AS reach \
          FROM contacts JOIN channels ON channels.name = contacts.channel \
-         WHERE contacts.enabled AND channels.enabled ORDER BY contacts.id",
+         LEFT JOIN people ON people.id = contacts.person \
+         WHERE contacts.enabled AND channels.enabled AND (people.barred IS NULL OR people.barred = 0) \
+         ORDER BY contacts.id",
     )
     .fetch_all(&mut **transaction)
     .await
     .map_err(RecordError::from_database)?;
-    let mut contacts = Vec::with_capacity(rows.len());
-    let mut kinds = BTreeMap::new();
+    let mut found = Listeners {
+        contacts: Vec::with_capacity(rows.len()),
+        reaches: BTreeMap::new(),
+        kinds: BTreeMap::new(),
+    };
     for row in &rows {
         let fields = Fields::of(row, "id");
-        contacts.push(contact_of(row)?);
-        kinds.insert(fields.get("name")?, fields.parsed("kind", ChannelKind::parse)?);
+        let contact = contact_of(row)?;
+        if fields.get::<Option<String>>("reach")?.is_some() {
+            let reach = fields.parsed("reach", |text| serde_json::from_str(text).ok())?;
+            found.reaches.insert(contact.id, reach);
+        }
+        found.contacts.push(contact);
+        let kind = fields.parsed("kind", ChannelKind::parse)?;
+        found.kinds.insert(fields.get("name")?, kind);
     }
-    Ok((contacts, kinds))
+    Ok(found)
 }
 
 fn contact_of(row: &Row) -> Result<Contact, RecordError> {

@@ -57,6 +57,18 @@ pub enum RecordError {
         /// Who uses it.
         by: &'static str,
     },
+    /// An account of that name is there already.
+    #[error("there is an account {account:?} already; choose another name, or change that one")]
+    PersonExists {
+        /// Its name.
+        account: String,
+    },
+    /// Nobody would be left who keeps the accounts.
+    #[error(
+        "nobody would be left who may keep accounts: an administrator who sees everything, has a password and is not \
+         barred; make somebody else one first"
+    )]
+    LastAdministrator,
     /// Somebody reviewed the finding before.
     #[error("the finding was reviewed before; to say something else of it, change that review on purpose")]
     AlreadyReviewed,

@@ -16,7 +16,7 @@ use super::{
     fields::Fields,
 };
 
-pub use list::{DeliveryFilter, MAX_DELIVERIES, OutboxCounts};
+pub use list::{DeliveryFilter, MAX_DELIVERIES, OutboxCounts, OutboxState};
 pub(super) use tell::{News, Teller};
 
 /// The most characters that are kept of why a delivery failed.

@@ -1,5 +1,7 @@
 //! People and their sessions: who may sign in, and who has.
 
+mod keep;
+
 use argon2::{
     Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version,
     password_hash::SaltString,
@@ -16,6 +18,8 @@ use super::{
     fields::Fields,
     text::check_line,
 };
+
+pub use keep::Account;
 
 /// The most characters of a person's name.
 pub const MAX_PERSON_NAME: usize = 60;
@@ -91,39 +95,9 @@ impl Records {
     /// [`RecordError::Invalid`] for an empty or over-long name, a reach of too many facilities, or one person too many.
     pub async fn put_person(&self, person: &Person, by: &str) -> Result<(), RecordError> {
         audit::check_actor("by", by)?;
-        check_line("name", &person.name, MAX_PERSON_NAME)?;
-        check_reach(&person.reach)?;
-        let reach = serde_json::to_string(&person.reach).expect("a reach is JSON");
+        check_person(person)?;
         let mut transaction = self.database.write().await?;
-        check_room(&mut transaction, person).await?;
-        sqlx::query(
-            "INSERT INTO people (id, name, role, reach, barred) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, reach = excluded.reach, \
-               barred = excluded.barred",
-        )
-        .bind(person.id.as_str())
-        .bind(&person.name)
-        .bind(person.role.code())
-        .bind(&reach)
-        .bind(i64::from(person.barred))
-        .execute(&mut *transaction)
-        .await
-        .map_err(RecordError::from_database)?;
-        if person.barred {
-            end_sessions(&mut transaction, &person.id).await?;
-        }
-        let detail = format!(
-            "{} {reach}{}",
-            person.role.code(),
-            if person.barred { " barred" } else { "" }
-        );
-        let line = Line {
-            actor: by,
-            action: "person.put",
-            object: person.id.as_str(),
-            detail: &detail,
-        };
-        audit::write(&mut transaction, self.clock.now(), &line).await?;
+        write_person(&mut transaction, person, (by, self.clock.now())).await?;
         commit(transaction).await
     }
 
@@ -135,34 +109,10 @@ impl Records {
     /// such person.
     pub async fn set_password(&self, id: &PersonId, password: &str, by: &str) -> Result<(), RecordError> {
         audit::check_actor("by", by)?;
-        let (least, most) = PASSWORD_BYTES;
-        if password.len() < least || password.len() > most {
-            return Err(RecordError::Invalid {
-                field: "password",
-                problem: Problem::Length { least, most },
-            });
-        }
+        check_password(password)?;
         let hash = hashed(password.to_owned()).await;
         let mut transaction = self.database.write().await?;
-        let done = sqlx::query(
-            "UPDATE people SET password = $2, failures = 0, locked_until_ms = NULL WHERE id = $1 RETURNING id",
-        )
-        .bind(id.as_str())
-        .bind(hash)
-        .fetch_optional(&mut *transaction)
-        .await
-        .map_err(RecordError::from_database)?;
-        if done.is_none() {
-            return Err(RecordError::NotFound);
-        }
-        end_sessions(&mut transaction, id).await?;
-        let line = Line {
-            actor: by,
-            action: "person.password",
-            object: id.as_str(),
-            detail: "",
-        };
-        audit::write(&mut transaction, self.clock.now(), &line).await?;
+        write_password(&mut transaction, (id, &hash, false), (by, self.clock.now())).await?;
         commit(transaction).await
     }
 
@@ -262,6 +212,7 @@ impl Records {
             person: person.id,
             name: person.name,
             role: person.role,
+            must_choose_password: fields.get::<i64>("once")? != 0,
         }))
     }
 
@@ -376,6 +327,89 @@ impl Records {
         }
         commit(transaction).await
     }
+}
+
+fn check_person(person: &Person) -> Result<(), RecordError> {
+    check_line("name", &person.name, MAX_PERSON_NAME)?;
+    check_reach(&person.reach)
+}
+
+fn check_password(password: &str) -> Result<(), RecordError> {
+    let (least, most) = PASSWORD_BYTES;
+    if password.len() < least || password.len() > most {
+        return Err(RecordError::Invalid {
+            field: "password",
+            problem: Problem::Length { least, most },
+        });
+    }
+    Ok(())
+}
+
+/// Writes a person, and ends their sessions where they are barred. `by` and `now` are for the audit trail.
+async fn write_person(
+    transaction: &mut Transaction,
+    person: &Person,
+    (by, now): (&str, UtcMillis),
+) -> Result<(), RecordError> {
+    let reach = serde_json::to_string(&person.reach).expect("a reach is JSON");
+    check_room(transaction, person).await?;
+    sqlx::query(
+        "INSERT INTO people (id, name, role, reach, barred) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role, reach = excluded.reach, \
+           barred = excluded.barred",
+    )
+    .bind(person.id.as_str())
+    .bind(&person.name)
+    .bind(person.role.code())
+    .bind(&reach)
+    .bind(i64::from(person.barred))
+    .execute(&mut **transaction)
+    .await
+    .map_err(RecordError::from_database)?;
+    if person.barred {
+        end_sessions(transaction, &person.id).await?;
+    }
+    let detail = format!(
+        "{} {reach}{}",
+        person.role.code(),
+        if person.barred { " barred" } else { "" }
+    );
+    let line = Line {
+        actor: by,
+        action: "person.put",
+        object: person.id.as_str(),
+        detail: &detail,
+    };
+    audit::write(transaction, now, &line).await
+}
+
+/// Writes the hash of a new password, which holds once where somebody else chose it, and ends the person's sessions.
+async fn write_password(
+    transaction: &mut Transaction,
+    (id, hash, once): (&PersonId, &str, bool),
+    (by, now): (&str, UtcMillis),
+) -> Result<(), RecordError> {
+    let done = sqlx::query(
+        "UPDATE people SET password = $2, once = $3, failures = 0, locked_until_ms = NULL WHERE id = $1 \
+         RETURNING id",
+    )
+    .bind(id.as_str())
+    .bind(hash)
+    .bind(i64::from(once))
+    .fetch_optional(&mut **transaction)
+    .await
+    .map_err(RecordError::from_database)?;
+    if done.is_none() {
+        return Err(RecordError::NotFound);
+    }
+    end_sessions(transaction, id).await?;
+    let line = Line {
+        actor: by,
+        action: "person.password",
+        object: id.as_str(),
+        detail: if once { "for one sign-in" } else { "" },
+    };
+    audit::write(transaction, now, &line).await
 }
 
 fn check_reach(reach: &Reach) -> Result<(), RecordError> {

@@ -66,6 +66,7 @@ fn clearing(device: &str, since: i64, at: i64, close: bool) -> CaseWrite {
 fn contact(step: Step) -> Contact {
     Contact {
         id: ContactId(0),
+        person: None,
         name: step.code().into(),
         language: Language::Zh,
         step,

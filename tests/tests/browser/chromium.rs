@@ -11,9 +11,12 @@ use chromiumoxide::{
     Browser, BrowserConfig, Page,
     cdp::{
         browser_protocol::{
+            browser::{PermissionDescriptor, PermissionSetting, SetPermissionParams},
             emulation::{MediaFeature, SetDeviceMetricsOverrideParams, SetEmulatedMediaParams},
             log::{EventEntryAdded, LogEntryLevel},
             page::CaptureScreenshotFormat,
+            service_worker::{DeliverPushMessageParams, EventWorkerRegistrationUpdated},
+            target::SetAutoAttachParams,
         },
         js_protocol::runtime::EventExceptionThrown,
     },
@@ -173,6 +176,60 @@ impl Tab {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         bail!("waited in vain until {what}")
+    }
+
+    /// Goes to another address.
+    pub(crate) async fn go(&self, url: &str) -> anyhow::Result<()> {
+        self.page.goto(url).await.context("going")?;
+        self.page.wait_for_navigation().await.context("waiting")?;
+        Ok(())
+    }
+
+    /// Registers the service worker, which may notify, and hands it a message as the browser's push service would.
+    pub(crate) async fn deliver_push(&self, origin: &str, told: &str) -> anyhow::Result<()> {
+        let origin = origin.trim_end_matches('/');
+        let notifications = PermissionDescriptor::new("notifications");
+        let mut granted = SetPermissionParams::new(notifications, PermissionSetting::Granted);
+        granted.origin = Some(origin.to_owned());
+        self.page.execute(granted).await.context("granting")?;
+        let mut known = self
+            .page
+            .event_listener::<EventWorkerRegistrationUpdated>()
+            .await?;
+        self.page
+            .execute(chromiumoxide::cdp::browser_protocol::service_worker::EnableParams::default())
+            .await
+            .context("enabling")?;
+        // The client library has the browser hold a worker back until it is debugged, and then does not debug it.
+        self.page
+            .execute(SetAutoAttachParams::new(false, false))
+            .await
+            .context("leaving workers alone")?;
+        let register = "navigator.serviceWorker.register('/push.js', { scope: '/' })\
+                        .then(() => navigator.serviceWorker.ready).then(() => true)";
+        anyhow::ensure!(
+            self.evaluates(register).await.context("registering")?,
+            "the service worker does not start"
+        );
+        let found = async {
+            while let Some(event) = known.next().await {
+                if let Some(one) = event
+                    .registrations
+                    .iter()
+                    .find(|one| one.scope_url.starts_with(origin))
+                {
+                    return Some(one.registration_id.clone());
+                }
+            }
+            None
+        };
+        let registration = tokio::time::timeout(PATIENCE, found).await?;
+        let registration = registration.context("the browser knows of no service worker")?;
+        self.page
+            .execute(DeliverPushMessageParams::new(origin, registration, told))
+            .await
+            .context("delivering")?;
+        Ok(())
     }
 
     /// Presses a key as a person would.

@@ -167,6 +167,7 @@ fn how(locale: &Locale, kind: ChannelKind) -> String {
         ChannelKind::Telegram => fl!(l, "how-telegram"),
         ChannelKind::Sms => fl!(l, "how-sms"),
         ChannelKind::Mqtt => fl!(l, "how-mqtt"),
+        ChannelKind::Push => fl!(l, "how-push"),
     }
 }
 
@@ -215,6 +216,7 @@ fn fields(locale: &Locale, channel: &Channel) -> Vec<Field> {
             fields
         }
         ChannelKind::Mqtt => vec![topic("alerts/{facility}")],
+        ChannelKind::Push => Vec::new(),
     }
 }
 

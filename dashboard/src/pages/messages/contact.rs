@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use domain::{
-    FacilityId, Permission, RegionId, Severity,
+    FacilityId, Permission, PersonId, RegionId, Severity,
     duty::{Contact, ContactId, Reach, Shift, Span, Step},
     message::Language,
 };
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// One of several to choose from: value, words, whether it is chosen.
-type Pick = (String, String, bool);
+pub(crate) type Pick = (String, String, bool);
 
 #[derive(Template)]
 #[template(path = "contact.html")]
@@ -35,6 +35,8 @@ struct ContactPage {
     page: Page,
     id: i64,
     version: i64,
+    /// Whose account it may be.
+    people: Vec<Pick>,
     name: String,
     address: String,
     enabled: bool,
@@ -55,6 +57,7 @@ struct ContactPage {
 pub(crate) async fn blank(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
     let contact = Contact {
         id: ContactId(0),
+        person: None,
         name: String::new(),
         language: Language::Zh,
         step: Step::Duty,
@@ -96,6 +99,7 @@ fn contact_id(text: &str) -> Result<ContactId, Failure> {
 async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) -> Result<Response, Failure> {
     let locale = visitor.locale(app);
     let channels = app.stores.records.channels().await?;
+    let people = app.stores.records.people().await?;
     let severities = |chosen: Option<Severity>| -> Vec<Pick> {
         let pick = |s: Severity| (s.code().to_owned(), locale.severity(s), Some(s) == chosen);
         Severity::ALL.into_iter().map(pick).collect()
@@ -117,6 +121,14 @@ async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) 
         page: Page::new(app, visitor, Nav::Messages, title, &path),
         id: contact.id.0,
         version,
+        people: people
+            .into_iter()
+            .map(|person| {
+                let words = format!("{} · {}", person.name, person.id);
+                let chosen = contact.person.as_ref() == Some(&person.id);
+                (person.id.to_string(), words, chosen)
+            })
+            .collect(),
         languages: [(Language::Zh, "中文"), (Language::En, "English")]
             .map(|(l, words)| (l.tag().to_owned(), words.to_owned(), l == contact.language))
             .to_vec(),
@@ -159,12 +171,12 @@ fn joined<'a>(ids: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// `08:30`.
-fn clock(minute: u16) -> String {
+pub(crate) fn clock(minute: u16) -> String {
     format!("{:02}:{:02}", minute / 60, minute % 60)
 }
 
 /// Reads [`clock`] back.
-fn minute(text: &str) -> Option<u16> {
+pub(crate) fn minute(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
     (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
@@ -242,6 +254,10 @@ fn contact(form: &Fields) -> Result<Contact, Failure> {
         .map_err(|_not_a_number| wrong("id", "the number that the form had"))?;
     Ok(Contact {
         id: ContactId(id),
+        person: match form.get("person") {
+            "" => None,
+            account => Some(PersonId::new(account).map_err(|error| Failure::bad_id("person", &error))?),
+        },
         name: form.get("name").to_owned(),
         language: Language::parse(form.get("language")).ok_or_else(|| wrong("language", "zh-CN or en"))?,
         step: Step::parse(form.get("step")).ok_or_else(|| wrong("step", "a step of the ladder"))?,

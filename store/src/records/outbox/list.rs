@@ -1,6 +1,6 @@
 //! What people see of the outbox, and what they may do about it.
 
-use domain::{CaseId, FacilityId, Scope};
+use domain::{CaseId, FacilityId, Scope, UtcMillis};
 
 use super::{Delivery, DeliveryId, DeliveryState, delivery_of, select};
 use crate::records::{
@@ -40,7 +40,46 @@ pub struct OutboxCounts {
     pub unheard: u64,
 }
 
+/// How the outbox as a whole stands, for whoever watches the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OutboxState {
+    /// Deliveries that are to be sent, now or later.
+    pub waiting: u64,
+    /// Deliveries that were given up.
+    pub dead: u64,
+    /// When the oldest one was written that should have gone out by now; `None` when there is none. What quiet hours or a
+    /// digest hold back does not count.
+    pub oldest: Option<UtcMillis>,
+}
+
 impl Records {
+    /// How the outbox as a whole stands.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn outbox_state(&self) -> Result<OutboxState, RecordError> {
+        let count = |state: DeliveryState| {
+            sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM outbox WHERE state = $1")
+                .bind(state.code())
+                .fetch_one(self.database.readers())
+        };
+        let (waiting, dead) = (count(DeliveryState::Waiting), count(DeliveryState::Dead));
+        let waiting = waiting.await.map_err(RecordError::from_database)?;
+        let dead = dead.await.map_err(RecordError::from_database)?;
+        let oldest: Option<i64> = sqlx::query_scalar(
+            "SELECT MIN(created_ms) FROM outbox WHERE state = 'waiting' AND (attempts > 0 OR due_ms <= $1)",
+        )
+        .bind(self.clock.now().0)
+        .fetch_one(self.database.readers())
+        .await
+        .map_err(RecordError::from_database)?;
+        Ok(OutboxState {
+            waiting: u64::try_from(waiting).unwrap_or(0),
+            dead: u64::try_from(dead).unwrap_or(0),
+            oldest: oldest.map(UtcMillis),
+        })
+    }
+
     /// The deliveries in `scope` that `filter` lets through, newest first.
     ///
     /// # Errors

@@ -6,11 +6,17 @@ use domain::{
     Case, Check, FacilityId, RegionId, UtcMillis,
     case::CasePolicy,
     duty::{Contact, ContactId, Heard, LocalTime, Planned, plan},
-    message::{ChannelKind, NoticeKind, Said},
+    message::{NoticeKind, Said},
 };
 
 use super::DeliveryState;
-use crate::records::{Practice, cases::mark, database::Transaction, duty::contacts_of, error::RecordError};
+use crate::records::{
+    Practice,
+    cases::mark,
+    database::Transaction,
+    duty::{Listeners, listeners},
+    error::RecordError,
+};
 
 /// How long after the words a picture is tried, in milliseconds: it is usually there by then.
 const PICTURE_AFTER_MS: i64 = 2_000;
@@ -44,7 +50,7 @@ impl News {
 pub(in crate::records) struct Teller<'p> {
     practice: &'p Practice,
     now: UtcMillis,
-    contacts: Option<(Vec<Contact>, BTreeMap<String, ChannelKind>)>,
+    listeners: Option<Listeners>,
     regions: BTreeMap<FacilityId, Vec<RegionId>>,
 }
 
@@ -53,7 +59,7 @@ impl<'p> Teller<'p> {
         Teller {
             practice,
             now,
-            contacts: None,
+            listeners: None,
             regions: BTreeMap::new(),
         }
     }
@@ -76,26 +82,28 @@ impl<'p> Teller<'p> {
         if case.is_folded() {
             return Ok(());
         }
-        if self.contacts.is_none() {
-            self.contacts = Some(contacts_of(transaction).await?);
+        if self.listeners.is_none() {
+            self.listeners = Some(listeners(transaction).await?);
         }
         let facility = &case.point.facility;
         if !self.regions.contains_key(facility) {
             let found = regions_of(transaction, facility).await?;
             self.regions.insert(facility.clone(), found);
         }
-        let (contacts, channels) = self.contacts.as_ref().expect("they were read above");
+        let regions = self.regions[facility].as_slice();
+        let listeners = self.listeners.as_ref().expect("they were read above");
+        let contacts = listeners.of(facility, regions);
         let level = news.level.unwrap_or(case.handling.level);
         let heard = Heard {
             kind: news.kind,
             severity: case.severity,
             level,
             facility,
-            regions: &self.regions[facility],
+            regions,
             late: news.late,
         };
         let local = LocalTime::of(self.now, self.practice.offset_min(self.now));
-        let planned = plan(contacts, &heard, local);
+        let planned = plan(&contacts, &heard, local);
         let said = said(case, news, level);
         let name = format!(
             "c{}-v{}-{}{}",
@@ -116,7 +124,7 @@ impl<'p> Teller<'p> {
             let contact = contacts.iter().find(|c| c.id == one.contact);
             let contact = contact.expect("only contacts of the list are planned");
             writer.deliver(&name, contact, &one).await?;
-            let kind = channels.get(&contact.channel);
+            let kind = listeners.kinds.get(&contact.channel);
             let pictured = kind.is_some_and(|kind| kind.shows_pictures()) && !one.digest;
             if news.kind == NoticeKind::Opened && pictured && is_seen(case) {
                 writer.picture(&name, contact, &one).await?;
