@@ -245,7 +245,8 @@ fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
 /// Where these are too many, the oldest from behind it are given up, down to [`KEPT_BEFORE`] of each topic. In their
 /// place one remains whose payload is empty: it says that the numbers were given anew there, and not for what. So a
 /// reader that begins there refuses values that come by number, until the next certificate; it never takes one
-/// for something else. A profile has no such in-between: nobody saves a thousand versions while a server is away.
+/// for something else. Profiles are never given up: each is
+/// a record of the log behind that place, so the log's own cap bounds them.
 fn worth_keeping(all: Vec<Line>, needed: LogPosition) -> Vec<Line> {
     // The log is read again after a crash, and says the same again.
     let mut by_place: BTreeMap<(bool, String, u64), Line> = BTreeMap::new();
@@ -260,8 +261,8 @@ fn worth_keeping(all: Vec<Line>, needed: LogPosition) -> Vec<Line> {
     let mut given_up = 0;
     loop {
         given_up += topics
-            .values_mut()
-            .map(|lines| thin(lines, needed.0, most))
+            .iter_mut()
+            .map(|((profile, _), lines)| thin(lines, needed.0, if *profile { usize::MAX } else { most }))
             .sum::<usize>();
         let digits: usize = topics.values().flatten().map(|line| line.payload.len()).sum();
         if digits / 2 <= MOST_BYTES || most <= KEPT_BEFORE {
