@@ -64,6 +64,9 @@ impl Keep {
     }
 }
 
+/// A rollup file's level and number.
+type FileName = (Level, i64);
+
 /// How far the work on a day has come.
 #[derive(Debug, Clone, Copy)]
 enum Work {
@@ -154,7 +157,7 @@ impl Disk {
 
     /// Opens every rollup file once. Those in which nothing is, as a power cut leaves one that was just created, and those
     /// that cannot be read.
-    fn open_rollups(&self) -> Result<(Vec<(Level, i64)>, Vec<(Level, i64)>), SeriesError> {
+    fn open_rollups(&self) -> Result<(Vec<FileName>, Vec<FileName>), SeriesError> {
         let (mut blank, mut damaged) = (Vec::new(), Vec::new());
         for level in [Level::Minute, Level::Hour] {
             for number in self.readers.rollups(level) {
