@@ -21,7 +21,7 @@ use std::{
 use domain::{
     Clock, LogPosition, Quality, Reading, Sample, Scope, SeriesId, TimeRange, UtcMillis, rule::Comparison,
 };
-use kitchen::{DAY_MS, START, Sensor, memory, readings, resolve, thread_delay, thread_seconds};
+use kitchen::{DAY_MS, START, Sensor, memory, readings, resolve, schedule, thread_seconds};
 use sunshine_store::{Aggregates, SeriesOptions, SeriesStore, ShareQuery, Step, WindowQuery};
 
 /// A figure's name, and what prints it for a fraction of the data.
@@ -199,7 +199,7 @@ fn wide(scale: i64) {
         for tick in 0..ticks {
             let part: Vec<Reading> = sensors.iter_mut().map(|s| s.next(tick, 10_000)).collect();
             for batch in part.chunks(5_000) {
-                let (begun, delayed) = (Instant::now(), thread_delay());
+                let (begun, delayed) = (Instant::now(), schedule(1));
                 cost.of(|| {
                     while store
                         .append(batch, LogPosition(position), LogPosition(position + 1))
@@ -210,7 +210,7 @@ fn wide(scale: i64) {
                 });
                 position += 1;
                 let wall = begun.elapsed().as_secs_f64() * 1e3;
-                took.push((wall, wall - (thread_delay() - delayed) * 1e3));
+                took.push((wall, wall - (schedule(1) - delayed) * 1e3));
             }
         }
         done.store(true, Ordering::Release);

@@ -105,7 +105,7 @@ fn value(series: u64, tick: u64) -> f64 {
                 (1.0 - phase) / 0.4
             };
             // One in a hundred is too warm.
-            let warm = if series % 400 == 0 { 4.0 } else { 0.0 };
+            let warm = if series.is_multiple_of(400) { 4.0 } else { 0.0 };
             tenth(3.0 + warm + 3.0 * cycle + 0.3 * little)
         }
         1 => tenth(60.0 + 3.0 * (tick * 0.000_3).sin() + 0.5 * little),
@@ -197,10 +197,12 @@ async fn peer(options: &Options) -> anyhow::Result<()> {
         peer.put(sample).await?;
         row.readings += 1;
     }
+    let mut end_ms = START_MS;
     'fed: for tick in 0..options.readings / SERIES {
         for sample in round(tick) {
             peer.put(sample).await?;
             row.readings += 1;
+            end_ms = end_ms.max(sample.at_ms + 1);
         }
         if began.elapsed() > Duration::from_secs(options.limit_s) {
             break 'fed;
@@ -210,7 +212,6 @@ async fn peer(options: &Options) -> anyhow::Result<()> {
     row.wall_s = began.elapsed().as_secs_f64();
     row.bytes = peer.settled().await?;
     row.cpu_s = cpu_s(&options.pid.to_string())?;
-    let end_ms = START_MS + i64::try_from(row.readings / SERIES)? * INTERVAL_MS;
     for (name, question) in peer.questions(end_ms) {
         let (cpu_ms, wall_ms) = peer.ask(&question).await.with_context(|| question.clone())?;
         row.asked.push((name, cpu_ms, wall_ms));
@@ -256,7 +257,7 @@ impl Peer<'_> {
         Ok(())
     }
 
-    /// Has the server write and merge what it holds; the bytes on disk once they stay the same for five seconds.
+    /// Has the server write and merge what it holds; the bytes on disk once they stay the same for fifteen seconds.
     async fn settled(&self) -> anyhow::Result<u64> {
         if self.options.system == System::Victoria {
             for path in ["internal/force_flush", "internal/force_merge"] {
@@ -267,12 +268,12 @@ impl Peer<'_> {
             }
         }
         let (mut bytes, mut same) = (0, 0);
-        for _ in 0..60 {
+        for _ in 0..90 {
             sleep(Duration::from_secs(1)).await;
             let now = folder_bytes(&self.options.dir)?;
             same = if now == bytes { same + 1 } else { 0 };
             bytes = now;
-            if same >= 5 {
+            if same >= 15 {
                 break;
             }
         }

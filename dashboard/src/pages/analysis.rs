@@ -340,7 +340,7 @@ impl Teller<'_> {
             about,
             href,
             thousandths: ratios.map(|(least, _)| (least * 1000.0).round() as i64),
-            share: ratios.map_or_else(|| fl!(l, "analysis-unknown"), |ratios| percent(ratios)),
+            share: ratios.map_or_else(|| fl!(l, "analysis-unknown"), percent),
             over: match group.bounds.unsure_ms {
                 0 => self.locale.duration(share.over_ms),
                 unsure => format!(

@@ -95,12 +95,9 @@ pub(crate) fn thread_seconds() -> f64 {
     schedule(0)
 }
 
-/// For how long this thread was ready to run and others had the processors, in seconds.
-pub(crate) fn thread_delay() -> f64 {
-    schedule(1)
-}
-
-fn schedule(field: usize) -> f64 {
+/// A figure of the scheduler about this thread, in seconds: 0 is its processor time, 1 for how long it was ready to run
+/// while others had the processors.
+pub(crate) fn schedule(field: usize) -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     text.split(' ')
         .nth(field)

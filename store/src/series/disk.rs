@@ -64,6 +64,9 @@ impl Keep {
     }
 }
 
+/// A rollup file's level and number.
+type FileName = (Level, i64);
+
 /// How far the work on a day has come.
 #[derive(Debug, Clone, Copy)]
 enum Work {
@@ -117,7 +120,7 @@ impl Disk {
             fail_at: None,
         };
         disk.aside = rollup::aside_in(dir)?.len() as u64;
-        let unusable = disk.open_rollups()?;
+        let (blank, damaged) = disk.open_rollups()?;
         for week in disk.readers.weeks() {
             // Opening for writing also finishes a file whose creation was cut short.
             let file = WeekFile::open_writer(dir, week)?;
@@ -142,45 +145,66 @@ impl Disk {
             disk.unchecked.extend(behind.map(|day| (day, Work::Compact(-1))));
             disk.readers.note_rolled(rolled);
         }
-        for name in unusable {
+        for (level, number) in blank {
+            disk.begin_again((level, number))?;
+            RollupFile::open_writer(dir, level, number)?;
+        }
+        for name in damaged {
             disk.set_aside(name)?;
         }
         Ok(disk)
     }
 
-    /// Opens every rollup file once; those that cannot be read, or in which nothing is.
-    fn open_rollups(&self) -> Result<Vec<(Level, i64)>, SeriesError> {
-        let mut unusable = Vec::new();
+    /// Opens every rollup file once. Those in which nothing is, as a power cut leaves one that was just created, and those
+    /// that cannot be read.
+    fn open_rollups(&self) -> Result<(Vec<FileName>, Vec<FileName>), SeriesError> {
+        let (mut blank, mut damaged) = (Vec::new(), Vec::new());
         for level in [Level::Minute, Level::Hour] {
             for number in self.readers.rollups(level) {
                 if read::bytes_of(&rollup::file_of(&self.dir, level, number)) == 0 {
-                    unusable.push((level, number));
+                    blank.push((level, number));
                     continue;
                 }
                 match RollupFile::open_writer(&self.dir, level, number) {
                     Ok(_sound) => {}
-                    Err(SeriesError::Damaged { .. }) => unusable.push((level, number)),
+                    Err(SeriesError::Damaged { .. }) => damaged.push((level, number)),
                     Err(error) => return Err(error),
                 }
             }
         }
-        Ok(unusable)
+        Ok((blank, damaged))
     }
 
     /// Sets a damaged rollup file aside. What can be read of it goes into a new one, and days whose readings are still
     /// kept are computed again.
     pub(super) fn set_aside(&mut self, (level, number): (Level, i64)) -> Result<(), SeriesError> {
         self.step()?;
-        let first = number.saturating_mul(rollup::span(level));
-        let last = first.saturating_add(rollup::span(level) - 1);
         self.rollups.remove(&(level, number));
         self.readers.close_rollup((level, number));
+        // On disk before the file goes: a crash in between must not leave days that count as complete.
+        let again = self.begin_again((level, number))?;
+        let salvaged = rollup::set_aside(&self.dir, level, number)?;
+        self.readers.note_rollup(level, number);
+        self.aside += 1;
+        tracing::error!(
+            file = %salvaged.aside.display(),
+            rows = salvaged.rows,
+            days = again,
+            "A damaged file of rollups was set aside under this name. The rows that could be read were taken over, and the \
+             days whose readings are still kept are computed again."
+        );
+        self.step()
+    }
+
+    /// Takes the days of a rollup file whose readings are still kept for not rolled up, on disk too. How many there are.
+    fn begin_again(&mut self, (level, number): (Level, i64)) -> Result<usize, SeriesError> {
+        let first = number.saturating_mul(rollup::span(level));
+        let last = first.saturating_add(rollup::span(level) - 1);
         let mut again = 0;
         for week in self.readers.weeks() {
             if !(week_of(first)..=week_of(last)).contains(&week) {
                 continue;
             }
-            // On disk before the file goes: a crash in between must not leave days that count as complete.
             let file = self.writer(week)?;
             file.forget_rolled((first, last))?;
             let days = file
@@ -193,17 +217,7 @@ impl Disk {
             self.unchecked
                 .extend(days.into_iter().map(|day| (day, Work::Compact(-1))));
         }
-        let salvaged = rollup::set_aside(&self.dir, level, number)?;
-        self.readers.note_rollup(level, number);
-        self.aside += 1;
-        tracing::error!(
-            file = %salvaged.aside.display(),
-            rows = salvaged.rows,
-            days = again,
-            "A damaged file of rollups was set aside under this name. The rows that could be read were taken over, and the \
-             days whose readings are still kept are computed again."
-        );
-        self.step()
+        Ok(again)
     }
 
     /// Files that were set aside and are still there.

@@ -282,7 +282,6 @@ impl RollupFile {
 }
 
 /// A row with all that it consists of.
-#[expect(clippy::type_complexity, reason = "a row of a table, taken apart at once")]
 fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(u32, i64, i64, u32, u32, Vec<u8>)> {
     Ok((
         row.get(0)?,

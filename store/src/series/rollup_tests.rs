@@ -470,6 +470,8 @@ fn a_damaged_rollup_file_is_set_aside_and_computed_again() {
         let file = rollup::file_of(dir.path(), Level::Hour, number);
         let mut bytes = fs::read(&file).unwrap();
         damage(&mut bytes);
+        // A file in which nothing is, as a power cut may leave it, has nothing to be kept for.
+        let aside = u64::from(!bytes.is_empty());
         fs::write(&file, bytes).unwrap();
 
         let store = SeriesStore::open(options(dir.path()), clock.clone()).unwrap();
@@ -479,15 +481,20 @@ fn a_damaged_rollup_file_is_set_aside_and_computed_again() {
         check_days(&store, &log, &format!("after damage {n}"));
         assert_eq!(
             (store.stats().files_aside, store.stats().days_waiting),
-            (1, waiting),
+            (aside, waiting),
             "damage {n}"
         );
         drop(store);
         let report = check(dir.path(), &mut |_, _| ()).unwrap();
-        assert_eq!(report.problem_count, 1, "damage {n}: {:?}", report.problems);
-        assert!(report.problems[0].what.contains("set aside"));
+        assert_eq!(report.problem_count, aside, "damage {n}: {:?}", report.problems);
+        assert!(
+            report
+                .problems
+                .iter()
+                .all(|problem| problem.what.contains("set aside"))
+        );
         let store = SeriesStore::open(options(dir.path()), clock).unwrap();
-        assert_eq!(store.stats().files_aside, 1, "it is still there");
+        assert_eq!(store.stats().files_aside, aside, "it is still there");
         check_days(&store, &log, "after a restart");
     }
 }

@@ -141,9 +141,7 @@ impl Speaker {
             loop {
                 match self.writer.append(&envelope) {
                     Ok(_) => break,
-                    Err(AppendError::Busy { .. } | AppendError::Full { .. }) => {
-                        std::thread::park_timeout(PAUSE)
-                    }
+                    Err(AppendError::Busy | AppendError::Full) => std::thread::park_timeout(PAUSE),
                     Err(refused) => return Err(refused.into()),
                 }
             }
