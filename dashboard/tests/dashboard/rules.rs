@@ -91,7 +91,27 @@ async fn a_facility_gets_its_own_numbers_and_gives_them_back() {
         "{}",
         lacking.text
     );
+    // A case keeps the version that raised it, and says what the rule is now.
+    let raised = store::records::NewCase {
+        rule: domain::RuleId::new("CN-TMP-01").unwrap(),
+        rule_version: "2026.11+1".to_owned(),
+        point: crate::stage::point(0, 0).key(),
+        severity: domain::Severity::P2,
+        since: UtcMillis(NOW.0 - 60_000),
+        raised_at: NOW,
+        value: Some(6.5),
+        limit: Some(6.0),
+        trouble: domain::case::cause::Trouble::Own,
+    };
+    let write = store::records::CaseWrite::Open(raised);
+    let opened = stage.state.records.apply_cases(&[write], None).await.unwrap();
     let laxer = post(&router, path, &form("12", "&approver=Wang&days=366")).await;
+    let page = get(&router, &format!("/cases/{}?lang=en", opened[0].id))
+        .await
+        .text;
+    let page = page.replace(['\u{2068}', '\u{2069}'], "");
+    assert!(page.contains("&#62; 6.0 °C"), "{page}");
+    assert!(page.contains("Now version 2026.11"), "{page}");
     assert_eq!(laxer.status, StatusCode::SEE_OTHER, "{}", laxer.text);
     let gas = post(
         &router,
