@@ -125,8 +125,8 @@ SPECIAL = {
     "CN-UV-01": {"judge": cycle(1, 1, 1800), "metric": "uv_on"},
     "CN-UV-02": {"judge": joint(">=", 1, [("person_count", ">", 0, False)], "place"), "metric": "uv_on",
                  "point_type": "uv_lamp", "hold_s": 5, "clear_hold_s": 30},
-    # The special room is entered for lunch's cold dishes and for supper's.
-    "CN-UV-04": {"judge": missing(["09:00", "15:30"], 6 * 3600), "metric": "uv_on"},
+    # The special room is first entered for lunch's cold dishes.
+    "CN-UV-04": {"judge": missing(["09:00"], 12 * 3600), "metric": "uv_on"},
     "CN-UV-03": {"judge": below(70, 75), "unit": "uW/cm2"},
     "CN-DS-01": {"judge": cycle(60, 100, 600), "unit": "degC", "metric": "temperature"},
     "CN-DS-02": {"judge": cycle(60, 120, 600), "unit": "degC", "metric": "temperature"},
@@ -348,7 +348,7 @@ AUTHORITY |= {
     "FG-GAS-07": (("GB 15322.1-2019：探测器在自身设定点（5–25 %LEL 之间）报警；按探测器自己的判断，不另设限值", "GB 15322.1-2019: a detector alarms at its own set-point (within 5–25 %LEL); the detector's own verdict, no limit of ours"), UNCHECKED,
         ("wangblog.cn：标准的适用范围；设定点范围凭记忆", "wangblog.cn: the standard's scope; the range of set-points is from memory")),
     "FG-CO-04": (("EN 50291：50 ppm 60–90 分钟、100 ppm 10–40 分钟、300 ppm 3 分钟内报警；按探测器自己的判断", "EN 50291: alarms in 60–90 min at 50 ppm, 10–40 min at 100 ppm, within 3 min at 300 ppm; the detector's own verdict"), UNCHECKED, CO_SOURCE),
-    "CN-UV-04": (samr("紫外线灯在每次使用前无人时照射 30 分钟以上；9 时与 15 时半两个时刻为自定", "UV lamps run for 30 minutes or more before each use; nine o'clock and half past three are our own"), ("2018；时刻自定", "2018; hours of our own"),
+    "CN-UV-04": (samr("紫外线灯在每次使用前无人时照射 30 分钟以上；9 时为自定", "UV lamps run for 30 minutes or more before each use; nine o'clock is our own"), ("2018；时刻自定", "2018; hours of our own"),
         ("cardozapub 食堂规范：无人工作时 30 分钟以上并有记录；时刻自行判断", "cardozapub canteen specification: over 30 minutes when nobody works there, with records; the hours are own judgement")),
     "SYS-07": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),
     "SYS-GW-01": (OWN_CLAUSE, OWN_EDITION, OWN_SOURCE),

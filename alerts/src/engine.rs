@@ -240,7 +240,7 @@ impl Engine {
                 // Whoever asked may have gone; the points are loaded all the same.
                 drop(reply.send(result));
             }
-            Command::Change(asked) => self.change(asked).await,
+            Command::Change(asked) => self.change(*asked).await,
         }
     }
 

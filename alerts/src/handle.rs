@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Read the points again.
     Reload(oneshot::Sender<Result<(), AlertError>>),
     /// Set something aside, or give a facility its own numbers.
-    Change(crate::shelving::Asked),
+    Change(Box<crate::shelving::Asked>),
 }
 
 /// The rules as they hold now.

@@ -319,7 +319,7 @@ impl AlertHandle {
         };
         self.0
             .commands
-            .send(Command::Change(asked))
+            .send(Command::Change(Box::new(asked)))
             .await
             .map_err(|_closed| AlertError::Stopped)?;
         answer.await.map_err(|_dropped| AlertError::Stopped)?

@@ -122,8 +122,50 @@ async fn what_cannot_be_shelved_is_refused_with_its_reason() {
     let running = kitchen.start().await;
     running.send_and_wait(log().batches(50)[..1].to_vec()).await;
     let handle = &running.handle;
-    let smoke = handle.shelve(&all, shelf(Some("FG-SMK-01"), 600)).await;
-    assert!(matches!(smoke, Err(AlertError::Unshelvable)), "{smoke:?}");
+    for danger in [
+        "FG-SMK-01",
+        "FG-GAS-01",
+        "FG-GAS-07",
+        "FG-CO-01",
+        "FG-CO-04",
+        "SYS-SOS-01",
+    ] {
+        let refused = handle.shelve(&all, shelf(Some(danger), 600)).await;
+        assert!(matches!(refused, Err(AlertError::Unshelvable)), "{refused:?}");
+        let window = Window {
+            id: 0,
+            kind: WindowKind::Maintenance,
+            target: shelf(Some(danger), 0).target,
+            when: When::Recurring {
+                days: 0x7f,
+                from: DayMinute::parse("14:42").unwrap(),
+                minutes: 8,
+            },
+            since: UtcMillis(0),
+            ended: None,
+            who: "Li".to_owned(),
+            why: "work on the ceiling".to_owned(),
+        };
+        let refused = handle.add_window(&all, window).await;
+        assert!(matches!(refused, Err(AlertError::Unshelvable)), "{refused:?}");
+        // Nor may its numbers be laxer, whoever approves.
+        let laxer = RuleOverride {
+            id: 0,
+            version: 0,
+            rule: RuleId::new(danger).unwrap(),
+            facility: facility(),
+            limit: None,
+            hold_ms: Some(86_400_000),
+            numbers: std::collections::BTreeMap::new(),
+            reason: "it rings too often".to_owned(),
+            who: "Li".to_owned(),
+            approver: Some("Wang".to_owned()),
+            from: UtcMillis(0),
+            until: Some(UtcMillis(START + 86_400 * S)),
+        };
+        let refused = handle.override_rule(&all, laxer).await;
+        assert!(matches!(refused, Err(AlertError::Override(_))), "{refused:?}");
+    }
     let nothing = handle.shelve(&all, shelf(Some("CN-XX-99"), 600)).await;
     assert!(matches!(nothing, Err(AlertError::NoSuchRule)), "{nothing:?}");
     for until in [1, 8 * 86_400] {

@@ -857,6 +857,7 @@ case-verified = Verified
 card-yellow = Yellow card
 card-red = Red card
 due-by = Due { $at }
+rule-now = Now version { $v }: { $words }
 call-waits = Unanswered for { $time } · came in { $at }
 call-answered = Answered within { $time }
 overdue-since = Overdue since { $at }

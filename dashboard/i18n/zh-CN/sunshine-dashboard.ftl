@@ -857,6 +857,7 @@ case-verified = 已核验
 card-yellow = 黄牌
 card-red = 红牌
 due-by = 期限 { $at }
+rule-now = 现行版本 { $v }：{ $words }
 call-waits = 未应答 { $time } · 呼叫于 { $at }
 call-answered = { $time }内已应答
 overdue-since = 已逾期，期限为 { $at }

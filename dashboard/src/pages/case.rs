@@ -10,7 +10,7 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use domain::{Case, CaseId, CaseState, TimeRange, case::Note};
+use domain::{Case, CaseId, CaseState, Rule, TimeRange, UtcMillis, case::Note};
 use i18n_embed_fl::fl;
 use store::records::CaseAct;
 
@@ -50,7 +50,10 @@ struct CasePage {
     case: CaseWords,
     rule: String,
     rule_version: String,
+    /// By the version that raised the case.
     criterion: String,
+    /// What the rule is now, where that is another version: version and criterion.
+    rule_now: Option<(String, String)>,
     action: String,
     facility_id: String,
     device: String,
@@ -99,6 +102,8 @@ pub(crate) async fn show(
     let directory = app.directory().await?;
     let rules = app.stores.alerts.rules_of(&case.point.facility);
     let rule = rules.get(&case.rule);
+    let raised = as_raised(&app, &visitor, &case).await?;
+    let now = rule.filter(|rule| rule.pack_version != case.rule_version);
     let teller = CaseTeller {
         locale: &locale,
         scope: &visitor.scope,
@@ -116,7 +121,8 @@ pub(crate) async fn show(
         page,
         rule: case.rule.to_string(),
         rule_version: case.rule_version.clone(),
-        criterion: rule.map(|r| locale.criterion(r)).unwrap_or_default(),
+        criterion: raised.as_ref().map(|r| locale.criterion(r)).unwrap_or_default(),
+        rule_now: now.map(|r| (r.pack_version.clone(), locale.criterion(r))),
         action: rule
             .map(|r| locale.pick(&r.action_zh, &r.action_en).to_owned())
             .unwrap_or_default(),
@@ -139,6 +145,28 @@ pub(crate) async fn show(
         max_name: MAX_NAME,
     };
     view.page.answer(view.render())
+}
+
+/// The rule as it was when it raised the case, where that can still be told: the pack's, or the facility's own of that
+/// version.
+async fn as_raised(app: &App, visitor: &Visitor, case: &Case) -> Result<Option<Rule>, Failure> {
+    let rules = app.stores.alerts.rules();
+    let Some(base) = rules.get(&case.rule) else {
+        return Ok(None);
+    };
+    if base.pack_version == case.rule_version {
+        return Ok(Some(base.clone()));
+    }
+    let own = case.rule_version.strip_prefix(&base.pack_version);
+    let own = own.and_then(|rest| rest.strip_prefix('+')?.parse::<u32>().ok());
+    let Some(version) = own else { return Ok(None) };
+    let records = &app.stores.records;
+    let all = records
+        .overrides(&visitor.scope, Some(&case.rule), UtcMillis(i64::MIN))
+        .await?;
+    let mut all = all.into_iter();
+    let one = all.find(|own| own.facility == case.point.facility && own.version == version);
+    Ok(one.and_then(|own| own.apply(base).ok()))
 }
 
 /// The finding that raised the case, in words.

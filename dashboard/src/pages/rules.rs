@@ -286,7 +286,10 @@ fn own_row(locale: &Locale, facilities: &[Choice], rule: &Rule, own: &RuleOverri
         id: own.id,
         facility: named.map_or_else(|| own.facility.to_string(), |f| f.label.clone()),
         version: own.version,
-        criterion: own.apply(rule).map(|r| locale.criterion(&r)).unwrap_or_default(),
+        criterion: own
+            .apply(rule)
+            .map(|r| with_numbers(locale.criterion(&r), &own.numbers))
+            .unwrap_or_default(),
         reason: own.reason.clone(),
         who: own.who.clone(),
         approver: own.approver.clone().unwrap_or_default(),
@@ -299,7 +302,17 @@ fn own_row(locale: &Locale, facilities: &[Choice], rule: &Rule, own: &RuleOverri
 async fn try_it(app: &Arc<App>, visitor: &Visitor, rule: &Rule, wish: &Wish) -> Result<Trial, Failure> {
     let (new, outcome) = trial::run(app, visitor, rule, wish).await?;
     let locale = visitor.locale(app);
-    Ok(words(&locale, &new, &outcome))
+    let trial = words(&locale, &new, &outcome);
+    Ok(Trial {
+        criterion: with_numbers(trial.criterion, &wish.numbers),
+        ..trial
+    })
+}
+
+/// A criterion with the numbers that it does not name.
+fn with_numbers(criterion: String, numbers: &BTreeMap<String, f64>) -> String {
+    let named = numbers.iter().map(|(name, value)| format!(" · {name} = {value}"));
+    criterion + &named.collect::<String>()
 }
 
 fn words(locale: &Locale, new: &Rule, outcome: &Outcome) -> Trial {

@@ -115,6 +115,36 @@ async fn a_facility_gets_its_own_numbers_and_gives_them_back() {
 }
 
 #[tokio::test]
+async fn a_case_keeps_the_version_that_raised_it_and_says_what_the_rule_is_now() {
+    let (stage, router) = two_kitchens().await;
+    let path = "/rules/CN-TMP-01/override";
+    let form = "facility=binhe-01&limit=6&hold=&reason=desserts&by=Li";
+    assert_eq!(post(&router, path, form).await.status, StatusCode::SEE_OTHER);
+    let raised = store::records::NewCase {
+        rule: domain::RuleId::new("CN-TMP-01").unwrap(),
+        rule_version: "2026.11+1".to_owned(),
+        point: crate::stage::point(0, 0).key(),
+        severity: domain::Severity::P2,
+        since: UtcMillis(NOW.0 - 60_000),
+        raised_at: NOW,
+        value: Some(6.5),
+        limit: Some(6.0),
+        trouble: domain::case::cause::Trouble::Own,
+    };
+    let write = store::records::CaseWrite::Open(raised);
+    let opened = stage.state.records.apply_cases(&[write], None).await.unwrap();
+    let ended = post(&router, "/rules/CN-TMP-01/override/1/end", "by=Wang").await;
+    assert_eq!(ended.status, StatusCode::SEE_OTHER, "{}", ended.text);
+    let page = get(&router, &format!("/cases/{}?lang=en", opened[0].id))
+        .await
+        .text;
+    let page = page.replace(['\u{2068}', '\u{2069}'], "");
+    assert!(page.contains("&#62; 6.0 °C"), "{page}");
+    assert!(page.contains("Now version 2026.11"), "{page}");
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn things_are_set_aside_with_who_why_and_until_when() {
     let (stage, router) = two_kitchens().await;
     let form = "facility=binhe-01&device=fridge-1&rule=&hours=4&by=Li&why=repair+is+ordered";

@@ -3,6 +3,7 @@
 
 mod days;
 mod kinds;
+mod lamp;
 mod log_time;
 mod memory;
 mod mutes;
