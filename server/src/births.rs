@@ -350,7 +350,7 @@ mod tests {
         // A server went away at 100; the edge nodes are born again and again until it is back.
         let away = LogPosition(100);
         let (mut book, _) = BirthBook::open(dir.path(), LogPosition(0), away).unwrap();
-        let topic = |n: u64| if n % 3 == 0 { "seldom" } else { "often" };
+        let topic = |n: u64| if n.is_multiple_of(3) { "seldom" } else { "often" };
         for n in 1..=900 {
             book.keep(&[birth(n, topic(n))], away).unwrap();
         }

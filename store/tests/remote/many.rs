@@ -32,7 +32,7 @@ fn region(n: u32) -> u32 {
 /// What series `n` says at a moment; one in five says nothing then.
 fn sample(n: u32, moment: u32) -> Option<Sample> {
     let chance = n.wrapping_mul(2_654_435_761).rotate_left(moment * 5) ^ moment;
-    (chance % 5 != 0).then(|| Sample {
+    (!chance.is_multiple_of(5)).then(|| Sample {
         at: BEGIN + i64::from(moment) * EVERY_MS + i64::from(n % 1_000),
         value: (f64::from(chance % 400) - 200.0) / 10.0,
     })
