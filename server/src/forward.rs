@@ -5,8 +5,6 @@
 //! beyond that the oldest readings are passed over, noted as a gap, and sent from the embedded store once the server
 //! takes readings again.
 
-mod clerk;
-
 use std::{
     collections::HashMap,
     sync::{
@@ -27,8 +25,6 @@ use store::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-
-use clerk::Clerk;
 
 use crate::{
     app::{App, to_journal},
@@ -127,8 +123,8 @@ impl ForwardFigures {
 
 /// Reads the log and sends what it says.
 pub(crate) struct Forwarding {
-    /// Works on a thread of its own, which steps back for others.
-    gatherer: Clerk<Gatherer>,
+    /// Away while it works, on a thread of its own.
+    gatherer: Option<Box<Gatherer>>,
     forwarder: Forwarder,
     log: Log,
     series: SeriesStore,
@@ -210,13 +206,12 @@ impl Forwarding {
             from,
             to: parts.clock.now(),
         });
-        let gatherer = Gatherer {
-            ingest,
-            series: parts.series.clone(),
-            heads: HashMap::new(),
-        };
         let forwarding = Forwarding {
-            gatherer: Clerk::hire(gatherer).context("no thread can be started for forwarding")?,
+            gatherer: Some(Box::new(Gatherer {
+                ingest,
+                series: parts.series.clone(),
+                heads: HashMap::new(),
+            })),
             forwarder,
             log: Log {
                 journal: parts.journal.clone(),
@@ -241,7 +236,7 @@ impl Forwarding {
         let mut failing = false;
         while !stop.is_cancelled() {
             match self.round(&stop).await {
-                Ok(true) => break,
+                Ok(true) => return Ok(()),
                 Ok(false) => failing = false,
                 Err(e) => {
                     if !failing {
@@ -255,7 +250,6 @@ impl Forwarding {
                 }
             }
         }
-        self.gatherer.dismiss().await;
         Ok(())
     }
 
@@ -272,8 +266,7 @@ impl Forwarding {
         let gathered = match self.kept.take() {
             Some(kept) => kept,
             None => self
-                .gatherer
-                .ask(move |gatherer| gatherer.gather(from))
+                .blocking(move |gatherer| gatherer.gather(from))
                 .await?
                 .context("the log cannot be read")?,
         };
@@ -386,8 +379,7 @@ impl Forwarding {
         while filling.at.0 < series && Instant::now() < until {
             let at = filling.at;
             let (lines, next) = self
-                .gatherer
-                .ask(move |gatherer| gatherer.owed(at, gap.range, series))
+                .blocking(move |gatherer| gatherer.owed(at, gap.range, series))
                 .await?
                 .context("readings cannot be read from the embedded store")?;
             match self.send(&Arc::new(lines), stop).await {
@@ -533,5 +525,27 @@ impl Gatherer {
                 .ok()
         });
         head.as_ref().is_some_and(|head| lines.push(head, sample).is_ok())
+    }
+}
+
+impl Forwarding {
+    /// Runs `work` on a blocking thread with the gatherer: one stretch of the log at a time, so that nothing of it waits for
+    /// the runtime. Its thread has the priority of all others. A lower one was tried and did not shorten acknowledgements,
+    /// because it takes the journal's locks, and whoever holds one must not be kept off the processor.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Gatherer) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
+        let mut gatherer = self
+            .gatherer
+            .take()
+            .context("the reader of the log was lost to a panic; restart the server")?;
+        let (gatherer, done) = tokio::task::spawn_blocking(move || {
+            let done = work(&mut gatherer);
+            (gatherer, done)
+        })
+        .await?;
+        self.gatherer = Some(gatherer);
+        Ok(done)
     }
 }
