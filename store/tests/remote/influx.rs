@@ -289,9 +289,10 @@ async fn what_is_answered_is_read_as_it_stands() {
     assert_eq!(all, samples);
 }
 
-#[tokio::test]
-async fn a_question_is_cut_at_the_boundary() {
-    // The embedded store has the last 100 days, and the other server everything but the last day.
+type Asked = Arc<Mutex<WindowQuery>>;
+
+/// A face over both: the embedded store has the last 100 days, and the other server everything but the last day.
+async fn halves() -> (TimeSeries, Asked, Rig, TempDir) {
     let asked = Arc::new(Mutex::new(hours(Aggregates::PLAIN)));
     let question = asked.clone();
     let (_, rig, dir) = face(move |request| answer(&samples(), &question.lock().unwrap(), request)).await;
@@ -326,6 +327,12 @@ async fn a_question_is_cut_at_the_boundary() {
     })
     .unwrap();
     let face = TimeSeries::with_remote(local, remote, 100 * 86_400_000, clock);
+    (face, asked, rig, dir)
+}
+
+#[tokio::test]
+async fn a_question_is_cut_at_the_boundary() {
+    let (face, asked, rig, _dir) = halves().await;
     let scope = Scope::everything();
     *asked.lock().unwrap() = WindowQuery {
         range: TimeRange {
