@@ -530,7 +530,9 @@ impl Gatherer {
 }
 
 impl Forwarding {
-    /// Runs `work` on a blocking thread with the gatherer.
+    /// Runs `work` on a blocking thread with the gatherer: one stretch of the log at a time, so that nothing of it waits for
+    /// the runtime. Its thread has the priority of all others. A lower one was tried and did not shorten acknowledgements,
+    /// because it takes the journal's locks, and whoever holds one must not be kept off the processor.
     async fn blocking<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Gatherer) -> T + Send + 'static,

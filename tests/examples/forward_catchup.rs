@@ -1,6 +1,7 @@
 //! How fast another time-series server catches up after it was away: fills the log while nothing listens at its
 //! address, starts VictoriaMetrics there, goes on publishing, and tells how fast readings arrived, what that cost, and
-//! how long acknowledgements took meanwhile.
+//! how long acknowledgements took meanwhile, beside those of a product that forwards nothing and of one whose server is
+//! away: in one run, at one pace.
 //!
 //! Everything is bounded: the readings by `--readings`, the time by `--limit-s`.
 
@@ -21,8 +22,11 @@ const PACK: u64 = 1_000;
 const METRICS: u64 = 50;
 /// The kernel counts CPU time in hundredths of a second on every machine this runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Readings published every tenth of a second while the server catches up.
+/// Readings published every tenth of a second while acknowledgements are timed.
 const LIVE_PACK: u64 = 100;
+const LIVE_EVERY: Duration = Duration::from_millis(100);
+/// Messages before those that are timed: the first ones meet everything cold.
+const WARM_UP: u64 = 20;
 
 #[derive(Debug, Clone, Parser)]
 #[command(about = "Tell how fast VictoriaMetrics catches up after it was away")]
@@ -30,6 +34,9 @@ struct Options {
     /// Readings that wait when it comes back, 1,000 to 10,000,000.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     readings: u64,
+    /// Acknowledgements that are timed without forwarding, and as many while the server is away, 10 to 10,000.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(10..=10_000))]
+    acknowledgements: u64,
     /// The longest the whole run may take, in seconds.
     #[arg(long, default_value_t = 600)]
     limit_s: u64,
@@ -54,6 +61,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(options: &Options) -> anyhow::Result<()> {
+    without_forwarding(options).await?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let url = format!("http://127.0.0.1:{port}");
     let app = TestApp::start_with(&format!(
@@ -61,10 +69,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     ))
     .await?;
     let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
-    let mut publisher = Publisher {
-        next: 0,
-        took: Vec::new(),
-    };
+    let mut publisher = Publisher::default();
     let began = Instant::now();
     for _ in 0..options.readings.div_ceil(PACK) {
         publisher.publish(&mut device, PACK).await?;
@@ -75,17 +80,14 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         began.elapsed().as_secs_f64()
     );
     stored(&app, publisher.next).await?;
-    publisher.took.clear();
-    for _ in 0..200 {
-        publisher.publish(&mut device, LIVE_PACK).await?;
-    }
+    publisher.live(&mut device, options.acknowledgements).await?;
     publisher.tell("while the server is away");
 
     let dir = tempfile::tempdir()?;
     let (own_before, waiting) = (cpu_s("self")?, publisher.next);
     let mut victoria = start(port, dir.path())?;
     let began = Instant::now();
-    let mut every = interval(Duration::from_millis(100));
+    let mut every = interval(LIVE_EVERY);
     let mut lines = 0;
     while lines < waiting {
         every.tick().await;
@@ -117,13 +119,38 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     app.finish().await
 }
 
+/// The same product with nobody behind it, for comparison.
+async fn without_forwarding(options: &Options) -> anyhow::Result<()> {
+    let app = TestApp::start().await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    let mut publisher = Publisher::default();
+    publisher.live(&mut device, options.acknowledgements).await?;
+    publisher.tell("without forwarding");
+    drop(device);
+    app.finish().await
+}
+
 /// Publishes readings of ever later times, and remembers how long each acknowledgement took.
+#[derive(Default)]
 struct Publisher {
     next: u64,
     took: Vec<Duration>,
 }
 
 impl Publisher {
+    /// Publishes at the pace of the timed part, `messages` times after a few that do not count.
+    async fn live(&mut self, device: &mut Device, messages: u64) -> anyhow::Result<()> {
+        let mut every = interval(LIVE_EVERY);
+        for n in 0..WARM_UP + messages {
+            every.tick().await;
+            if n == WARM_UP {
+                self.took.clear();
+            }
+            self.publish(device, LIVE_PACK).await?;
+        }
+        Ok(())
+    }
+
     async fn publish(&mut self, device: &mut Device, readings: u64) -> anyhow::Result<()> {
         let record = |n: u64| {
             // Each metric has one reading every 100 ms, from some days ago on.

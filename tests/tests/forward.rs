@@ -20,12 +20,15 @@ use axum::{
 };
 use integration_tests::{Device, FACILITY, TestApp, owned, until};
 use prost::Message as _;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 extern crate sunshine_integration_tests as integration_tests;
 
 /// What the server says when it takes lines.
 const TAKEN: u16 = 204;
+
+/// It takes what it is sent, and answers when it is let.
+const SLOW: u16 = 1;
 
 /// It takes the request and never answers.
 const SILENT: u16 = 0;
@@ -39,9 +42,10 @@ struct Server {
     running: JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct Kept {
     status: AtomicU16,
+    /// How many requests a slow server may answer.
+    answers: Semaphore,
     /// Each line, and how often it came.
     lines: Mutex<BTreeMap<String, usize>>,
     /// The order in which they first came.
@@ -50,8 +54,12 @@ struct Kept {
 
 impl Server {
     async fn start(status: u16) -> anyhow::Result<Server> {
-        let kept = Arc::new(Kept::default());
-        kept.status.store(status, Ordering::SeqCst);
+        let kept = Arc::new(Kept {
+            status: AtomicU16::new(status),
+            answers: Semaphore::new(0),
+            lines: Mutex::default(),
+            order: Mutex::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let router = Router::new()
@@ -100,7 +108,12 @@ async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
     if status == SILENT {
         std::future::pending().await
     }
-    if status == TAKEN {
+    if status == SLOW
+        && let Ok(answer) = kept.answers.acquire().await
+    {
+        answer.forget();
+    }
+    if matches!(status, TAKEN | SLOW) {
         for line in text.lines() {
             let mut lines = kept.lines.lock().expect(HELD);
             let times = lines.entry(line.to_owned()).or_default();
@@ -110,6 +123,7 @@ async fn write(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
             }
         }
     }
+    let status = if status == SLOW { TAKEN } else { status };
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
@@ -196,6 +210,40 @@ async fn a_server_that_never_answers_holds_up_nobody_and_no_stop() -> anyhow::Re
     assert_eq!(app.get("/readyz").await?.0, 200);
     assert_eq!(forward(&app).await?["lines"], 0);
     // In the middle of a request that would last five minutes.
+    app.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_its_time_gets_everything_and_nobody_waits_for_it() -> anyhow::Result<()> {
+    let server = Server::start(SLOW).await?;
+    let app = TestApp::start_with(&influxdb(&server.url, "timeout_s = 300\n")).await?;
+    let mut device = Device::connect(app.addrs.mqtt, "fridge-1").await?;
+    for n in 0..40 {
+        // Each is acknowledged while a request waits, and now and then one of these is answered.
+        let payload = format!(r#"{{"ts":{},"v":{n}}}"#, 1_795_000_000_000_i64 + n);
+        device.publish("up/temperature", "fridge-1", &payload).await?;
+        if n % 10 == 9 {
+            until("it is stored here", || async {
+                Ok(app.latest("fridge-1", "temperature").await? == Some(f64::from(n as i32)))
+            })
+            .await?;
+            assert_eq!(app.get("/readyz").await?.0, 200);
+            server.kept.answers.add_permits(1);
+            until("a request was answered", || async {
+                Ok(server.kept.answers.available_permits() == 0)
+            })
+            .await?;
+        }
+    }
+    server.kept.answers.add_permits(1_000);
+    until("the server has them all", || async {
+        Ok(server.values("fridge-1").len() >= 40)
+    })
+    .await?;
+    let want: Vec<f64> = (0..40).map(f64::from).collect();
+    assert_eq!(server.values("fridge-1"), want, "in order");
+    assert_eq!(server.repeated(), 0, "each once");
+    assert_eq!(forward(&app).await?["retries"], 0, "slow is not away");
     app.finish().await
 }
 

@@ -28,7 +28,9 @@ pub(super) enum Answer {
         /// Its words.
         detail: String,
     },
-    /// It cannot be reached, or does not answer in time.
+    /// It did not answer in time: it may have them or not, and may do better with less at a time.
+    TooSlow(String),
+    /// It cannot be reached.
     Unreachable(String),
 }
 

@@ -8,7 +8,8 @@
 //! | 401, 403 | waited: the token is wrong, and somebody is told |
 //! | 404 | waited: the bucket or the address is wrong, and somebody is told |
 //! | 429, 5xx, anything else | waited, for as long as `Retry-After` asks |
-//! | nothing, or not in time | waited |
+//! | nothing | waited |
+//! | nothing in time | waited, then half as many at a time |
 //!
 //! A line becomes a dead letter only when the server refuses it, takes a probe, and refuses it again: a server that
 //! refuses everything has a fault of its own, and what it refuses waits.
@@ -39,7 +40,10 @@ use crate::{RecordError, Records};
 /// The most lines of one request.
 pub const MOST_LINES: usize = 10_000;
 
-/// After a 413, so many requests must succeed before more is sent at a time again.
+/// Fewer lines are not sent at a time to a server that is slow: it is slow for another reason then.
+const LEAST_LINES: usize = 100;
+
+/// After a 413 or an answer that did not come in time, so many requests must succeed before more is sent at a time again.
 const SMOOTH: u32 = 100;
 
 /// Dead letters that are sent once more at a time.
@@ -99,7 +103,7 @@ pub struct Forwarder {
     pace: Pace,
     watch: ForwardWatch,
     chance: SmallRng,
-    /// At most so many lines at a time; fewer after a 413.
+    /// At most so many lines at a time; fewer after a 413 or an answer that did not come in time.
     most_lines: usize,
     /// Requests that succeeded since `most_lines` last changed.
     smooth: u32,
@@ -172,15 +176,7 @@ impl Forwarder {
                         self.wait(ForwardState::Refusing, why, None).await;
                     }
                 }
-                Answer::TooLarge(_) => {
-                    self.most_lines = (range.len() / 2).max(1);
-                    self.smooth = 0;
-                    let waiting = std::mem::take(&mut todo);
-                    for later in waiting {
-                        cut(&mut todo, later, self.most_lines);
-                    }
-                    cut(&mut todo, range, self.most_lines);
-                }
+                Answer::TooLarge(_) => self.send_less(&mut todo, range, 1),
                 Answer::Malformed(_) => halve(&mut todo, range),
                 Answer::Denied(why) => {
                     todo.push(range);
@@ -193,6 +189,10 @@ impl Forwarder {
                 Answer::Busy { after, detail } => {
                     todo.push(range);
                     self.wait(ForwardState::Busy, detail, after).await;
+                }
+                Answer::TooSlow(why) => {
+                    self.send_less(&mut todo, range, LEAST_LINES);
+                    self.wait(ForwardState::Unreachable, why, None).await;
                 }
                 Answer::Unreachable(why) => {
                     todo.push(range);
@@ -219,6 +219,17 @@ impl Forwarder {
         let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
         self.records.forget_letters(&ids).await?;
         Ok(ids.len() as u64)
+    }
+
+    /// Half as many lines at a time from now on, but no fewer than `least` unless there are fewer.
+    fn send_less(&mut self, todo: &mut Vec<Range<usize>>, range: Range<usize>, least: usize) {
+        self.most_lines = (range.len() / 2).max(least);
+        self.smooth = 0;
+        let waiting = std::mem::take(todo);
+        for later in waiting {
+            cut(todo, later, self.most_lines);
+        }
+        cut(todo, range, self.most_lines);
     }
 
     async fn send(&self, lines: &Arc<Lines>, range: Range<usize>) -> Answer {

@@ -14,7 +14,7 @@ use reqwest::Url;
 use super::{
     answer::{Answer, bounded},
     options::{RemoteError, RemoteOptions, address},
-    trust::unanswered_words,
+    trust::lines_unanswered,
     victoria::{causes, client, post_lines},
 };
 
@@ -72,7 +72,7 @@ impl Influx {
                 Answer::Busy { detail, .. } => self.when(detail).await,
                 said => said,
             },
-            Ok(Err(other)) => Answer::Unreachable(unanswered_words(&other)),
+            Ok(Err(other)) => lines_unanswered(&other),
             Err(_panic) => Answer::Unreachable("the client library gave up on the answer".into()),
         }
     }

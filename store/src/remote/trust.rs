@@ -2,7 +2,11 @@
 
 use std::error::Error;
 
-use super::{answer::bounded, options::RemoteError, victoria::causes};
+use super::{
+    answer::{Answer, bounded},
+    options::RemoteError,
+    victoria::causes,
+};
 
 /// What both versions of the TLS library say before their reason.
 const REFUSED: &str = "invalid peer certificate";
@@ -42,12 +46,29 @@ pub(super) fn unanswered(error: &dyn Error) -> RemoteError {
     }
 }
 
-/// The same in words, for whoever looks at what waits to be sent.
-pub(super) fn unanswered_words(error: &dyn Error) -> String {
+/// The same of lines that were sent.
+pub(super) fn lines_unanswered(error: &(dyn Error + 'static)) -> Answer {
     match unanswered(error) {
-        RemoteError::Unreachable { detail } => detail,
-        refused => bounded(&refused.to_string()),
+        RemoteError::Unreachable { detail } if timed_out(error) => Answer::TooSlow(detail),
+        RemoteError::Unreachable { detail } => Answer::Unreachable(detail),
+        refused => Answer::Unreachable(bounded(&refused.to_string())),
     }
+}
+
+/// Whether a server that was reached did not answer in time, by either client.
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        let ours = error.downcast_ref::<reqwest::Error>();
+        let older = error.downcast_ref::<reqwest11::Error>();
+        if ours.is_some_and(|e| e.is_timeout() && !e.is_connect())
+            || older.is_some_and(|e| e.is_timeout() && !e.is_connect())
+        {
+            return true;
+        }
+        at = error.source();
+    }
+    false
 }
 
 fn problem(detail: &str) -> Option<&'static str> {

@@ -5,7 +5,7 @@ use reqwest::{Client, Response, Url, header};
 use super::{
     answer::{Answer, bounded, denies, retry_after},
     options::{RemoteError, RemoteOptions, Token, address},
-    trust::{unanswered, unanswered_words},
+    trust::{lines_unanswered, unanswered},
 };
 
 /// The longest form that travels in an address: proxies take 8 KiB of one.
@@ -121,7 +121,7 @@ pub(super) async fn post_lines(
         .send()
         .await;
     match sent {
-        Err(e) => Answer::Unreachable(unanswered_words(&e.without_url())),
+        Err(e) => lines_unanswered(&e.without_url()),
         Ok(response) => {
             let status = response.status().as_u16();
             let after = response.headers().get(header::RETRY_AFTER);

@@ -9,8 +9,8 @@ use std::{
 
 use domain::{Clock, Sample, Scope, SeriesKey, TimeRange, UtcMillis, rule::Comparison};
 use sunshine_store::{
-    Aggregate, Aggregates, Level, Remote, RemoteError, RemoteKind, RemoteOptions, SeriesOptions, SeriesStore,
-    ShareQuery, Step, TimeSeries, TimeSeriesError, Token, WindowQuery, series::reference,
+    Aggregate, Aggregates, Level, Ranked, Remote, RemoteError, RemoteKind, RemoteOptions, SeriesOptions,
+    SeriesStore, ShareQuery, Step, TimeSeries, TimeSeriesError, Token, WindowQuery, series::reference,
 };
 use tempfile::TempDir;
 
@@ -289,9 +289,10 @@ async fn what_is_answered_is_read_as_it_stands() {
     assert_eq!(all, samples);
 }
 
-#[tokio::test]
-async fn a_question_is_cut_at_the_boundary() {
-    // The embedded store has the last 100 days, and the other server everything but the last day.
+type Asked = Arc<Mutex<WindowQuery>>;
+
+/// A face over both: the embedded store has the last 100 days, and the other server everything but the last day.
+async fn halves() -> (TimeSeries, Asked, Rig, TempDir) {
     let asked = Arc::new(Mutex::new(hours(Aggregates::PLAIN)));
     let question = asked.clone();
     let (_, rig, dir) = face(move |request| answer(&samples(), &question.lock().unwrap(), request)).await;
@@ -300,7 +301,8 @@ async fn a_question_is_cut_at_the_boundary() {
     let series = local.resolve(&key()).unwrap();
     let readings: Vec<domain::Reading> = samples()
         .into_iter()
-        .filter(|s| s.at >= BEGIN + 43_200_000)
+        // And a little more, as after any day: what held when the boundary passed.
+        .filter(|s| s.at >= BEGIN + 43_200_000 - 600_000)
         .map(|s| domain::Reading {
             series,
             at: s.at,
@@ -325,6 +327,12 @@ async fn a_question_is_cut_at_the_boundary() {
     })
     .unwrap();
     let face = TimeSeries::with_remote(local, remote, 100 * 86_400_000, clock);
+    (face, asked, rig, dir)
+}
+
+#[tokio::test]
+async fn a_question_is_cut_at_the_boundary() {
+    let (face, asked, rig, _dir) = halves().await;
     let scope = Scope::everything();
     *asked.lock().unwrap() = WindowQuery {
         range: TimeRange {
@@ -341,6 +349,19 @@ async fn a_question_is_cut_at_the_boundary() {
     assert_eq!(got, want);
     let page = face.scan(&scope, &key(), day(), 1000).await.unwrap();
     assert_eq!(page.next, Some(BEGIN + 43_200_000), "the rest is here");
+    let share = ShareQuery {
+        range: day(),
+        op: Comparison::Below,
+        limit: 3.05,
+        max_hold_ms: 600_000,
+    };
+    let ranked = face.share_by(&scope, &[(key(), "region")], &share).await.unwrap();
+    let want = Ranked {
+        group: "region",
+        share: reference::share(&samples(), &share),
+        series: 1,
+    };
+    assert_eq!(ranked, [want], "the halves come to the whole");
     let recent = TimeRange {
         from: BEGIN + 50_000_000,
         to: BEGIN + 60_000_000,

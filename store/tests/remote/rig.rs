@@ -33,6 +33,10 @@ pub(crate) enum Reply {
     Pass(u16, String),
     /// An answer that promises more than it holds.
     CutOff(String),
+    /// An answer with a status that promises more than it holds.
+    Short(u16),
+    /// An answer that breaks off in its first line.
+    Torn,
     /// None at all: the connection stays open.
     Silence,
     /// None at all: the connection is closed.
@@ -148,6 +152,15 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
                     body.len() + 100
                 );
                 drop(stream.write_all(text.as_bytes()).await);
+                return;
+            }
+            Reply::Short(status) => {
+                let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\nit bre");
+                drop(stream.write_all(text.as_bytes()).await);
+                return;
+            }
+            Reply::Torn => {
+                drop(stream.write_all(b"HTTP/1.1 20").await);
                 return;
             }
             Reply::Silence => std::future::pending().await,
