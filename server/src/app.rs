@@ -200,8 +200,8 @@ impl App {
         };
         let alerts = self.engine.handle();
         let broker_handle = self.broker.handle();
-        let series = self.series.clone();
-        let journal = self.journal.clone();
+        let (series, journal) = (self.series.clone(), self.journal.clone());
+        let intake_parts = self.intake_parts();
 
         let messenger = self.messenger()?;
         let pages = dashboard::build(self.dashboard_state(&figures, messenger.handle()))?;
@@ -215,16 +215,7 @@ impl App {
             Task::Devices,
             move |stop| async move { Ok(broker.run(stop).await?) },
         );
-        if let Some(listener) = self.intake {
-            let parts = IntakeParts {
-                broker: broker_handle.clone(),
-                journal: journal.clone(),
-                vault: self.vault.clone(),
-                clock: self.clock.clone(),
-                requests_per_second: self.config.intake.requests_per_second,
-            };
-            serve_intake(&mut stages, listener, parts);
-        }
+        serve_intake(&mut stages, self.intake, intake_parts);
         let (asking, clock) = (broker_handle.clone(), self.clock.clone());
         stages.add(Task::Wishes, move |stop| {
             births::grant(wished, asking, clock, stop)
@@ -315,6 +306,16 @@ impl App {
                 demo: self.demo,
                 time_zone: self.config.site.time_zone.clone(),
             },
+        }
+    }
+
+    fn intake_parts(&self) -> IntakeParts {
+        IntakeParts {
+            broker: self.broker.handle(),
+            journal: self.journal.clone(),
+            vault: self.vault.clone(),
+            clock: self.clock.clone(),
+            requests_per_second: self.config.intake.requests_per_second,
         }
     }
 
@@ -413,8 +414,9 @@ async fn open_sight(
     opened.context("opening cameras and models panicked")?
 }
 
-/// Readings that come by HTTP.
-fn serve_intake(stages: &mut Stages, listener: TcpListener, parts: IntakeParts) {
+/// Readings that come by HTTP, where that is configured.
+fn serve_intake(stages: &mut Stages, listener: Option<TcpListener>, parts: IntakeParts) {
+    let Some(listener) = listener else { return };
     let routes = intake::routes(parts);
     stages.add(Task::Intake, move |stop| async move {
         Ok(axum_serve(listener, routes, stop).await?)

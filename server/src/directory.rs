@@ -169,7 +169,7 @@ impl SeriesDirectory for PointDirectory {
 
     /// Those that nobody can change while the product runs: what was written on the pages, the log says.
     fn profile(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<Profile>> {
-        self.profiles.fixed(&*self.profile_name(facility, device)?)
+        self.profiles.fixed(&self.profile_name(facility, device)?)
     }
 
     fn profile_name(&self, facility: &FacilityId, device: &DeviceId) -> Option<Arc<str>> {

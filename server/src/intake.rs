@@ -48,6 +48,9 @@ const MAX_PLAIN_BYTES: usize = 8 * 1024 * 1024;
 /// Requests whose bodies are in memory at the same time. One more is told to come again.
 const AT_ONCE: usize = 32;
 
+/// The same of signed requests, of which nobody knows yet who sends them: strangers must not take the others' room.
+const UNPROVEN: usize = 8;
+
 /// How long a client may take to send a body.
 const BODY_TIME: Duration = Duration::from_secs(20);
 
@@ -76,6 +79,7 @@ struct Intake {
     clock: Clock,
     limits: IngestLimits,
     room: Semaphore,
+    unproven: Semaphore,
     pace: Pace,
     seen: Seen,
 }
@@ -89,6 +93,7 @@ pub(crate) fn routes(parts: IntakeParts) -> Router {
         clock: parts.clock,
         limits: IngestLimits::default(),
         room: Semaphore::new(AT_ONCE),
+        unproven: Semaphore::new(UNPROVEN),
         pace: Pace::new(parts.requests_per_second),
         seen: Seen::default(),
     };
@@ -270,7 +275,7 @@ impl Intake {
         }
         let who = self.sign_in(&parts.headers)?;
         self.pace(&who)?;
-        let room = self.room()?;
+        let room = place(&self.room)?;
         let body = self.unpacked(&parts, self.raw(body).await?).await?;
         Ok(Sent {
             who,
@@ -288,7 +293,7 @@ impl Intake {
                  (v1= and 64 hexadecimal digits)",
             )
         })?;
-        let room = self.room()?;
+        let room = place(&self.unproven)?;
         let raw = self.raw(body).await?;
         let is_by = |identity: &Identity| signed.is_by(&self.vault.signing_key(identity), &parts.uri, &raw);
         let identity = self
@@ -350,12 +355,6 @@ impl Intake {
         self.broker
             .turned_away(&who.name, RefusalReason::BadBody, &detail);
         invalid(why)
-    }
-
-    fn room(&self) -> Result<SemaphorePermit<'_>, Refused> {
-        self.room
-            .try_acquire()
-            .map_err(|_full| Refused::busy("too many requests at the same time; come again"))
     }
 
     /// Into the log, once, however often a signed request comes; on disk when it returns.
@@ -461,6 +460,12 @@ impl Who {
             )),
         }
     }
+}
+
+/// A place for one more body in memory.
+fn place(room: &Semaphore) -> Result<SemaphorePermit<'_>, Refused> {
+    room.try_acquire()
+        .map_err(|_full| Refused::busy("too many requests at the same time; come again"))
 }
 
 fn not_signed_in(reason: RefusalReason) -> Refused {

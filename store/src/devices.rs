@@ -113,6 +113,24 @@ impl DeviceBook {
             .map(Entry::status)
     }
 
+    /// Readings since start of what stands behind a gateway (`<device>.<name>`), and how many of them had doubtful times.
+    #[must_use]
+    pub fn readings_behind(&self, scope: &Scope, facility: &FacilityId, device: &DeviceId) -> (u64, u64) {
+        if !scope.allows(facility) {
+            return (0, 0);
+        }
+        let is_behind = |name: &DeviceId| {
+            let rest = name.as_str().strip_prefix(device.as_str());
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        let book = self.book();
+        let devices = book.facilities.get(facility).into_iter().flatten();
+        let behind = devices.filter(|(name, _)| is_behind(name));
+        behind.fold((0, 0), |(readings, doubtful), (_, entry)| {
+            (readings + entry.readings, doubtful + entry.doubtful_times)
+        })
+    }
+
     /// Rejects since start: every reason, in the order of [`RejectReason::ALL`].
     #[must_use]
     pub fn reject_totals(&self) -> Vec<(RejectReason, u64)> {

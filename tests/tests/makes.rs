@@ -47,6 +47,15 @@ async fn one_device_of_each_make_is_heard_and_says_goodbye() -> anyhow::Result<(
     for device in devices["devices"].as_array().into_iter().flatten() {
         assert_eq!(device["reject_counts"], serde_json::json!([]), "{device}");
     }
+    // What a gateway is for are the readings behind it: its own page says that it works.
+    let gateway = points.iter().find(|p| p.device.as_str().starts_with("zigbee."));
+    let path = gateway
+        .map(|p| format!("/devices/{}/zigbee?lang=en", p.facility))
+        .unwrap_or_default();
+    until("its page says so", || async {
+        Ok(app.get(&path).await?.1.contains("It works"))
+    })
+    .await?;
     stop.cancel();
     simulated.await??;
     // Each said goodbye in its own words: a node's death, a gateway's last state.

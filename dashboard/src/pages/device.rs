@@ -402,7 +402,8 @@ pub(crate) fn card(
             None => r.detail == user,
         }
     });
-    DeviceCard::new(locale, &status, refusals)
+    let behind = app.stores.devices.readings_behind(scope, facility, device);
+    DeviceCard::new(locale, &status, behind, refusals)
 }
 
 pub(crate) async fn show(

@@ -41,8 +41,7 @@ struct Row {
     id: String,
     title: String,
     codec: &'static str,
-    fields: usize,
-    devices: usize,
+    devices: String,
     origin: String,
 }
 
@@ -83,8 +82,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Resul
         id: profile.id.clone(),
         title: locale.pick(&profile.title_zh, &profile.title_en).to_owned(),
         codec: profile.codec.code(),
-        fields: profile.fields.len(),
-        devices: users.get(&profile.id).map_or(0, Vec::len),
+        devices: fl!(
+            locale.l,
+            "profile-devices",
+            n = users.get(&profile.id).map_or(0, Vec::len)
+        ),
         origin: origin(&profile.id),
     });
     let title = fl!(locale.l, "profiles-title");

@@ -48,13 +48,25 @@ pub(crate) struct DeviceCard {
 }
 
 impl DeviceCard {
-    pub(crate) fn new(locale: &Locale, status: &DeviceStatus, refusals: Vec<RefusalRow>) -> DeviceCard {
+    /// `behind` are the readings of what it speaks for, and how many of them had doubtful times: a gateway works when
+    /// those arrive.
+    pub(crate) fn new(
+        locale: &Locale,
+        status: &DeviceStatus,
+        behind: (u64, u64),
+        refusals: Vec<RefusalRow>,
+    ) -> DeviceCard {
         let (tone, state) = device_state(locale, status);
+        let together = DeviceStatus {
+            readings: status.readings + behind.0,
+            doubtful_times: status.doubtful_times + behind.1,
+            ..status.clone()
+        };
         DeviceCard {
             l: locale.l,
             tone,
             state,
-            verdict: Verdict::new(locale, status, &refusals),
+            verdict: Verdict::new(locale, &together, &refusals),
             heard: status.last_seen.is_some(),
             ago: status.last_seen.map(|at| locale.stamp(at).ago()),
             topic: status.last_topic.clone(),

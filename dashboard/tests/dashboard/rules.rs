@@ -287,7 +287,7 @@ async fn a_window_is_on_some_days_over_midnight_or_once() {
 }
 
 #[tokio::test]
-async fn programs_set_aside_override_and_try_as_the_pages_do() {
+async fn programs_set_aside_as_the_pages_do() {
     let (stage, router) = two_kitchens().await;
     let target = serde_json::json!({"facility": "binhe-01", "device": "fridge-1"});
     let shelf = |target: &serde_json::Value| serde_json::json!({"target": target, "until": "2026-11-21T12:00:00Z", "why": "repair", "by": "Li"});
@@ -323,10 +323,16 @@ async fn programs_set_aside_override_and_try_as_the_pages_do() {
         StatusCode::BAD_REQUEST
     );
     assert_eq!(
-        call(&router, "/api/v1/windows/1/end", by.clone()).await.status,
+        call(&router, "/api/v1/windows/1/end", by).await.status,
         StatusCode::OK
     );
+    stage.finish().await;
+}
 
+#[tokio::test]
+async fn programs_override_and_try_as_the_pages_do() {
+    let (stage, router) = two_kitchens().await;
+    let by = serde_json::json!({"by": "Wang"});
     let own = serde_json::json!({"rule": "CN-TMP-01", "facility": "binhe-01", "limit": 6.0, "reason": "r", "by": "Li"});
     let done = call(&router, "/api/v1/overrides", own.clone()).await;
     assert_eq!(
