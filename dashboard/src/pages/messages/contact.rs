@@ -104,7 +104,6 @@ fn contact_id(text: &str) -> Result<ContactId, Failure> {
 async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) -> Result<Response, Failure> {
     let locale = visitor.locale(app);
     let channels = app.stores.records.channels().await?;
-    let people = app.stores.records.people().await?;
     let severities = |chosen: Option<Severity>| -> Vec<Pick> {
         let pick = |s: Severity| (s.code().to_owned(), locale.severity(s), Some(s) == chosen);
         Severity::ALL.into_iter().map(pick).collect()
@@ -126,11 +125,7 @@ async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) 
         page: Page::new(app, visitor, Nav::Messages, title, &path),
         id: contact.id.0,
         version,
-        people: people
-            .into_iter()
-            .take(SUGGESTED)
-            .map(|person| (person.id.to_string(), person.name))
-            .collect(),
+        people: suggested(app).await?,
         person: contact
             .person
             .as_ref()
@@ -171,6 +166,14 @@ async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) 
         max_name: MAX_NAME,
     };
     view.page.answer(view.render())
+}
+
+/// Accounts to choose from, with their names.
+async fn suggested(app: &App) -> Result<Vec<(String, String)>, Failure> {
+    let people = app.stores.records.people().await?.into_iter().take(SUGGESTED);
+    Ok(people
+        .map(|person| (person.id.to_string(), person.name))
+        .collect())
 }
 
 fn joined<'a>(ids: impl Iterator<Item = &'a str>) -> String {
