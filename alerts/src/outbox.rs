@@ -66,6 +66,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// After a failure of the record store.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// That a channel still works is noted at most so often, in milliseconds.
+const NOTED_MS: i64 = 5_000;
+
 /// How often the outbox is pruned, in milliseconds.
 const PRUNE_EVERY_MS: i64 = 3_600_000;
 
@@ -432,6 +435,11 @@ impl Context {
     async fn note(&self, channel: &Channel, done: &Done) -> Result<(), RecordError> {
         let worked = done.failure.is_none();
         if done.sent == 0 && worked {
+            return Ok(());
+        }
+        // That it still works is not worth a write for each message: the next alarm would wait for it.
+        let just = |at: UtcMillis| (0..NOTED_MS).contains(&self.clock.now().ms_since(at));
+        if worked && channel.worked == Some(true) && channel.tried_at.is_some_and(just) {
             return Ok(());
         }
         let said = done.failure.as_ref().map_or("", |failure| failure.words.as_str());

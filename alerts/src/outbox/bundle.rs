@@ -104,7 +104,8 @@ impl Context {
         let mut event = serde_json::Value::Null;
         let now = self.clock.now();
         for said in &bundle.said {
-            if !self.still_true(said).await? {
+            let facility = &said.point.facility;
+            if !self.still_true(said).await? || !self.records.may_hear(&contact, facility).await? {
                 continue;
             }
             let told = self.wording.look_up(said).await?;

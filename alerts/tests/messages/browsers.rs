@@ -258,7 +258,14 @@ async fn a_person_hears_of_what_they_may_see_and_nothing_while_barred() {
         reach: here,
         barred: true,
     };
+    // Something still waits for her when she is barred.
+    post.open_case("CN-TMP-01", key("fridge-1", "temperature"), Severity::P0)
+        .await;
     post.records.put_person(&barred, "admin").await.unwrap();
+    post.messenger.round().await.unwrap();
+    post.pass(1_000);
+    assert_eq!(sink.take().len(), 0, "who has left is told nothing more");
+    assert_eq!(post.outbox().await.last().unwrap().state.code(), "dropped");
     open(&mut post, Severity::P0).await;
     assert_eq!(sink.take().len(), 0);
 }

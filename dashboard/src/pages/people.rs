@@ -6,6 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::{Form, Path, State},
+    http::Uri,
     response::Response,
 };
 use domain::{FacilityId, Permission, Person, PersonId, Reach, RegionId, Role, Scope};
@@ -17,6 +18,7 @@ use crate::{
     app::App,
     failure::{Failure, Kind},
     format::Locale,
+    query::Parameters,
     signed,
     view::{
         case::MAX_NAME,
@@ -24,6 +26,9 @@ use crate::{
     },
     visitor::Visitor,
 };
+
+/// Accounts on one page.
+const PER_PAGE: u32 = 100;
 
 /// Characters of a password that is made here: 64 random bits.
 const MADE: usize = 16;
@@ -53,6 +58,8 @@ struct PeoplePage {
     roles: Vec<Pick>,
     regions: Vec<Pick>,
     made: Option<Made>,
+    /// The address of the next page; `None` on the last one.
+    next: Option<String>,
     max_person: usize,
     max_name: usize,
 }
@@ -87,15 +94,33 @@ fn check(visitor: &Visitor) -> Result<(), Failure> {
     }
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>, visitor: Visitor) -> Result<Response, Failure> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    uri: Uri,
+) -> Result<Response, Failure> {
     check(&visitor)?;
-    draw_list(&app, &visitor, None).await
+    let parameters = Parameters::of(&uri)?;
+    draw_list(
+        &app,
+        &visitor,
+        (parameters.get("after").unwrap_or_default(), None),
+    )
+    .await
 }
 
-async fn draw_list(app: &App, visitor: &Visitor, made: Option<Made>) -> Result<Response, Failure> {
+async fn draw_list(
+    app: &App,
+    visitor: &Visitor,
+    (after, made): (&str, Option<Made>),
+) -> Result<Response, Failure> {
     let locale = visitor.locale(app);
-    let accounts = app.stores.records.accounts().await?;
-    let first = accounts.is_empty();
+    let mut accounts = app.stores.records.accounts(after, PER_PAGE + 1).await?;
+    let more = accounts.len() > PER_PAGE as usize;
+    accounts.truncate(PER_PAGE as usize);
+    let next = accounts.last().filter(|_| more);
+    let next = next.map(|last| format!("/people?after={}", last.person.id));
+    let first = accounts.is_empty() && after.is_empty();
     let role = if first { Role::Administrator } else { Role::Manager };
     let view = PeoplePage {
         page: Page::new(app, visitor, Nav::None, fl!(locale.l, "people-title"), "/people"),
@@ -103,6 +128,7 @@ async fn draw_list(app: &App, visitor: &Visitor, made: Option<Made>) -> Result<R
         roles: roles(&locale, role),
         regions: regions(app, &locale, None).await?,
         made,
+        next,
         max_person: MAX_PERSON_NAME,
         max_name: MAX_NAME,
     };
@@ -228,7 +254,7 @@ pub(crate) async fn add(
         password,
     };
     // The first account ends the time in which nobody had to sign in: what is shown now is the way in.
-    draw_list(&app, &visitor, Some(made)).await
+    draw_list(&app, &visitor, ("", Some(made))).await
 }
 
 pub(crate) async fn change(

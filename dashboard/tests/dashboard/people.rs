@@ -402,8 +402,7 @@ async fn a_link_in_a_message_opens_the_case_after_signing_in() {
 
 #[tokio::test]
 async fn where_no_keys_are_set_the_page_says_so() {
-    let mut stage = Stage::build(1, NOW).await;
-    stage.without_push_keys();
+    let stage = Stage::build_notifying(1, NOW, false).await;
     let router = sunshine_dashboard::build(stage.state.clone()).unwrap().router;
     let cookie = signing::sign_in(&router, &stage.state.records, Role::Manager).await;
     let page = get_as(&router, "/me?lang=en", &cookie).await.text;
@@ -414,5 +413,74 @@ async fn where_no_keys_are_set_the_page_says_so() {
     let form = format!("endpoint=http://127.0.0.1:1/push&{BROWSER}");
     let refused = post_as(&router, "/me/browsers", (&form, &cookie)).await;
     assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_sees_one_facility_keeps_its_roster_and_no_other() {
+    let (stage, router) = real().await;
+    let records = &stage.state.records;
+    channel(&stage, "duty", ChannelKind::Ntfy).await;
+    channel(&stage, "district", ChannelKind::Ntfy).await;
+    let own = vec![FacilityId::new("binhe-01").unwrap()];
+    signing::put(records, Role::Manager, Reach::Facilities(own)).await;
+    let everywhere = records
+        .put_contact(&rostered("manager", "district"), 0, "tester")
+        .await
+        .unwrap();
+    let (cookie, _) = enter(&router, "manager", "correct+horse").await;
+    let form = |id: i64, reach: &str| {
+        format!(
+            "id={id}&version={}&name=A&channel=duty&language=en&step=duty&least=P4&enabled=yes&{reach}",
+            i64::from(id > 0)
+        )
+    };
+    for (sent, want) in [
+        (form(0, "facilities=binhe-01"), StatusCode::SEE_OTHER),
+        (form(0, "facilities=binhe-01,songbai-02"), StatusCode::FORBIDDEN),
+        (form(0, "regions=binhe"), StatusCode::FORBIDDEN),
+        (form(0, ""), StatusCode::FORBIDDEN),
+        (form(everywhere.0, "facilities=binhe-01"), StatusCode::FORBIDDEN),
+    ] {
+        let answer = post_as(&router, "/messages/contacts", (&sent, &cookie)).await;
+        assert_eq!(answer.status, want, "{sent}");
+    }
+    let path = format!("/messages/contacts/{}/remove", everywhere.0);
+    assert_eq!(
+        post_as(&router, &path, ("", &cookie)).await.status,
+        StatusCode::FORBIDDEN
+    );
+    for (name, want) in [
+        ("duty", StatusCode::SEE_OTHER),
+        ("district", StatusCode::FORBIDDEN),
+    ] {
+        let form = format!("kind=ntfy&name={name}&topic=kitchen&version=1&enabled=yes");
+        let answer = post_as(&router, "/messages/channels", (&form, &cookie)).await;
+        assert_eq!(answer.status, want, "{name}");
+    }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn secrets_that_are_kept_do_not_follow_a_channel_to_another_server() {
+    let (stage, router) = real().await;
+    let admin = signing::sign_in(&router, &stage.state.records, Role::Administrator).await;
+    let form = |rest: &str| format!("kind=wecom&name=robot&enabled=yes&{rest}");
+    for (rest, want) in [
+        ("version=0&token=hunter2-key&url=", StatusCode::SEE_OTHER),
+        (
+            "version=1&token=&url=https://evil.example",
+            StatusCode::BAD_REQUEST,
+        ),
+        ("version=1&token=&url=", StatusCode::SEE_OTHER),
+        (
+            "version=2&token=other-key&url=https://robot.example",
+            StatusCode::SEE_OTHER,
+        ),
+    ] {
+        let answer = post_as(&router, "/messages/channels", (&form(rest), &admin)).await;
+        assert_eq!(answer.status, want, "{rest}: {}", answer.text);
+        assert!(!answer.text.contains("hunter2"));
+    }
     stage.finish().await;
 }

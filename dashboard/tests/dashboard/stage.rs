@@ -73,6 +73,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// A district of `facilities` kitchens at `now`, with nothing measured yet.
     pub(crate) async fn build(facilities: usize, now: UtcMillis) -> Stage {
+        Stage::build_notifying(facilities, now, true).await
+    }
+
+    /// The same, where browsers are notified or not.
+    pub(crate) async fn build_notifying(facilities: usize, now: UtcMillis, push: bool) -> Stage {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::simulated(now);
         let records = Records::open(&dir.path().join("records.db"), clock.clone())
@@ -103,7 +108,7 @@ impl Stage {
             series,
             records,
             devices: DeviceBook::new(),
-            messages: messages(&records_for_messages, &vault, (&handle, &clock), true),
+            messages: messages(&records_for_messages, &vault, (&handle, &clock), push),
             alerts: handle,
             stats: Arc::new(move || figures.lock().unwrap().clone()),
             refusals: Arc::new(move || vec![refusal(at)]),
@@ -138,14 +143,6 @@ impl Stage {
             position,
             engine: task,
         }
-    }
-
-    /// As where browsers are not notified.
-    pub(crate) fn without_push_keys(&mut self) {
-        let vault = store::Vault::open(self._dir.path()).unwrap();
-        let state = &self.state;
-        let messages = messages(&state.records, &vault, (&state.alerts, &self.clock), false);
-        self.state.messages = messages;
     }
 
     pub(crate) fn alerts(&self) -> &AlertHandle {

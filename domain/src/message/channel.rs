@@ -205,6 +205,11 @@ pub enum ChannelProblem {
     /// A topic has a wildcard, or is one of those that devices speak under.
     #[error("the topic must not hold + or #, nor begin with $ or sk/")]
     Topic,
+    /// It would send secrets that were kept for one server to another one, or in the clear.
+    #[error(
+        "secrets that were kept for one server are not sent to another one, nor in the clear; enter them again"
+    )]
+    Elsewhere,
     /// The template lacks what the message cannot do without.
     #[error("the template must hold {{phone}} and {{text}}")]
     Template,
@@ -263,6 +268,19 @@ impl ChannelSettings {
             // The keys are the server's, the places are the people's own.
             ChannelKind::Push => Ok(()),
         }
+    }
+
+    /// Whether what is kept for these settings may be sent as `later` says: to the same server, and not less secured.
+    #[must_use]
+    pub fn same_place(&self, later: &ChannelSettings) -> bool {
+        // What follows the server's name says where on it.
+        let server = |url: &str| {
+            let (scheme, rest) = url.trim().split_once("://").unwrap_or_default();
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            (scheme.to_ascii_lowercase(), rest[..end].to_ascii_lowercase())
+        };
+        let place = |set: &ChannelSettings| (server(&set.url), set.host.trim().to_owned(), set.port);
+        place(self) == place(later) && (later.tls != SmtpTls::None || self.tls == SmtpTls::None)
     }
 
     fn check_lengths(&self, secrets: &ChannelSecrets) -> Result<(), ChannelProblem> {
@@ -394,6 +412,70 @@ mod tests {
         ];
         for (case, want) in cases {
             assert_eq!(problem(case), Some(want), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_stays_with_the_server_it_was_given_for() {
+        let mail = ChannelSettings {
+            host: "smtp.example.org".into(),
+            port: 587,
+            ..ChannelSettings::default()
+        };
+        let renamed = ChannelSettings {
+            from: "other@example.org".into(),
+            tls: SmtpTls::Implicit,
+            ..mail.clone()
+        };
+        assert!(mail.same_place(&renamed), "nothing that says where");
+        let other_path = ChannelSettings {
+            url: "https://Example.org/b?c".into(),
+            ..ChannelSettings::default()
+        };
+        let hook = ChannelSettings {
+            url: "https://example.org/a".into(),
+            ..ChannelSettings::default()
+        };
+        assert!(hook.same_place(&other_path), "the same server");
+        for (before, after) in [
+            (
+                &mail,
+                ChannelSettings {
+                    host: "evil.example".into(),
+                    ..mail.clone()
+                },
+            ),
+            (
+                &mail,
+                ChannelSettings {
+                    port: 25,
+                    ..mail.clone()
+                },
+            ),
+            (
+                &mail,
+                ChannelSettings {
+                    tls: SmtpTls::None,
+                    ..mail.clone()
+                },
+            ),
+            (
+                &hook,
+                ChannelSettings {
+                    url: "https://evil.example/a".into(),
+                    ..hook.clone()
+                },
+            ),
+            (&ChannelSettings::default(), hook.clone()),
+            (
+                &hook,
+                ChannelSettings {
+                    url: "http://example.org/a".into(),
+                    ..hook.clone()
+                },
+            ),
+        ] {
+            assert!(!before.same_place(&after), "{after:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     UtcMillis,
-    message::{ChannelKind, ChannelSecrets, ChannelSettings},
+    message::{ChannelKind, ChannelProblem, ChannelSecrets, ChannelSettings},
 };
 
 use super::{
@@ -50,7 +50,7 @@ impl Records {
     /// is the one that the person saw, 0 for a new one.
     ///
     /// # Errors
-    /// [`RecordError::Channel`] for settings that cannot work, [`RecordError::Conflict`] when somebody else changed it,
+    /// [`RecordError::Channel`] for settings that cannot work, and where secrets that are kept would go to another server, [`RecordError::Conflict`] when somebody else changed it,
     /// [`RecordError::Vault`] when the secrets cannot be sealed, [`RecordError::Invalid`] for an empty or over-long name
     /// (60 characters) or more than [`MAX_CHANNELS`].
     pub async fn put_channel(
@@ -71,6 +71,13 @@ impl Records {
             && earlier
                 .as_ref()
                 .is_some_and(|c| c.has_secrets && c.kind == channel.kind);
+        // Whoever may change a channel must not learn its secrets by having them sent to a server of their own.
+        let moved = |earlier: &Channel| !earlier.settings.same_place(&channel.settings);
+        if kept && earlier.as_ref().is_some_and(moved) {
+            return Err(RecordError::Channel {
+                source: ChannelProblem::Elsewhere,
+            });
+        }
         let given = secrets.cloned().unwrap_or_default();
         let checked = channel.settings.check(channel.kind, &given, kept);
         checked.map_err(|source| RecordError::Channel { source })?;

@@ -334,3 +334,16 @@ pub(super) async fn listeners(transaction: &mut Transaction) -> Result<Listeners
 fn contact_of(row: &Row) -> Result<Contact, RecordError> {
     Fields::of(row, "id").parsed("settings", |text| serde_json::from_str(text).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_of_an_earlier_version_is_nobodys_account() {
+        let text = r#"{"id":3,"name":"duty","language":"zh-CN","step":"duty","reach":"everywhere","channel":"c",
+                       "address":"","least":"P4","quiet":null,"digest":null,"digest_at":480,"shifts":[],"enabled":true}"#;
+        let contact: Contact = serde_json::from_str(text).unwrap();
+        assert_eq!((contact.id, contact.person), (ContactId(3), None));
+    }
+}

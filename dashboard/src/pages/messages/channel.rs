@@ -13,12 +13,12 @@ use domain::message::{ChannelKind, ChannelSecrets, ChannelSettings, SmtpTls};
 use i18n_embed_fl::fl;
 use store::records::Channel;
 
-use super::{ByForm, Fields, kind_words, language, see};
+use super::{ByForm, Fields, contact, kind_words, language, see};
 use domain::Permission;
 
 use crate::{
     app::App,
-    failure::Failure,
+    failure::{Failure, Kind},
     format::Locale,
     query::Parameters,
     signed,
@@ -285,6 +285,7 @@ pub(crate) async fn put(
         said: String::new(),
         version: form.version()?,
     };
+    expect_keeper(&app, &visitor, &channel.name).await?;
     let secrets = ChannelSecrets {
         token: form.get("token").to_owned(),
         secret: form.get("secret").to_owned(),
@@ -297,6 +298,19 @@ pub(crate) async fn put(
         .await?;
     app.stores.messages.wake();
     Ok(see(&href(&kept.name)))
+}
+
+/// Fails where a channel tells somebody of facilities that this visitor does not see: it is not theirs to change.
+async fn expect_keeper(app: &App, visitor: &Visitor, channel: &str) -> Result<(), Failure> {
+    let contacts = app.stores.records.contacts().await?;
+    let mut told = contacts.iter().filter(|(contact, _)| contact.channel == channel);
+    if told.all(|(contact, _)| contact::keeps(visitor, contact)) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::NotAllowed,
+        "this channel tells somebody of facilities that you do not see; somebody who sees them has to change it",
+    ))
 }
 
 fn settings(form: &Fields) -> Result<ChannelSettings, Failure> {
@@ -355,6 +369,7 @@ pub(crate) async fn remove(
 ) -> Result<Response, Failure> {
     visitor.check(Permission::Configure)?;
     let by = signed::name(&visitor, &form.by)?;
+    expect_keeper(&app, &visitor, &name).await?;
     app.stores.records.remove_channel(&name, by).await?;
     Ok(see("/messages"))
 }

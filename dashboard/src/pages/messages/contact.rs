@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use domain::{
-    FacilityId, Permission, PersonId, RegionId, Severity,
+    FacilityId, Permission, PersonId, RegionId, Scope, Severity,
     duty::{Contact, ContactId, Reach, Shift, Span, Step},
     message::Language,
 };
@@ -17,7 +17,7 @@ use i18n_embed_fl::fl;
 use super::{ByForm, Fields, see, step_words};
 use crate::{
     app::App,
-    failure::Failure,
+    failure::{Failure, Kind},
     signed,
     view::{
         case::MAX_NAME,
@@ -25,6 +25,9 @@ use crate::{
     },
     visitor::Visitor,
 };
+
+/// Accounts that are suggested; any other may be typed.
+const SUGGESTED: usize = 300;
 
 /// One of several to choose from: value, words, whether it is chosen.
 pub(crate) type Pick = (String, String, bool);
@@ -35,8 +38,10 @@ struct ContactPage {
     page: Page,
     id: i64,
     version: i64,
-    /// Whose account it may be.
-    people: Vec<Pick>,
+    /// Whose account it is; empty for nobody's.
+    person: String,
+    /// Accounts that it may be, with their names.
+    people: Vec<(String, String)>,
     name: String,
     address: String,
     enabled: bool,
@@ -99,7 +104,6 @@ fn contact_id(text: &str) -> Result<ContactId, Failure> {
 async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) -> Result<Response, Failure> {
     let locale = visitor.locale(app);
     let channels = app.stores.records.channels().await?;
-    let people = app.stores.records.people().await?;
     let severities = |chosen: Option<Severity>| -> Vec<Pick> {
         let pick = |s: Severity| (s.code().to_owned(), locale.severity(s), Some(s) == chosen);
         Severity::ALL.into_iter().map(pick).collect()
@@ -121,14 +125,12 @@ async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) 
         page: Page::new(app, visitor, Nav::Messages, title, &path),
         id: contact.id.0,
         version,
-        people: people
-            .into_iter()
-            .map(|person| {
-                let words = format!("{} · {}", person.name, person.id);
-                let chosen = contact.person.as_ref() == Some(&person.id);
-                (person.id.to_string(), words, chosen)
-            })
-            .collect(),
+        people: suggested(app).await?,
+        person: contact
+            .person
+            .as_ref()
+            .map(PersonId::to_string)
+            .unwrap_or_default(),
         languages: [(Language::Zh, "中文"), (Language::En, "English")]
             .map(|(l, words)| (l.tag().to_owned(), words.to_owned(), l == contact.language))
             .to_vec(),
@@ -164,6 +166,14 @@ async fn draw(app: &App, visitor: &Visitor, (contact, version): (Contact, i64)) 
         max_name: MAX_NAME,
     };
     view.page.answer(view.render())
+}
+
+/// Accounts to choose from, with their names.
+async fn suggested(app: &App) -> Result<Vec<(String, String)>, Failure> {
+    let people = app.stores.records.people().await?.into_iter().take(SUGGESTED);
+    Ok(people
+        .map(|person| (person.id.to_string(), person.name))
+        .collect())
 }
 
 fn joined<'a>(ids: impl Iterator<Item = &'a str>) -> String {
@@ -220,12 +230,44 @@ pub(crate) async fn put(
     let form = Fields::of(pairs)?;
     let by = signed::name(&visitor, form.get("by"))?.to_owned();
     let contact = contact(&form)?;
+    if contact.id != ContactId(0) {
+        expect_keeper(&app, &visitor, contact.id).await?;
+    }
+    if !keeps(&visitor, &contact) {
+        return Err(Failure::new(
+            Kind::NotAllowed,
+            "whoever sees some facilities keeps the contacts of these; name facilities that you see, and no region",
+        ));
+    }
     app.stores
         .records
         .put_contact(&contact, form.version()?, &by)
         .await?;
     app.stores.messages.wake();
     Ok(see("/messages"))
+}
+
+/// Whether this visitor keeps a contact: one that hears of nothing that they may not see themselves.
+pub(crate) fn keeps(visitor: &Visitor, contact: &Contact) -> bool {
+    if visitor.scope == Scope::everything() {
+        return true;
+    }
+    match &contact.reach {
+        Reach::Facilities(ids) => ids.iter().all(|id| visitor.scope.allows(id)),
+        Reach::Everywhere | Reach::Regions(_) => false,
+    }
+}
+
+async fn expect_keeper(app: &App, visitor: &Visitor, id: ContactId) -> Result<(), Failure> {
+    let contact = app.stores.records.contact(id).await?;
+    let contact = contact.ok_or_else(|| Failure::not_found("contact"))?;
+    if keeps(visitor, &contact) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Kind::NotAllowed,
+        "this contact hears of facilities that you do not see; somebody who sees them has to change it",
+    ))
 }
 
 fn contact(form: &Fields) -> Result<Contact, Failure> {
@@ -312,7 +354,9 @@ pub(crate) async fn remove(
 ) -> Result<Response, Failure> {
     visitor.check(Permission::Configure)?;
     let by = signed::name(&visitor, &form.by)?;
-    app.stores.records.remove_contact(contact_id(&id)?, by).await?;
+    let id = contact_id(&id)?;
+    expect_keeper(&app, &visitor, id).await?;
+    app.stores.records.remove_contact(id, by).await?;
     Ok(see("/messages"))
 }
 

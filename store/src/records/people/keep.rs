@@ -1,6 +1,6 @@
 //! Keeping accounts from the pages: nobody locks everybody out by doing so.
 
-use domain::{Person, PersonId, Reach, Role};
+use domain::{FacilityId, Person, PersonId, Reach, Role, UtcMillis, duty::Contact};
 use sqlx::Row as _;
 
 use super::{check_password, check_person, hashed, person_of, write_password, write_person};
@@ -10,7 +10,6 @@ use crate::records::{
     error::RecordError,
     fields::Fields,
 };
-use domain::UtcMillis;
 
 /// A person, and how their account stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,15 +27,17 @@ pub struct Account {
 }
 
 impl Records {
-    /// Every account, in the order of their names.
+    /// Accounts in the order of their names, at most `limit`, those behind `after`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn accounts(&self) -> Result<Vec<Account>, RecordError> {
+    pub async fn accounts(&self, after: &str, limit: u32) -> Result<Vec<Account>, RecordError> {
         let rows = sqlx::query(
             "SELECT people.*, (SELECT MAX(seen_ms) FROM sessions WHERE sessions.person = people.id) AS seen_ms \
-             FROM people ORDER BY id",
+             FROM people WHERE id > $1 ORDER BY id LIMIT $2",
         )
+        .bind(after)
+        .bind(i64::from(limit))
         .fetch_all(self.database.readers())
         .await
         .map_err(RecordError::from_database)?;
@@ -109,6 +110,28 @@ impl Records {
         let mut transaction = self.database.write().await?;
         write_password(&mut transaction, (id, &hash, true), (by, self.clock.now())).await?;
         commit(transaction).await
+    }
+}
+
+impl Records {
+    /// Whether a contact may hear of a facility now: one that is a person must not be barred, and must see it. What waited
+    /// for the end of quiet hours is not told to somebody who has left meanwhile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn may_hear(&self, contact: &Contact, facility: &FacilityId) -> Result<bool, RecordError> {
+        let Some(id) = &contact.person else {
+            return Ok(true);
+        };
+        let row = sqlx::query("SELECT * FROM people WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(self.database.readers())
+            .await
+            .map_err(RecordError::from_database)?;
+        let Some(person) = row.as_ref().map(person_of).transpose()? else {
+            return Ok(false);
+        };
+        Ok(!person.barred && self.scope_of(&person.reach).await?.allows(facility))
     }
 }
 
