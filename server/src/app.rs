@@ -572,7 +572,7 @@ mod tests {
     fn a_clock_that_is_set_back_does_not_stop_the_log() {
         let clock = Clock::simulated(UtcMillis(10_000));
         let time = log_time(clock.clone());
-        assert_eq!(time(), 10_000);
+        assert!(time() >= 10_000);
         clock.set(UtcMillis(1_000));
         let deadline = Instant::now() + Duration::from_secs(10);
         while time() < 10_005 {
