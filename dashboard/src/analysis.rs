@@ -47,6 +47,21 @@ pub(crate) struct Question {
     pub(crate) by: By,
 }
 
+impl Question {
+    /// As the store is asked it, of points whose values hold for so many milliseconds.
+    fn held(&self, max_hold_ms: i64) -> ShareQuery {
+        ShareQuery {
+            range: self.range,
+            op: self.op,
+            limit: self.limit,
+            max_hold_ms,
+        }
+    }
+}
+
+/// Points by how long a value of theirs holds, in milliseconds.
+type ByHold = BTreeMap<i64, Vec<(Option<SeriesId>, SeriesKey)>>;
+
 /// A point, a facility or a region; one variant only in one answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum GroupKey {
@@ -95,8 +110,8 @@ impl App {
     ) -> Result<Ranking, Failure> {
         let directory = self.directory().await?;
         let mut groups: BTreeMap<GroupKey, Group> = BTreeMap::new();
-        // Points by how long a value of theirs holds, each with the series that it has, if it was ever heard.
-        let mut by_hold: BTreeMap<i64, Vec<(SeriesId, SeriesKey)>> = BTreeMap::new();
+        // Points by how long a value of theirs holds, each with the series that it has here, if it was heard here.
+        let mut by_hold = ByHold::new();
         let mut regions: BTreeMap<FacilityId, RegionId> = BTreeMap::new();
         for entry in directory.facilities(scope) {
             let facility = &entry.facility;
@@ -110,17 +125,17 @@ impl App {
                     worst: None,
                 });
                 group.points += 1;
-                if let Some(series) = self.stores.series.find(scope, &point.key) {
-                    // A value holds until the next one, but no longer than the pages take its point to be heard.
-                    let hold = patience_ms(point.point.report_interval_s);
-                    let points = by_hold.entry(hold).or_default();
-                    points.push((series, point.key.clone()));
-                }
+                let series = self.stores.series.find(scope, &point.key);
+                // A value holds until the next one, but no longer than the pages take its point to be heard.
+                let hold = patience_ms(point.point.report_interval_s);
+                by_hold.entry(hold).or_default().push((series, point.key.clone()));
             }
         }
-        let asked = by_hold.values().map(Vec::len).sum();
-        self.check_cost(question.range, asked)?;
-        let (level, points) = self.shares_of_points(scope, question, by_hold).await?;
+        let (level, points) = if self.stores.timeseries.reaches_beyond(question.range) {
+            (Level::Raw, self.shares_beyond(scope, question, by_hold).await?)
+        } else {
+            self.shares_here(scope, question, by_hold).await?
+        };
         let mut most: BTreeMap<GroupKey, i64> = BTreeMap::new();
         for point in points {
             let region = &regions[&point.group.facility];
@@ -142,29 +157,60 @@ impl App {
         })
     }
 
-    async fn shares_of_points(
+    /// Of the embedded store, exact as far back as it has readings.
+    async fn shares_here(
         self: &Arc<App>,
         scope: &Scope,
         question: &Question,
-        by_hold: BTreeMap<i64, Vec<(SeriesId, SeriesKey)>>,
+        by_hold: ByHold,
     ) -> Result<(Level, Vec<RankedBounds<SeriesKey>>), Failure> {
+        let heard = by_hold.into_iter().map(|(hold, points)| {
+            let points = points.into_iter().filter_map(|(id, key)| Some((id?, key)));
+            (hold, points.collect::<Vec<(SeriesId, SeriesKey)>>())
+        });
+        let heard: Vec<_> = heard.collect();
+        self.check_cost(question.range, heard.iter().map(|(_, points)| points.len()).sum())?;
         let (scope, question) = (scope.clone(), question.clone());
         let read = self.read_blocking(move |app| {
             let (mut level, mut points) = (Level::Raw, Vec::new());
-            for (max_hold_ms, series) in by_hold {
-                let query = ShareQuery {
-                    range: question.range,
-                    op: question.op,
-                    limit: question.limit,
-                    max_hold_ms,
-                };
-                let answer = app.stores.series.share_bounds(&scope, &series, &query)?;
+            for (hold, series) in heard {
+                let answer = app
+                    .stores
+                    .series
+                    .share_bounds(&scope, &series, &question.held(hold))?;
                 level = level.max(answer.level);
                 points.extend(answer.groups);
             }
             Ok::<_, store::SeriesError>((level, points))
         });
         Ok(read.await??)
+    }
+
+    /// Of the embedded store and of the other server that has what is older: from readings, so exact.
+    async fn shares_beyond(
+        &self,
+        scope: &Scope,
+        question: &Question,
+        by_hold: ByHold,
+    ) -> Result<Vec<RankedBounds<SeriesKey>>, Failure> {
+        let mut ranked = Vec::new();
+        for (hold, points) in by_hold {
+            let series: Vec<(SeriesKey, SeriesKey)> =
+                points.into_iter().map(|(_, key)| (key.clone(), key)).collect();
+            let answer = self
+                .stores
+                .timeseries
+                .share_by(scope, &series, &question.held(hold));
+            ranked.extend(answer.await?.into_iter().map(|point| RankedBounds {
+                group: point.group,
+                bounds: ShareBounds {
+                    share: point.share,
+                    unsure_ms: 0,
+                },
+                series: point.series,
+            }));
+        }
+        Ok(ranked)
     }
 
     /// Refuses what would take too long: readings of many points are read by summaries, but minutes and hours one by one.

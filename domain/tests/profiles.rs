@@ -115,16 +115,16 @@ fn a_mistake_is_named_with_its_line() {
             "1 to 86400",
         ),
         (GOOD.replace("\"cooler\"", "\"a/b\""), 1, "'/'"),
-        (GOOD.replace("degC", "ppm"), 8, "does not measure"),
-        (GOOD.replace("[-40.0, 60.0]", "[60.0, -40.0]"), 8, "least first"),
-        (GOOD.replace("*.door", "*.*"), 15, "at most one *"),
-        (GOOD.replace("*.door", "t"), 15, "stands twice"),
+        (GOOD.replace("degC", "ppm"), 11, "does not measure"),
+        (GOOD.replace("[-40.0, 60.0]", "[60.0, -40.0]"), 12, "least first"),
+        (GOOD.replace("*.door", "*.*"), 16, "at most one *"),
+        (GOOD.replace("*.door", "t"), 16, "stands twice"),
         (
             GOOD.replace("metric = \"door_open\"", "metric = \"temperature\""),
-            15,
+            18,
             "inverted",
         ),
-        (GOOD.replace("\"its manual\"", "\"\""), 1, "must say something"),
+        (GOOD.replace("\"its manual\"", "\"\""), 5, "must say something"),
     ];
     for (text, line, word) in cases {
         let refused = Profile::parse(&text).unwrap_err();
@@ -155,5 +155,5 @@ fn an_operators_own_take_the_place_of_others() {
     let wrong = Profiles::built_in()
         .with([("a.toml", "profile = 1")])
         .unwrap_err();
-    assert!(wrong.to_string().starts_with("a.toml, line 1:"), "{wrong}");
+    assert!(wrong.to_string().starts_with("a.toml, line 1, key profile:"), "{wrong}");
 }

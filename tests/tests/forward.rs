@@ -604,10 +604,26 @@ async fn a_chart_of_last_week_is_drawn_by_a_real_victoria_metrics() -> anyhow::R
     assert_eq!(second["start_ms"], from + 600_000);
     let figures = ["min", "max", "avg", "last"].map(|f| second[f].as_f64());
     assert_eq!(figures, [10.0, 19.0, 14.5, 19.0].map(Some));
+    let share = format!(
+        "/api/v1/share?metric=temperature&above=29&by=series&from={from}&to={}",
+        from + 3_600_000
+    );
+    let ranked = app.json(&share).await?;
+    let worst = &ranked["groups"][0];
+    assert_eq!(worst["device"], "fridge-1", "{ranked}");
+    assert_eq!(
+        (&worst["over_ms"], &worst["known_ms"]),
+        (&1_800_000.into(), &3_600_000.into())
+    );
     drop(server);
     until("the server is gone", || async {
         Ok(app.get(&hour).await?.0 == 503)
     })
     .await?;
+    assert_eq!(
+        app.get(&share).await?.0,
+        503,
+        "half an answer would look like a good share"
+    );
     app.finish().await
 }
