@@ -197,11 +197,9 @@ impl App {
         for (hold, points) in by_hold {
             let series: Vec<(SeriesKey, SeriesKey)> =
                 points.into_iter().map(|(_, key)| (key.clone(), key)).collect();
-            let answer = self
-                .stores
-                .timeseries
-                .share_by(scope, &series, &question.held(hold));
-            ranked.extend(answer.await?.into_iter().map(|point| RankedBounds {
+            let query = question.held(hold);
+            let answer = self.stores.timeseries.share_by(scope, &series, &query).await?;
+            ranked.extend(answer.into_iter().map(|point| RankedBounds {
                 group: point.group,
                 bounds: ShareBounds {
                     share: point.share,

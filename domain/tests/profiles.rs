@@ -155,5 +155,8 @@ fn an_operators_own_take_the_place_of_others() {
     let wrong = Profiles::built_in()
         .with([("a.toml", "profile = 1")])
         .unwrap_err();
-    assert!(wrong.to_string().starts_with("a.toml, line 1, key profile:"), "{wrong}");
+    assert!(
+        wrong.to_string().starts_with("a.toml, line 1, key profile:"),
+        "{wrong}"
+    );
 }

@@ -9,6 +9,7 @@
 //! | `place_zh`, `place_en` | where it is; one of them is enough |
 //! | `points` | `temperature=fridge_air;humidity=dry_store`; empty for what the profile proposes |
 //! | `root` | the vendor's root, where the profile needs one |
+//! | `gateway` | the gateway or router that a device with a secret of its own hangs on; empty for none |
 //! | `report_interval_s` | how often a reading is due; empty for what the profile says |
 //!
 //! The first line names the columns, in any order. Only `facility` and `device` must be there.
@@ -31,7 +32,7 @@ pub const MAX_CSV_BYTES: usize = 1024 * 1024;
 const MAX_CELL: usize = 400;
 
 /// The columns there are.
-pub const COLUMNS: [&str; 8] = [
+pub const COLUMNS: [&str; 9] = [
     "facility",
     "device",
     "profile",
@@ -39,6 +40,7 @@ pub const COLUMNS: [&str; 8] = [
     "place_en",
     "points",
     "root",
+    "gateway",
     "report_interval_s",
 ];
 
@@ -94,6 +96,12 @@ pub enum RowProblem {
     /// The gateway that a device is behind is neither registered nor in the file.
     #[error("its gateway is neither registered nor in this file, or its profile speaks for nobody else")]
     NoGateway,
+    /// The gateway that a device hangs on is neither registered nor in the file, or it is the device itself.
+    #[error("no such gateway is registered or stands in this file; leave it empty where there is none")]
+    UnknownGateway,
+    /// A gateway is named for a device whose name tells it.
+    #[error("the device's name tells its gateway; leave this empty")]
+    GatewayInName,
     /// A device behind a gateway without points.
     #[error("a device behind a gateway needs points")]
     NoPoints,
@@ -266,6 +274,7 @@ struct Parsed {
     device: DeviceId,
     profile: Option<String>,
     root: Option<VendorRoot>,
+    gateway: Option<DeviceId>,
     points: Vec<Point>,
 }
 
@@ -310,12 +319,21 @@ impl Reader<'_> {
         if profile.is_none() && points.is_empty() {
             return Err(("points", RowProblem::NoPoints));
         }
+        let gateway = match self.cell(cells, "gateway") {
+            "" => None,
+            _ if profile.is_none() => return Err(("gateway", RowProblem::GatewayInName)),
+            name => Some(DeviceId::new(name).map_err(|e| ("gateway", e.into()))?),
+        };
+        if gateway.as_ref() == Some(&device) {
+            return Err(("gateway", RowProblem::UnknownGateway));
+        }
         Ok(Parsed {
             line,
             facility,
             device,
             profile: profile.map(str::to_owned),
             root,
+            gateway,
             points,
         })
     }
@@ -410,8 +428,16 @@ impl Reader<'_> {
             .is_some_and(|profile| profile.codec.is_gateway())
     }
 
+    /// Whether the gateway that `row` names for a device with a secret of its own is registered, or in the same file.
+    fn knows_gateway(&self, rows: &BTreeMap<(FacilityId, DeviceId), String>, row: &Parsed) -> bool {
+        row.gateway.as_ref().is_none_or(|gateway| {
+            let key = (row.facility.clone(), gateway.clone());
+            rows.contains_key(&key) || self.known.devices.contains_key(&key)
+        })
+    }
+
     fn finish(&self, parsed: Vec<Parsed>, plan: &mut Plan) -> Result<(), RecordError> {
-        let gateways: BTreeMap<_, _> = parsed
+        let registered: BTreeMap<_, _> = parsed
             .iter()
             .filter_map(|row| {
                 let profile = row.profile.clone()?;
@@ -419,40 +445,40 @@ impl Reader<'_> {
             })
             .collect();
         for row in parsed {
-            let Some(profile) = &row.profile else {
-                if !self.has_gateway(&gateways, &row) {
-                    plan.errors.push(RowError {
-                        line: row.line,
-                        column: "device".to_owned(),
-                        problem: RowProblem::NoGateway,
-                    });
-                    continue;
-                }
-                plan.devices.push(PlannedDevice {
+            let refused = if row.profile.is_none() && !self.has_gateway(&registered, &row) {
+                Some(("device", RowProblem::NoGateway))
+            } else if !self.knows_gateway(&registered, &row) {
+                Some(("gateway", RowProblem::UnknownGateway))
+            } else {
+                None
+            };
+            if let Some((column, problem)) = refused {
+                plan.errors.push(RowError {
                     line: row.line,
-                    new: NewDevice {
-                        facility: row.facility,
-                        device: row.device,
-                        identity: None,
-                        points: row.points,
-                    },
-                    secret: None,
+                    column: column.to_owned(),
+                    problem,
                 });
                 continue;
+            }
+            let (identity, secret) = match &row.profile {
+                None => (None, None),
+                Some(profile) => {
+                    let (secret, hash) = fresh_secret()?;
+                    let identity = Identity::of_device(&row.facility, &row.device, profile, hash)
+                        .expect("the row's name was checked");
+                    (Some(identity.below(row.root)), Some(secret))
+                }
             };
-            let (secret, hash) = fresh_secret()?;
-            let identity = Identity::of_device(&row.facility, &row.device, profile, hash)
-                .expect("the row's name was checked")
-                .below(row.root);
             plan.devices.push(PlannedDevice {
                 line: row.line,
                 new: NewDevice {
                     facility: row.facility,
                     device: row.device,
-                    identity: Some(identity),
+                    identity,
+                    gateway: row.gateway,
                     points: row.points,
                 },
-                secret: Some(secret),
+                secret,
             });
         }
         Ok(())

@@ -44,7 +44,7 @@ const MOVES: &str = "(d => { if (Number(d.frames ?? 0) >= 10) return true; \
 static BROWSER: Semaphore = Semaphore::const_new(1);
 
 /// Every page of the product; `{facility}`, `{device}` and `{case}` are filled in from the API.
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     "/",
     "/cases",
     "/facilities",
@@ -54,6 +54,8 @@ const PAGES: [&str; 18] = [
     "/devices",
     "/devices/{facility}/{device}",
     "/onboard",
+    "/profiles",
+    "/profiles/zigbee2mqtt",
     "/messages",
     "/messages/channels/new?kind=email",
     "/messages/contacts/new",

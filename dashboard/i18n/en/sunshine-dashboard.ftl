@@ -844,6 +844,8 @@ row-root-needed = This profile needs a root: spBv1.0/group/edge or shellies/id.
 row-bad-root = The profile takes no such root; leave it empty, or correct it.
 row-bad-point = Points are metric=point_type, separated by semicolons.
 row-bad-interval = A report interval is 1 to 86400 seconds.
+row-unknown-gateway = No such gateway is registered or stands in this file; leave it empty where there is none.
+row-gateway-in-name = The device’s name tells its gateway; leave this empty.
 row-no-gateway = Its gateway is neither registered nor in this file, or speaks for nobody else.
 row-no-points = A device behind a gateway needs points.
 row-twice = The device stands in another row too.

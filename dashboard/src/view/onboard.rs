@@ -76,6 +76,8 @@ pub(crate) fn row_problem(locale: &Locale, problem: &RowProblem) -> String {
         RowProblem::BadRoot => fl!(locale.l, "row-bad-root"),
         RowProblem::BadPoint => fl!(locale.l, "row-bad-point"),
         RowProblem::BadInterval => fl!(locale.l, "row-bad-interval"),
+        RowProblem::UnknownGateway => fl!(locale.l, "row-unknown-gateway"),
+        RowProblem::GatewayInName => fl!(locale.l, "row-gateway-in-name"),
         RowProblem::NoGateway => fl!(locale.l, "row-no-gateway"),
         RowProblem::NoPoints => fl!(locale.l, "row-no-points"),
         RowProblem::Twice => fl!(locale.l, "row-twice"),

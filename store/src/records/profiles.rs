@@ -12,7 +12,7 @@ use super::{
     directory,
     error::RecordError,
     fields::Fields,
-    identities, points,
+    gateways, identities, points,
     text::check_line,
 };
 
@@ -31,6 +31,8 @@ pub struct NewDevice {
     pub device: DeviceId,
     /// Who it signs in as; `None` for one that another device speaks for.
     pub identity: Option<Identity>,
+    /// The gateway that it hangs on, where its name does not tell.
+    pub gateway: Option<DeviceId>,
     /// What it measures.
     pub points: Vec<Point>,
 }
@@ -117,6 +119,9 @@ impl Records {
         if let Some(identity) = &new.identity {
             identities::check(identity)?;
             identities::put(transaction, identity).await?;
+        }
+        if let Some(gateway) = &new.gateway {
+            gateways::put_gateway(transaction, (&new.facility, &new.device), Some(gateway)).await?;
         }
         for point in &new.points {
             points::check(point)?;

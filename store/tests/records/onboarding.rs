@@ -39,6 +39,7 @@ fn device(id: &str, root: Option<&str>) -> NewDevice {
         facility: facility(),
         device,
         identity: Some(identity),
+        gateway: None,
         points: Vec::new(),
     }
 }
@@ -216,6 +217,30 @@ fn a_row_becomes_a_device_with_its_points() {
         rest,
         [("hub2", true, 0), ("hub2.smoke", false, 1), ("smoke", true, 0)]
     );
+}
+
+#[tokio::test]
+async fn the_gateway_of_a_device_with_a_secret_of_its_own_is_kept_and_a_wrong_one_is_named() {
+    let csv = "facility,device,gateway\n\
+               f,fridge,hub\n\
+               f,freezer,router\n\
+               f,router,\n\
+               f,oven,nobody\n\
+               f,lamp,lamp\n\
+               f,hub.door,hub\n";
+    let plan = plan(csv, &Profiles::built_in(), &known()).unwrap();
+    let errors: Vec<(usize, &str)> = plan.errors.iter().map(|e| (e.line, e.column.as_str())).collect();
+    assert_eq!(errors, [(5, "gateway"), (6, "gateway"), (7, "points")]);
+    let (_dir, records) = records().await;
+    let devices: Vec<NewDevice> = plan.devices.into_iter().map(|planned| planned.new).collect();
+    let added = records.onboard(&devices, "王芳").await.unwrap();
+    assert!(added.iter().all(Result::is_ok), "{added:?}");
+    let gateways = records.gateways(&Scope::everything(), None).await.unwrap();
+    let hang: Vec<(&str, &str)> = gateways
+        .iter()
+        .map(|((_, device), gateway)| (device.as_str(), gateway.as_str()))
+        .collect();
+    assert_eq!(hang, [("freezer", "router"), ("fridge", "hub")]);
 }
 
 proptest! {
