@@ -12,7 +12,10 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
-use domain::{Clock, Scope, SeriesId, SeriesKey, TimeRange, Unit, UtcMillis, rule::Comparison};
+use domain::{
+    Clock, LogPosition, Quality, Reading, Scope, SeriesId, SeriesKey, TimeRange, Unit, UtcMillis,
+    rule::Comparison,
+};
 use ingest::{Ingest, IngestLimits, SeriesDirectory, TooManySeries};
 use journal::{AppendError, Envelope, Journal, Kind, Position, Writer};
 use store::{Aggregates, SeriesError, SeriesOptions, SeriesStore, ShareQuery, Step, WindowQuery};
@@ -155,6 +158,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.fill {
         return fill(options);
     }
+    feed_in_records(options)?;
     let dir = options.dir.join("fed");
     let path = Path::open(&dir)?;
     let mut row = feed(options, &path)?;
@@ -174,6 +178,108 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     row.print("sunshine");
     drop(path);
     start_after_a_kill(options)
+}
+
+/// The same readings, a thousand to a record of the log and none of them decoded: what durability and storage cost without
+/// anybody's encoding. A round of readings is on disk before the store hears of it.
+fn feed_in_records(options: &Options) -> anyhow::Result<()> {
+    let path = Path::open(&options.dir.join("records"))?;
+    path.journal.advance_cursor(CURSOR, path.journal.start())?;
+    let series = (0..SERIES).map(|n| Ok(path.store.resolve(&key(n)?)?));
+    let series: Vec<SeriesId> = series.collect::<anyhow::Result<_>>()?;
+    let stop = AtomicBool::new(false);
+    let (began, before, mut own_s, mut count) = (Instant::now(), cpu_s("self")?, 0.0, 0);
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        let upkeep = scope.spawn(|| path.maintain(&stop));
+        let (mut writer, mut readings) = (path.journal.writer(), Vec::new());
+        for tick in 0..options.readings / SERIES {
+            let making = thread_s()?;
+            let at = UtcMillis(START_MS + i64::try_from(tick)? * 10_000);
+            path.now.store(at.0, Ordering::Release);
+            path.clock.set(at);
+            readings.clear();
+            for (sample, series) in round(tick).zip(&series) {
+                readings.push(Reading {
+                    series: *series,
+                    at: UtcMillis(sample.at_ms),
+                    received: at,
+                    value: sample.value,
+                    quality: Quality::Good,
+                });
+            }
+            own_s += thread_s()? - making;
+            let from = path.journal.durable();
+            commit(&mut writer, &readings)?;
+            let upto = path.journal.durable();
+            while let Err(refused) = path
+                .store
+                .append(&readings, LogPosition(from.0), LogPosition(upto.0))
+            {
+                ensure!(matches!(refused, SeriesError::HeadFull { .. }), "{refused}");
+                std::thread::park_timeout(PAUSE);
+            }
+            count += readings.len();
+            if began.elapsed() > Duration::from_secs(options.limit_s) {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Release);
+        upkeep.join().expect("maintenance does not panic")
+    })?;
+    path.store.flush()?;
+    let cpu = cpu_s("self")? - before - own_s;
+    println!(
+        "sunshine: {count} readings, a thousand a record and none decoded, through the log ({} syncs) into the store in \
+         {cpu:.1} CPU-s: {:.2} M per CPU-s, {:.1} s wall",
+        path.journal.stats().syncs,
+        count as f64 / cpu / 1e6,
+        began.elapsed().as_secs_f64()
+    );
+    path.journal.close();
+    Ok(())
+}
+
+fn key(series: u64) -> anyhow::Result<SeriesKey> {
+    Ok(SeriesKey {
+        facility: format!("facility-{}", series / 50).parse()?,
+        device: format!("device-{series}").parse()?,
+        metric: "temperature".parse()?,
+    })
+}
+
+/// Writes readings into the log and waits until they are on disk.
+fn commit(writer: &mut Writer, readings: &[Reading]) -> anyhow::Result<()> {
+    let mut body = Vec::new();
+    let mut last = None;
+    for some in readings.chunks(1_000) {
+        body.clear();
+        for reading in some {
+            body.extend_from_slice(&reading.series.0.to_le_bytes());
+            body.extend_from_slice(&reading.at.0.to_le_bytes());
+            body.extend_from_slice(&reading.value.to_le_bytes());
+        }
+        let envelope = Envelope {
+            kind: Kind::MESSAGE,
+            flags: 0,
+            source: "bench",
+            subject: "readings",
+            attributes: b"",
+            body: &body,
+        };
+        last = Some(loop {
+            match writer.append(&envelope) {
+                Ok(receipt) => break receipt,
+                Err(AppendError::Busy | AppendError::Full) => std::thread::park_timeout(PAUSE),
+                Err(refused) => return Err(refused.into()),
+            }
+        });
+    }
+    if let Some(receipt) = last {
+        while !writer.is_durable(receipt)? {
+            std::thread::park_timeout(PAUSE / 10);
+        }
+    }
+    Ok(())
 }
 
 /// From the first message until everything is on disk. The store's own figures come from its benchmark.
@@ -221,11 +327,7 @@ fn feed(options: &Options, path: &Path) -> anyhow::Result<Row> {
 
 fn questions(path: &Path, row: &mut Row) -> anyhow::Result<()> {
     let everything = Scope::everything();
-    let long = SeriesKey {
-        facility: format!("facility-{}", SERIES / 50).parse()?,
-        device: format!("device-{SERIES}").parse()?,
-        metric: "temperature".parse()?,
-    };
+    let long = key(SERIES)?;
     let long = path
         .store
         .find(&everything, &long)
