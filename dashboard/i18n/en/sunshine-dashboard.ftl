@@ -1164,3 +1164,4 @@ reach-everything = everything
 reach-region = region { $region }
 reach-facilities = { $n } facilities
 profile-devices = { $n } devices
+analysis-shelved = set aside for { $time }

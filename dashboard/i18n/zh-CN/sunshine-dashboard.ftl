@@ -1160,3 +1160,4 @@ reach-everything = 全部范围
 reach-region = 区域 { $region }
 reach-facilities = { $n } 家机构
 profile-devices = { $n } 台设备
+analysis-shelved = 搁置 { $time }

@@ -8,7 +8,9 @@ use axum::{
     http::{Uri, header},
     response::{IntoResponse as _, Response},
 };
-use domain::{Metric, RegionId, Rule, RuleKind, SeriesKey, TimeRange, rule::Comparison};
+use domain::{
+    Metric, RegionId, Rule, RuleKind, SeriesKey, Shelf, TimeRange, rule::Comparison, window::shelved_ms,
+};
 use i18n_embed_fl::fl;
 use store::Level;
 
@@ -213,7 +215,10 @@ pub(crate) async fn show(
     let range = TimeRange::ending_at(locale.now, asked.span.1);
     let ranking = asked.answer(&app, &visitor, range).await?;
     let regions = region_names(&app, &locale).await?;
+    let shelves = app.stores.records.shelves(&visitor.scope, range).await?;
     let teller = Teller {
+        shelves: &shelves,
+        rule: asked.limit().map(|limit| limit.rule),
         locale: &locale,
         directory: &directory,
         visitor: &visitor,
@@ -265,7 +270,10 @@ pub(crate) async fn csv(
     let range = TimeRange::ending_at(locale.now, asked.span.1);
     let ranking = asked.answer(&app, &visitor, range).await?;
     let regions = region_names(&app, &locale).await?;
+    let shelves = app.stores.records.shelves(&visitor.scope, range).await?;
     let teller = Teller {
+        shelves: &shelves,
+        rule: asked.limit().map(|limit| limit.rule),
         locale: &locale,
         directory: &directory,
         visitor: &visitor,
@@ -275,7 +283,7 @@ pub(crate) async fn csv(
     };
     let mut text = String::from(
         "\u{feff}rank,id,name,region,rule,clause,metric,limit,from,to,level,points,over_hours,unsure_hours,known_hours,\
-         coverage,share,share_at_most\r\n",
+         shelved_hours,coverage,share,share_at_most\r\n",
     );
     if let Some(limit) = asked.limit() {
         for (index, group) in ranking.groups.iter().enumerate() {
@@ -314,6 +322,9 @@ async fn region_names(app: &App, locale: &Locale) -> Result<BTreeMap<RegionId, S
 
 /// Says what groups are called and how they stand.
 struct Teller<'a> {
+    /// What was set aside within the range.
+    shelves: &'a [Shelf],
+    rule: Option<&'a Rule>,
     locale: &'a Locale,
     directory: &'a Directory,
     visitor: &'a Visitor,
@@ -328,7 +339,16 @@ impl Teller<'_> {
         let share = group.bounds.share;
         let ratios = group.bounds.ratios();
         let coverage = group.coverage(self.range);
-        let (name, about) = self.names(&group.key);
+        let (name, mut about) = self.names(&group.key);
+        let shelved = self.shelved_ms(&group.key);
+        if shelved > 0 {
+            let told = fl!(l, "analysis-shelved", time = self.locale.duration(shelved));
+            about = if about.is_empty() {
+                told
+            } else {
+                format!("{about} · {told}")
+            };
+        }
         let href = match &group.key {
             GroupKey::Facility(facility) => format!("/facilities/{facility}"),
             GroupKey::Series(key) => self.chart(key),
@@ -386,11 +406,42 @@ impl Teller<'_> {
             hours(group.bounds.share.over_ms),
             hours(group.bounds.unsure_ms),
             hours(group.bounds.share.known_ms),
+            hours(self.shelved_ms(&group.key)),
             format!("{:.6}", group.coverage(self.range)),
             ratio(ratios.map(|(least, _)| least)),
             ratio(ratios.map(|(_, most)| most)),
         ];
         writeln!(text, "{}\r", cells.join(",")).expect("writing to a String succeeds");
+    }
+
+    /// For how long the rule, or more than it, was set aside for any part of a group, in milliseconds.
+    fn shelved_ms(&self, key: &GroupKey) -> i64 {
+        let concerns = |shelf: &&Shelf| {
+            let target = &shelf.target;
+            let facility = self.directory.facility(&self.visitor.scope, &target.facility);
+            let of_rule = target
+                .rule
+                .as_ref()
+                .is_none_or(|id| self.rule.is_some_and(|rule| rule.id == *id));
+            let of_metric = target
+                .metric
+                .as_ref()
+                .is_none_or(|metric| self.rule.is_some_and(|rule| rule.metric.as_ref() == Some(metric)));
+            of_rule
+                && of_metric
+                && match key {
+                    GroupKey::Region(region) => {
+                        facility.is_some_and(|entry| entry.facility.region == *region)
+                    }
+                    GroupKey::Facility(facility) => target.facility == *facility,
+                    GroupKey::Series(key) => {
+                        target.facility == key.facility
+                            && target.device.as_ref().is_none_or(|d| *d == key.device)
+                    }
+                }
+        };
+        let shelves: Vec<Shelf> = self.shelves.iter().filter(concerns).cloned().collect();
+        shelved_ms(&shelves, self.range)
     }
 
     /// What a group is called, and what it is part of.

@@ -1,7 +1,7 @@
 //! Shares of time beyond a limit: on the page, in the file, over the API.
 
 use axum::http::StatusCode;
-use domain::UtcMillis;
+use domain::{DeviceId, FacilityId, MuteTarget, RuleId, Scope, Shelf, UtcMillis};
 
 use crate::{Answer, NOW, get, stage::Stage};
 
@@ -80,6 +80,7 @@ async fn kitchens_are_ranked_by_their_share_of_time_too_warm_and_silence_is_not_
         lines[1]
     );
     let first: Vec<&str> = lines[1].rsplit(',').collect();
+    assert_eq!(first[3], "0.000", "nothing was set aside: {}", lines[1]);
     assert_eq!(first[0], "0.250000", "the share at most: {}", lines[1]);
     assert_eq!(first[2], "0.500000", "one of two fridges is known: {}", lines[1]);
     stage.finish().await;
@@ -147,5 +148,47 @@ async fn shares_and_quantiles_are_answered_over_the_api() {
     assert!(bucket.get("p99").is_none());
     let refused = get(&router, &format!("{window}&quantiles=0.9")).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn what_was_set_aside_stands_beside_the_share() {
+    let (stage, router) = a_day().await;
+    let shelf = |device: Option<&str>, rule: Option<&str>, hours: (i64, i64)| Shelf {
+        id: 0,
+        target: MuteTarget {
+            facility: FacilityId::new("binhe-01").unwrap(),
+            device: device.map(|id| DeviceId::new(id).unwrap()),
+            metric: None,
+            rule: rule.map(|id| RuleId::new(id).unwrap()),
+        },
+        from: NOW - hours.0 * 3_600_000,
+        until: NOW - hours.1 * 3_600_000,
+        who: "王芳".into(),
+        why: "除霜".into(),
+        ended_by: None,
+    };
+    let shelves = [
+        shelf(Some("fridge-2"), None, (4, 2)),
+        shelf(None, Some("CN-TMP-01"), (3, 1)),
+        shelf(None, Some("CN-TMP-02"), (20, 10)),
+    ];
+    for shelf in &shelves {
+        let records = &stage.state.records;
+        records.add_shelf(&Scope::everything(), shelf).await.unwrap();
+    }
+    let shelved = async |by: &str| {
+        let path = format!("/analysis.csv?rule=CN-TMP-01&span=24h&by={by}&lang=en");
+        let file = get(&router, &path).await.text;
+        let of_binhe = file.lines().filter(|line| line.contains("binhe-01"));
+        let hours = of_binhe.map(|line| line.rsplit(',').nth(3).unwrap().to_owned());
+        let mut hours: Vec<String> = hours.collect();
+        hours.sort();
+        hours
+    };
+    assert_eq!(shelved("facility").await, ["3.000"], "what overlaps counts once");
+    assert_eq!(shelved("series").await, ["2.000", "3.000"]);
+    let page = get(&router, "/analysis?rule=CN-TMP-01&span=24h&by=facility&lang=en").await;
+    assert!(plain(&page).contains("set aside for 3 h"), "{}", page.text);
     stage.finish().await;
 }
