@@ -150,6 +150,9 @@ impl Pipeline {
 
     /// Writes down what a reader that begins behind this batch must know of it.
     fn keep(&mut self, batch: &Batch) {
+        if batch.births.is_empty() && batch.profiles.is_empty() {
+            return;
+        }
         let mut complained = false;
         while let Err(e) =
             self.births

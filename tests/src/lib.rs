@@ -8,6 +8,7 @@
 pub mod cameras;
 pub mod messages;
 pub mod sink;
+pub mod sparkplug;
 
 use std::{
     collections::HashMap,

@@ -5,8 +5,11 @@ use std::io::Write as _;
 
 use domain::{Clock, DeviceId, FacilityId, Metric, Scope, SeriesKey, UtcMillis};
 use flate2::{Compression, write::GzEncoder};
-use prost::Message as _;
-use sunshine_integration_tests::{FACILITY, SECRET, TestApp, point, until};
+use sunshine_integration_tests::{
+    FACILITY, SECRET, TestApp, point,
+    sparkplug::{Payload, sparkplug},
+    until,
+};
 
 const INTAKE: &str = "[intake]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -252,45 +255,6 @@ async fn a_platform_pushes_for_its_smoke_detectors() -> anyhow::Result<()> {
     app.finish().await
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct Payload {
-    #[prost(uint64, optional, tag = "1")]
-    timestamp: Option<u64>,
-    #[prost(message, repeated, tag = "2")]
-    metrics: Vec<Entry>,
-    #[prost(uint64, optional, tag = "3")]
-    seq: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Entry {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(uint64, optional, tag = "2")]
-    alias: Option<u64>,
-    #[prost(uint32, optional, tag = "4")]
-    datatype: Option<u32>,
-    #[prost(double, optional, tag = "13")]
-    value: Option<f64>,
-    #[prost(bool, optional, tag = "14")]
-    truth: Option<bool>,
-}
-
-fn sparkplug(seq: u64, name: Option<&str>, value: f64) -> Vec<u8> {
-    let payload = Payload {
-        timestamp: u64::try_from(Clock::system().now().0).ok(),
-        metrics: vec![Entry {
-            name: name.map(str::to_owned),
-            alias: Some(1),
-            datatype: Some(10),
-            value: Some(value),
-            truth: None,
-        }],
-        seq: Some(seq),
-    };
-    payload.encode_to_vec()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edge_node_is_asked_for_what_was_missed_and_outlives_a_restart() -> anyhow::Result<()> {
     let app = TestApp::start().await?;
@@ -313,7 +277,7 @@ async fn an_edge_node_is_asked_for_what_was_missed_and_outlives_a_restart() -> a
         .await?;
     let (topic, asked) = edge.delivered().await?;
     assert_eq!(topic, "spBv1.0/plant/NCMD/e1");
-    let asked = Payload::decode(asked.as_slice())?;
+    let asked: Payload = prost::Message::decode(asked.as_slice())?;
     assert_eq!(asked.metrics[0].name.as_deref(), Some("Node Control/Rebirth"));
     assert_eq!(app.latest("edge", "temperature").await?, Some(5.0));
     edge.publish_to("spBv1.0/plant/NBIRTH/e1", &sparkplug(0, Some("temperature"), 6.0))

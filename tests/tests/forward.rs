@@ -18,8 +18,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use integration_tests::{Device, FACILITY, TestApp, owned, until};
-use prost::Message as _;
+use integration_tests::{Device, FACILITY, TestApp, owned, sparkplug::sparkplug, until};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
 
 extern crate sunshine_integration_tests as integration_tests;
@@ -355,43 +354,6 @@ async fn a_server_that_is_new_gets_the_history_from_the_store() -> anyhow::Resul
     let app = app.restart_with("").await?;
     assert_eq!(forward(&app).await?, serde_json::Value::Null);
     app.finish().await
-}
-
-/// A Sparkplug payload with one metric, whose number is 1: with its name in a birth certificate, without it later.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Payload {
-    #[prost(uint64, optional, tag = "1")]
-    timestamp: Option<u64>,
-    #[prost(message, repeated, tag = "2")]
-    metrics: Vec<Entry>,
-    #[prost(uint64, optional, tag = "3")]
-    seq: Option<u64>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Entry {
-    #[prost(string, optional, tag = "1")]
-    name: Option<String>,
-    #[prost(uint64, optional, tag = "2")]
-    alias: Option<u64>,
-    #[prost(uint32, optional, tag = "4")]
-    datatype: Option<u32>,
-    #[prost(double, optional, tag = "13")]
-    value: Option<f64>,
-}
-
-fn sparkplug(seq: u64, name: Option<&str>, value: f64) -> Vec<u8> {
-    let payload = Payload {
-        timestamp: u64::try_from(domain::Clock::system().now().0).ok(),
-        metrics: vec![Entry {
-            name: name.map(str::to_owned),
-            alias: Some(1),
-            datatype: Some(10),
-            value: Some(value),
-        }],
-        seq: Some(seq),
-    };
-    payload.encode_to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]

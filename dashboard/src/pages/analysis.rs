@@ -204,41 +204,23 @@ pub(crate) async fn show(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let locale = visitor.locale(&app);
-    let directory = app.directory().await?;
     let rules = app.stores.alerts.rules();
-    let asked = Asked::read(
-        &Parameters::of(&uri)?,
-        rules.values(),
-        in_use(&directory, &visitor),
-    )?;
-    let range = TimeRange::ending_at(locale.now, asked.span.1);
-    let ranking = asked.answer(&app, &visitor, range).await?;
-    let regions = region_names(&app, &locale).await?;
-    let shelves = app.stores.records.shelves(&visitor.scope, range).await?;
-    let teller = Teller {
-        shelves: &shelves,
-        rule: asked.limit().map(|limit| limit.rule),
-        locale: &locale,
-        directory: &directory,
-        visitor: &visitor,
-        regions: &regions,
-        range,
-        span: asked.span.0,
-    };
+    let report = Report::read(&app, &visitor, rules.values(), &uri).await?;
+    let (asked, ranking, teller) = (&report.asked, &report.ranking, report.teller());
+    let (locale, range) = (&report.locale, report.range);
     let title = fl!(locale.l, "analysis-title");
     let groups = &ranking.groups;
     let view = Analysis {
         page: Page::new(&app, &visitor, Nav::Analysis, title, &asked.address("/analysis")),
-        rules: rule_choices(&locale, &asked),
-        spans: span_choices(&locale, asked.span.0),
-        bys: by_choices(&locale, asked.by),
-        basis: asked.limit().map(|limit| basis(&locale, limit)),
+        rules: rule_choices(locale, asked),
+        spans: span_choices(locale, asked.span.0),
+        bys: by_choices(locale, asked.by),
+        basis: asked.limit().map(|limit| basis(locale, limit)),
         csv: asked.address("/analysis.csv"),
-        group: by_word(&locale, asked.by),
+        group: by_word(locale, asked.by),
         from: locale.clock_time(range.from),
         to: locale.clock_time(range.to),
-        level: level_word(&locale, ranking.level),
+        level: level_word(locale, ranking.level),
         rows: groups
             .iter()
             .enumerate()
@@ -259,28 +241,9 @@ pub(crate) async fn csv(
     visitor: Visitor,
     uri: Uri,
 ) -> Result<Response, Failure> {
-    let locale = visitor.locale(&app);
-    let directory = app.directory().await?;
     let rules = app.stores.alerts.rules();
-    let asked = Asked::read(
-        &Parameters::of(&uri)?,
-        rules.values(),
-        in_use(&directory, &visitor),
-    )?;
-    let range = TimeRange::ending_at(locale.now, asked.span.1);
-    let ranking = asked.answer(&app, &visitor, range).await?;
-    let regions = region_names(&app, &locale).await?;
-    let shelves = app.stores.records.shelves(&visitor.scope, range).await?;
-    let teller = Teller {
-        shelves: &shelves,
-        rule: asked.limit().map(|limit| limit.rule),
-        locale: &locale,
-        directory: &directory,
-        visitor: &visitor,
-        regions: &regions,
-        range,
-        span: asked.span.0,
-    };
+    let report = Report::read(&app, &visitor, rules.values(), &uri).await?;
+    let (asked, ranking, teller) = (&report.asked, &report.ranking, report.teller());
     let mut text = String::from(
         "\u{feff}rank,id,name,region,rule,clause,metric,limit,from,to,level,points,over_hours,unsure_hours,known_hours,\
          shelved_hours,coverage,share,share_at_most\r\n",
@@ -301,6 +264,58 @@ pub(crate) async fn csv(
         (header::CACHE_CONTROL, "no-store".to_owned()),
     ];
     Ok((headers, text).into_response())
+}
+
+/// The table and what its words are made of, for the page and for the file.
+struct Report<'a> {
+    asked: Asked<'a>,
+    range: TimeRange,
+    ranking: Ranking,
+    locale: Locale,
+    directory: Arc<Directory>,
+    visitor: &'a Visitor,
+    regions: BTreeMap<RegionId, String>,
+    shelves: Vec<Shelf>,
+}
+
+impl<'a> Report<'a> {
+    async fn read(
+        app: &'a Arc<App>,
+        visitor: &'a Visitor,
+        rules: impl Iterator<Item = &'a Rule>,
+        uri: &Uri,
+    ) -> Result<Report<'a>, Failure> {
+        let locale = visitor.locale(app);
+        let directory = app.directory().await?;
+        let asked = Asked::read(&Parameters::of(uri)?, rules, in_use(&directory, visitor))?;
+        let range = TimeRange::ending_at(locale.now, asked.span.1);
+        let ranking = asked.answer(app, visitor, range).await?;
+        let regions = region_names(app, &locale).await?;
+        let shelves = app.stores.records.shelves(&visitor.scope, range).await?;
+        Ok(Report {
+            asked,
+            range,
+            ranking,
+            locale,
+            directory,
+            visitor,
+            regions,
+            shelves,
+        })
+    }
+
+    fn teller(&self) -> Teller<'_> {
+        Teller {
+            shelves: &self.shelves,
+            rule: self.asked.limit().map(|limit| limit.rule),
+            locale: &self.locale,
+            directory: &self.directory,
+            visitor: self.visitor,
+            regions: &self.regions,
+            range: self.range,
+            span: self.asked.span.0,
+        }
+    }
 }
 
 /// Whether a rule judges any point that the visitor sees.
